@@ -1,0 +1,273 @@
+"""The settings of a training run: one flat dataclass that the command line, YAML files and Python share.
+
+The text under each field is the command line's help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from multitask.errors import UserError
+from multitask.registry import did_you_mean
+
+
+@dataclass
+class TrainConfig:
+    """Train one model on a mixture of tasks."""
+
+    # ---- tasks and data ----
+    tasks: str | list[str] = "span,sst2"
+    """Tasks and mixtures, separated by commas; `span=2,sst2=1` sets the rates."""
+    data: str | None = None
+    """`DIR` with DIR/TASK/SPLIT.{csv,tsv,json,jsonl,parquet,txt}, `hub` (each task's own source) or `sample` (the
+    generated one, the default for tasks that have it). The environment's MULTITASK_DATA stands in for it."""
+    include: list[str] = field(default_factory=list)
+    """Python files that register tasks, mixtures or metrics of your own."""
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Renamed columns, {task: {name in the task: name in the file}}."""
+    holdout: float = 0.1
+    """Share of the training rows that is held out for a task without a validation split (1,000 rows at most)."""
+
+    # ---- mixture ----
+    mixing: Literal["proportional", "equal", "temperature", "unimax"] | None = None
+    """How rates follow from the number of examples; proportional if nothing else is said. Rates in `--tasks` are
+    explicit ones."""
+    temperature: float | None = None
+    """With `--mixing temperature`: rates are proportional to size^(1/temperature)."""
+    temperature_end: float | None = None
+    """With `--mixing temperature`: move the temperature in a straight line to this one by the last step."""
+    cap: int | None = None
+    """Count no task as larger than this many examples (T5's K)."""
+    scale: dict[str, float] = field(default_factory=dict)
+    """Multiply a task's size before the cap, {task: factor}."""
+    max_epochs: float | None = None
+    """With `--mixing unimax`: no task is repeated more often than this, 4 by default (Chung et al. 2023)."""
+    rate_schedule: dict[float, dict[str, float]] = field(default_factory=dict)
+    """Rates over training, {fraction of the steps: {task: rate}}, in straight lines between; a config file's matter."""
+    batch_size: int = 64
+    """Examples of one optimizer step, over all tasks, processes and accumulated batches."""
+    per_step: float | dict[str, float] | None = None
+    """Examples of each task in a step, one number for all or {task: b}, instead of batch size and rates; one task's
+    examples then do not depend on its company."""
+
+    # ---- model ----
+    model: str = "tiny"
+    """`tiny`, `mini`, `small` (from random weights), a folder, or a Hub id such as google-t5/t5-small."""
+    revision: str | None = None
+    """Commit or tag of a model from the Hub."""
+    vocab: str | None = None
+    """A folder with `spiece.model` for a from-scratch model; by default a vocabulary is trained on the mixture's text."""
+    vocab_size: int | None = None
+    """Pieces of a vocabulary that is trained here; by default what fits the model's size."""
+    dropout: float | None = None
+    """Dropout rate; by default 0.1, or what the pretrained model has."""
+    gated: bool = False
+    """From scratch: v1.1's gated GELU instead of ReLU."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, a third more time."""
+
+    # ---- training ----
+    loss: Literal["task", "token", "example"] = "task"
+    """`task`: sum over tasks of rate × token mean. `token`: one mean over all tokens, as T5. `example`: mean of
+    examples."""
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    """A factor on a task's loss, {task: factor}; 1 by default."""
+    optimizer: Literal["adafactor", "adamw", "adamw-scaled"] | None = None
+    """By default adafactor for a pretrained model and adamw-scaled from scratch."""
+    lr: float | None = None
+    """Peak learning rate; by default 1e-3 for adafactor, 1e-2 for adamw-scaled, 1e-4 for adamw."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] | None = None
+    """Of the learning rate, after warm-up; by default constant for a pretrained model and linear from scratch."""
+    warmup_steps: int | None = None
+    """By default a twentieth of the steps, 500 at most."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 for no clipping."""
+    ema: float = 0.0
+    """Use an exponential moving average of the weights with this decay, e.g. 0.998; 0 for none."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is autocast with fp32 weights; fp16 overflows in T5 and is refused."""
+    seed: int = 0
+    """Of the weights, the order of examples and dropout."""
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Any option of Lightning's Trainer: --trainer.max_steps 4000, --trainer.devices 2, …"""
+
+    # ---- evaluation and the run folder ----
+    eval_every: int = 0
+    """Evaluate every so many steps, for curves and checkpoint choice; 0 only at the end."""
+    eval_limit: int = 500
+    """Rows a task that evaluation during training looks at; the final evaluation looks at all."""
+    select: str = "last"
+    """Which checkpoint is kept: `last`, `mean` (best mean over tasks) or a task's name. The choice is made on training
+    rows that are held out for it, never on the reported split."""
+    patience: int = 0
+    """Stop after so many evaluations without a better `select` score; 0 never."""
+    selection_rows: int = 500
+    """Training rows a task that are held out for `select`."""
+    labels_by: Literal["rank", "generate"] = "rank"
+    """Score a label task's labels, or let the model write and count foreign strings as wrong."""
+    batch_tokens: int = 4096
+    """Padded input tokens of an evaluation batch."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints that `--resume` can go on from."""
+    log_every: int = 50
+    """Steps between lines of the log."""
+    loggers: list[str] = field(default_factory=list)
+    """Besides CSV: tensorboard, wandb, mlflow."""
+    callbacks: list[str] = field(default_factory=list)
+    """Lightning callbacks by name, e.g. LearningRateMonitor, or module:Class from an --include file."""
+    workers: int = 0
+    """Processes that make batches; 0 makes them in the training process."""
+    out: str | None = None
+    """The run folder; by default runs/TASKS-MODEL-seedN."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
+    overwrite: bool = False
+    """Replace the run in --out."""
+
+
+DEFAULT_STEPS = 1500
+"""Optimizer steps when `--trainer.max_steps` is not given."""
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuse values that cannot work, before anything is loaded.
+
+    Raises:
+        UserError: One sentence a mistake.
+    """
+    for name, low in (
+        ("batch_size", 1),
+        ("batch_tokens", 1),
+        ("checkpoint_every", 1),
+        ("log_every", 1),
+        ("eval_limit", 1),
+        ("eval_every", 0),
+        ("patience", 0),
+        ("workers", 0),
+        ("selection_rows", 1),
+    ):
+        value = getattr(config, name)
+        if value < low:
+            raise UserError(f"--{name} must be at least {low}. Got {value}.")
+    for name in ("lr", "temperature", "temperature_end", "max_epochs", "cap", "vocab_size"):
+        value = getattr(config, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UserError(f"--{name} must be above 0. Got {value}.")
+    if not 0 < config.holdout < 1:
+        raise UserError(f"--holdout is a share between 0 and 1. Got {config.holdout}.")
+    if not 0 <= config.ema < 1:
+        raise UserError(f"--ema is a decay from 0 to below 1, e.g. 0.998. Got {config.ema}.")
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        raise UserError(f"--dropout must be from 0 to below 1. Got {config.dropout}.")
+    if config.clip < 0:
+        raise UserError(f"--clip must be 0 (none) or above. Got {config.clip}.")
+    if config.per_step is not None:
+        given = {"mixing": config.mixing, "temperature": config.temperature, "cap": config.cap, "scale": config.scale}
+        for name, value in {**given, "rate_schedule": config.rate_schedule}.items():
+            if value:
+                raise UserError(f"--per_step fixes the examples of each task, so --{name} would do nothing: give one.")
+    if config.rate_schedule and (config.mixing or config.temperature or config.cap or config.scale):
+        raise UserError("rate_schedule gives the rates, so mixing, temperature, cap and scale would do nothing.")
+    if config.temperature_end is not None and config.temperature is None:
+        raise UserError("--temperature_end needs the temperature to start from: give --temperature too.")
+    for task, weight in config.loss_weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UserError(f"--loss_weights.{task} must be 0 or above. Got {weight}.")
+    if config.patience and not config.eval_every:
+        raise UserError("--patience counts evaluations during training: give --eval_every STEPS too.")
+    if config.select != "last" and not config.eval_every:
+        raise UserError(f"--select {config.select} chooses among evaluations during training: give --eval_every STEPS.")
+    if config.resume and config.overwrite:
+        raise UserError("--resume continues the run in --out and --overwrite replaces it: give one of them.")
+    for logger in config.loggers:
+        if logger not in LOGGERS:
+            raise UserError(f"unknown logger '{logger}': {did_you_mean(logger, list(LOGGERS))}")
+    check_trainer(config.trainer)
+
+
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
+
+_OURS = {
+    "logger": "--loggers",
+    "callbacks": "--callbacks",
+    "gradient_clip_val": "--clip",
+    "default_root_dir": "--out",
+    "precision": "--precision",
+    "use_distributed_sampler": "the plan, which already gives each process its own part of a step",
+    "reload_dataloaders_every_n_epochs": "nothing: a plan has no epochs to reload at",
+    "max_epochs": "--trainer.max_steps: a mixture has no epoch of its own",
+    "min_epochs": "--trainer.min_steps",
+    "val_check_interval": "--eval_every",
+    "check_val_every_n_epoch": "--eval_every",
+    "barebones": "nothing: it would leave no checkpoint, log or progress",
+}
+"""Trainer options that have another name here, and which."""
+
+
+def check_trainer(options: dict[str, Any]) -> None:
+    """Refuse `--trainer.*` options that Lightning does not have, or that would undo what this project promises."""
+    for name, value in options.items():
+        if name == "precision":
+            check_precision(str(value))
+        if name in _OURS:
+            raise UserError(f"--trainer.{name} is set by {_OURS[name]}.")
+    steps = options.get("max_steps", DEFAULT_STEPS)
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise UserError(f"--trainer.max_steps is a number of optimizer steps, 1 or more. Got {steps!r}.")
+    accumulate = options.get("accumulate_grad_batches", 1)
+    if not isinstance(accumulate, int) or accumulate < 1:
+        raise UserError(f"--trainer.accumulate_grad_batches must be a whole number, 1 or more. Got {accumulate!r}.")
+
+
+def check_trainer_names(options: dict[str, Any]) -> None:
+    """Refuse unknown Trainer options; apart from `check_trainer` because it imports Lightning, which takes seconds."""
+    from pytorch_lightning import Trainer
+
+    known = [n for n in inspect.signature(Trainer.__init__).parameters if n != "self"]
+    for name in options:
+        if name not in known:
+            raise UserError(f"unknown option --trainer.{name}: {did_you_mean(name, known)}")
+
+
+def check_precision(value: str) -> None:
+    """Refuse fp16 under any of its names."""
+    if value in ("fp16", "16", "16-mixed", "16-true"):
+        raise UserError(
+            f"precision {value} is refused: T5's activations overflow in fp16 and the loss becomes NaN. "
+            "Use --precision bf16 or fp32."
+        )
+
+
+def parse_options(options: dict[str, Any]) -> dict[str, Any]:
+    """`--trainer.*` values as YAML reads them: the command line gives strings."""
+    import yaml
+
+    def read(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: read(v) for k, v in value.items()}
+        return yaml.safe_load(value) if isinstance(value, str) else value
+
+    return {name: read(value) for name, value in options.items()}
+
+
+def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
+    """The config with every default that depends on the model filled in: what `config.yaml` in the run folder says."""
+    optimizer = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")
+    lr = config.lr or {"adafactor": 1e-3, "adamw-scaled": 1e-2, "adamw": 1e-4}[optimizer]
+    trainer = {"max_steps": DEFAULT_STEPS, **parse_options(config.trainer)}
+    steps = int(trainer["max_steps"])
+    return dataclasses.replace(
+        config,
+        optimizer=optimizer,
+        lr=lr,
+        schedule=config.schedule or ("linear" if from_scratch else "constant"),
+        warmup_steps=config.warmup_steps if config.warmup_steps is not None else min(500, steps // 20),
+        dropout=0.1 if config.dropout is None and from_scratch else config.dropout,
+        trainer=trainer,
+    )

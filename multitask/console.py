@@ -1,0 +1,114 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multitask.evaluation import TaskScores
+    from multitask.prepare import Mix
+    from multitask.task import Task
+
+MISSING = "·"
+"""What was not measured; never 0."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table.
+
+    >>> number(0.81234), number(float("nan"))
+    ('0.812', '·')
+    """
+    return MISSING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """A table on standard output; the first `left` columns are text, the others are numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(columns):
+        table.add_column(escape(name), justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    # A pipe has no width of its own, and 80 would cut columns that a file has room for.
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(table)
+
+
+def print_scores(scores: Mapping[str, TaskScores], tasks: Mapping[str, Task], generated: Sequence[str]) -> None:
+    """Each task's metrics beside the baseline's."""
+    rows = []
+    for name, s in scores.items():
+        for i, metric in enumerate(tasks[name].metrics):
+            value, base = s.metrics[metric.name], s.baseline.get(metric.name, math.nan)
+            rows.append(
+                (
+                    (name + (" (generated)" if name in generated else "")) if i == 0 else "",
+                    metric.name,
+                    s.baseline_name if i == 0 else "",
+                    number(value),
+                    number(base),
+                    f"{value - base:+.3f}" if math.isfinite(value - base) else MISSING,
+                    number(100 * s.invalid_rate, 1) + " %" if i == 0 else "",
+                    f"{len(s.frame):,}" if i == 0 else "",
+                )
+            )
+    columns = ("task", "metric", "baseline answers", "score", "baseline", "difference", "invalid", "examples")
+    print_table("Scores on the validation split", columns, rows, left=3)
+
+
+def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> None:
+    """The planned mixture: sources, rates, examples, epochs and token shares.
+
+    Args:
+        mix: From `load_mix`.
+        tokens: {task: (mean input tokens, mean target tokens)}, if they are known.
+    """
+    from multitask.plan import planned
+
+    plan = {row.task: row for row in planned(mix.plan, mix.steps)}
+    shares = token_shares(mix, tokens) if tokens else {}
+    rows = []
+    for name in mix.tasks:
+        row, data = plan[name], mix.data[name]
+        per_step = float(mix.plan.per_step_at(name, 0))
+        rows.append(
+            (
+                name,
+                data.train.source,
+                f"{row.size:,}",
+                f"{len(data.validation):,}",
+                number(row.rate),
+                number(per_step, 2),
+                f"{row.examples:,}",
+                number(row.epochs, 2),
+                *((number(shares[name][0]), number(shares[name][1])) if name in shares else ()),
+            )
+        )
+    columns = ["task", "source", "rows", "validation", "rate", "per step", "examples", "epochs"]
+    if shares:
+        columns += ["input tokens", "target tokens"]
+    print_table(f"Mixture over {mix.steps:,} steps of {mix.batch_size:g} examples", columns, rows, left=2)
+
+
+def token_shares(mix: Mix, tokens: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """{task: (share of all input tokens, share of all target tokens)} of the planned training, each summing to 1."""
+    from multitask.plan import planned
+
+    plan = {row.task: row.examples for row in planned(mix.plan, mix.steps)}
+    sums = [sum(plan[t] * tokens[t][i] for t in plan) or math.nan for i in (0, 1)]
+    return {t: (plan[t] * tokens[t][0] / sums[0], plan[t] * tokens[t][1] / sums[1]) for t in plan}
+
+
+def say(*lines: Any) -> None:
+    """Lines on standard output, as they are."""
+    for line in lines:
+        print(line, flush=True)

@@ -1,0 +1,179 @@
+"""Predictions to per-task scores, each beside the baseline that needs no model.
+
+Words
+    scores    a task's metrics over its split, the share of invalid outputs, and the frame of its predictions
+    baseline  what an answer without any learning scores: the majority label, the whole text for a span, the mean for
+              a number
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from multitask.data import batches_of
+from multitask.decoding import Decoder, Prediction
+from multitask.metrics import Outputs
+from multitask.task import UNLABELLED, Example, Task
+from multitask.tokens import TokenizedTask, Tokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class TaskScores:
+    """What one task scored on one split."""
+
+    task: str
+    metrics: dict[str, float]
+    """In each metric's own unit, the primary one first; NaN where it is not defined."""
+    baseline: dict[str, float]
+    """The same metrics for the baseline's answers; empty if there is no sensible baseline."""
+    baseline_name: str
+    """What the baseline answers, e.g. "always 'positive'"."""
+    invalid_rate: float
+    """Share of outputs that are not of the kind asked for, 0..1."""
+    log_likelihood: float
+    """Mean over examples of the target's summed log-likelihood, in nats."""
+    frame: pd.DataFrame
+    """A row an example: id, inputs, prediction, target, score and more; see `predictions_frame`."""
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The task's entry in metrics.json."""
+        return {**self.metrics, "log_likelihood": self.log_likelihood, "invalid_rate": self.invalid_rate}
+
+
+def outputs_of(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Outputs:
+    """The columns that metrics look at, in the order of `predictions`; rows without a label are left out."""
+    kept = [(examples[p.row], p) for p in predictions if examples[p.row].target != UNLABELLED]
+    return Outputs(
+        predictions=[p.text for _, p in kept],
+        targets=[e.target for e, _ in kept],
+        references=[e.references for e, _ in kept],
+        groups=[e.group for e, _ in kept],
+        labels=task.labels,
+        log_likelihood=np.array([p.log_likelihood for _, p in kept]),
+        target_tokens=np.array([p.target_tokens for _, p in kept]),
+    )
+
+
+def score_task(
+    task: Task,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    *,
+    train: Sequence[Example] = (),
+) -> TaskScores:
+    """All of a task's metrics over `predictions`, with the baseline that `train` gives."""
+    predictions = sorted(predictions, key=lambda p: p.row)
+    outputs = outputs_of(task, examples, predictions)
+    name, answers = baseline_answers(task, train, [examples[p.row] for p in predictions])
+    baseline: dict[str, float] = {}
+    if answers is not None:
+        said = [
+            Prediction(p.row, a, a, math.nan, p.target_tokens, True) for p, a in zip(predictions, answers, strict=True)
+        ]
+        base = outputs_of(task, examples, said)
+        baseline = {m.name: m.compute(base) for m in task.metrics if not _needs_likelihood(m.name)}
+    likelihoods = [p.log_likelihood for p in predictions]
+    return TaskScores(
+        task=task.name,
+        metrics={m.name: m.compute(outputs) for m in task.metrics},
+        baseline=baseline,
+        baseline_name=name,
+        invalid_rate=float(np.mean([not p.valid for p in predictions])) if predictions else math.nan,
+        log_likelihood=float(np.mean(likelihoods)) if likelihoods else math.nan,
+        frame=predictions_frame(task, examples, predictions),
+    )
+
+
+def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> pd.DataFrame:
+    """A row an example: id, inputs, prediction, target, references, score, log_likelihood, target_tokens, valid, raw.
+
+    `score` is the primary metric's per-example part; NaN for metrics that have none (Pearson) and rows without label.
+    """
+    import pandas as pd
+
+    scores = np.full(len(predictions), np.nan)
+    primary = task.primary
+    if primary.per_example is not None:
+        labelled = np.array([examples[p.row].target != UNLABELLED for p in predictions], dtype=bool)
+        if labelled.any():
+            scores[labelled] = primary.per_example(outputs_of(task, examples, predictions))
+    rows = [examples[p.row] for p in predictions]
+    return pd.DataFrame(
+        {
+            "id": [e.id for e in rows],
+            "inputs": [e.inputs for e in rows],
+            "prediction": [p.text for p in predictions],
+            "target": [e.target for e in rows],
+            "references": [list(e.references) for e in rows],
+            "score": scores,
+            "log_likelihood": [p.log_likelihood for p in predictions],
+            "target_tokens": [p.target_tokens for p in predictions],
+            "valid": [p.valid for p in predictions],
+            "raw": [p.raw for p in predictions],
+        }
+    )
+
+
+def _needs_likelihood(metric: str) -> bool:
+    return metric in ("perplexity", "log_likelihood")
+
+
+def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[str, list[str] | None]:
+    """What the task's baseline is called and its answers to `examples`; None if there is none."""
+    if task.output == "span":
+        return "the whole text", [e.context or "" for e in examples]
+    known = [e.target for e in train if e.target != UNLABELLED]
+    if not known:
+        return "", None
+    if task.output == "labels":
+        label = collections.Counter(known).most_common(1)[0][0]
+        return f"always '{label}'", [label] * len(examples)
+    if task.output == "number":
+        mean = f"{np.mean([float(t) for t in known]):.4g}"
+        return f"always {mean}", [mean] * len(examples)
+    return "", None
+
+
+def evaluate_task(
+    model: Any,
+    tokenizer: Tokenizer,
+    task: Task,
+    examples: Sequence[Example],
+    tokens: TokenizedTask,
+    *,
+    train: Sequence[Example] = (),
+    batch_tokens: int = 4096,
+    labels_by: Literal["rank", "generate"] = "rank",
+    advance: Callable[[int], None] | None = None,
+) -> TaskScores:
+    """Decode a whole split and score it; `advance(n)` is called as rows are done."""
+    decoder = Decoder(task, tokenizer, examples, tokens.inputs, tokens.targets, labels_by)
+    predictions: list[Prediction] = []
+    lengths = tokens.inputs.lengths
+    for rows in batches_of(np.argsort(-lengths, kind="stable"), lengths, batch_tokens):
+        predictions += decoder(model, rows)
+        if advance:
+            advance(len(rows))
+    return score_task(task, examples, predictions, train=train)
+
+
+def mean_points(scores: Mapping[str, TaskScores], tasks: Mapping[str, Task]) -> float:
+    """The mean over tasks of the primary metric in points (0–100, higher is better): what checkpoints are chosen by."""
+    points = [points_of(tasks[name], s.metrics[tasks[name].primary.name]) for name, s in scores.items()]
+    return float(np.mean(points)) if points else math.nan
+
+
+def points_of(task: Task, value: float) -> float:
+    """A primary metric's value in points, oriented so that higher is better."""
+    points = value * task.primary.scale
+    return points if task.primary.higher_is_better else -points

@@ -1,0 +1,337 @@
+"""Rows become the examples of one task: checked, counted, with ids that are stable across runs.
+
+Words
+    examples    `Examples`: one split of one task, as strings, prefix in front
+    id          "train:17" for what row 17 (from 0) became, "train:17.2" for the third of several; or the formatter's
+    skipped     rows' examples that are left out, by reason: nothing after the prefix; in training, no label
+    held out    a part of the training rows that stands in for a missing validation split
+    selection   a part of the training rows for choosing checkpoints, disjoint from what is reported
+
+Which rows are taken out of training rests on a hash of (seed, folder, purpose, id) of each row and on nothing else.
+So a row stays on its side when rows are added or others are removed (as long as the part is not capped), and two tasks
+that read the same folder take out the same rows: otherwise one would train on the other's evaluation texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, overload
+
+from multitask.errors import UserError
+from multitask.sources import Source
+from multitask.table import Rows
+from multitask.task import UNLABELLED, Example, Task, _takes_split
+
+EMPTY, NO_LABEL = "empty input", "no label"
+HOLDOUT_MAX = 1000
+"""A held-out part has no more examples than this: enough to see 3 points, few enough to be evaluated often."""
+
+
+@dataclass(frozen=True)
+class Examples(Sequence[Example]):
+    """The examples of one split of one task."""
+
+    task: str
+    """The task's name."""
+    split: str
+    """What they are used as: "train", "validation", "selection", "test". Ids say which split the row came from."""
+    examples: tuple[Example, ...] = field(repr=False)
+    source: str = ""
+    """Where the rows came from, for people."""
+    generated: bool = False
+    """True for the generated sample."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """{reason: how many were left out}."""
+    fingerprint: str = field(init=False, repr=False)
+    """SHA-256 over all that the examples are made of; the same whatever file format the rows came in."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", _fingerprint(self.examples))
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Example, ...]: ...
+    def __getitem__(self, index: int | slice) -> Example | tuple[Example, ...]:
+        return self.examples[index]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+
+class TaskData(NamedTuple):
+    """A task with all its examples, and what a reader of the results should know of them."""
+
+    task: Task
+    train: Examples
+    validation: Examples
+    """What is reported."""
+    selection: Examples | None
+    """What checkpoints are chosen on, if asked for."""
+    notes: list[str]
+    """Sentences: what was held out, what was skipped, what is generated."""
+
+
+def load_examples(task: Task, source: Source, split: str, *, limit: int | None = None) -> Examples:
+    """The examples of one split.
+
+    Left out and counted: examples with nothing after the prefix (or an empty text to cut a span from), and outside
+    "test", which is for predicting only, examples without a label.
+
+    Args:
+        task: Need not be registered.
+        source: See `multitask.sources.resolve_source`.
+        split: One of the source's.
+        limit: Stop after so many examples; `None` for all.
+
+    Raises:
+        UserError: If a row lacks a column, the formatter fails (with file, row and its own words), or an id is
+            given twice.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be 1 or more, or None. Got {limit}.")
+    rows = source.rows(split)
+    skipped: Counter[str] = Counter()
+    units = _units(task, rows, split, as_split=split, skipped=skipped, limit=limit)
+    made = tuple(example for unit in units for example in unit.examples)[:limit]
+    _check_ids(task, rows, units)
+    return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped))
+
+
+def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, selection: int = 0) -> TaskData:
+    """A task's training and validation examples, with parts of the training rows taken out where needed.
+
+    Examples of one group (MultiRC's question) and of one row stay on one side. What is taken out is formatted as
+    validation rows are (WSC trains on true examples only, but is scored on all).
+
+    Args:
+        task: Need not be registered.
+        source: Must have the split "train".
+        seed: Of the choice. Runs that are compared must share it: their scores are paired by example.
+        holdout: The share of training examples held out if there is no validation split, at most `HOLDOUT_MAX` of
+            them; between 0 and 1.
+        selection: How many training examples to take out for choosing checkpoints (with groups, at least so many).
+
+    Raises:
+        UserError: If there are no training examples left, or no validation examples.
+    """
+    if not 0 < holdout < 1:
+        raise ValueError(f"holdout must be between 0 and 1. Got {holdout}.")
+    if selection < 0:
+        raise ValueError(f"selection must be 0 or more. Got {selection}.")
+    splits = source.splits()
+    if "validation" not in splits:
+        other = next((name for name in ("dev", "val", "valid", "eval", "validation_matched") if name in splits), None)
+        if other is not None:  # holding out would silently leave the rows unused that were meant
+            raise UserError(
+                f"task '{task.name}': {source.description} has a split '{other}' and none named 'validation'; "
+                f"rename it."
+            )
+    rows = source.rows("train")
+    skipped: Counter[str] = Counter()
+    units = _units(task, rows, "train", as_split="train", skipped=skipped)
+    _check_ids(task, rows, units)
+    notes: list[str] = []
+    if source.generated:
+        notes.append(f"{task.name}: the rows are generated ({source.description}); scores say nothing about the task.")
+    total = _size(units)
+    if not total:
+        left_out = "".join(f" ({count} skipped: {reason})" for reason, count in skipped.items())
+        raise UserError(f"Task '{task.name}' has 0 training examples{left_out}; a mixture needs one or more.")
+
+    # Chosen among the rows as they are formatted for evaluation, which may be more than those that train.
+    evaluated = _units(task, rows, "train", as_split="validation") if _takes_split(task.formatter) else units
+    taken: list[_Unit] = []
+    if "validation" in splits:
+        validation = load_examples(task, source, "validation")
+    else:
+        taken = _share(evaluated, holdout, f"{seed}/{task.folder}/validation")
+        validation = _as_examples(task, source, rows, taken, "validation")
+        notes.append(
+            f"{task.name}: no validation split in {source.description}; {len(validation):,} of {total:,} training "
+            f"examples are held out for it (seed {seed}), and train no more."
+        )
+    chosen: Examples | None = None
+    if selection:
+        rest = _without(evaluated, taken)
+        if selection >= _size(rest):
+            raise UserError(
+                f"task '{task.name}' has {_size(rest):,} training examples, so {selection:,} cannot be taken out for "
+                f"selection; ask for fewer."
+            )
+        part = _smallest(rest, selection, f"{seed}/{task.folder}/selection")
+        taken = taken + part
+        chosen = _as_examples(task, source, rows, part, "selection")
+        notes.append(f"{task.name}: {len(chosen):,} of {total:,} training examples are for choosing checkpoints.")
+    train = _as_examples(task, source, rows, _without(units, taken), "train", skipped)
+    for part_name, part_examples in (("training", train), ("validation", validation)):
+        for reason, count in part_examples.skipped.items():
+            notes.append(f"{task.name}: {count:,} {part_name} example{'s'[: count != 1]} skipped ({reason}).")
+    if not len(train):
+        raise UserError(f"Task '{task.name}' has 0 training examples; a mixture needs one or more.")
+    if not len(validation):
+        raise UserError(f"Task '{task.name}' has 0 validation examples; a score needs one or more.")
+    return TaskData(task, train, validation, chosen, notes)
+
+
+def split_examples(examples: Examples, count: int, *, seed: int) -> tuple[Examples, Examples]:
+    """(the rest, `count` examples taken out): a seeded choice by a hash of each id; groups stay together.
+
+    Raises:
+        ValueError: If `count` is not between 1 and the number of examples less one.
+    """
+    if not 1 <= count < len(examples):
+        raise ValueError(f"count must be from 1 to {len(examples) - 1}. Got {count}.")
+    units = [_Unit(example.group or example.id, i, [example]) for i, example in enumerate(examples)]
+    taken = {id(unit) for unit in _smallest(units, count, f"{seed}/{examples.task}/split")}
+    parts = ([u.examples[0] for u in units if (id(u) in taken) is side] for side in (False, True))
+    rest, out = (dataclasses.replace(examples, examples=tuple(part), skipped={}) for part in parts)
+    return rest, out
+
+
+# ------------------------------------------------------------------------------------------------ rows to examples
+
+
+class _Unit(NamedTuple):
+    """What one row became. Units of one key are never separated."""
+
+    key: str
+    row: int
+    examples: list[Example]
+
+
+class _MissingColumnError(KeyError):
+    """Told from a KeyError of the formatter's own dictionaries."""
+
+
+class _CheckedRow(dict[str, Any]):
+    def __missing__(self, column: str) -> Any:
+        raise _MissingColumnError(column)
+
+
+def _units(
+    task: Task,
+    rows: Rows,
+    split: str,
+    *,
+    as_split: str,
+    skipped: Counter[str] | None = None,
+    limit: int | None = None,
+) -> list[_Unit]:
+    units: list[_Unit] = []
+    counts: Counter[str] = Counter() if skipped is None else skipped
+    made = 0
+    for position, row in enumerate(rows):
+        if limit is not None and made >= limit:
+            break
+        try:
+            several = task.examples(_CheckedRow(row), as_split)
+        except Exception as error:  # the formatter is the user's, so anything may come
+            raise _row_error(task, rows, position, error) from error
+        kept = []
+        for j, example in enumerate(several):
+            if not example.inputs[len(task.prefix) :].strip() or (
+                example.context is not None and not example.context.strip()
+            ):
+                counts[EMPTY] += 1
+            elif example.target == UNLABELLED and as_split != "test":
+                counts[NO_LABEL] += 1
+            elif example.id:
+                kept.append(example)
+            else:
+                suffix = f".{j}" if len(several) > 1 else ""
+                kept.append(dataclasses.replace(example, id=f"{split}:{position}{suffix}"))
+        if kept:
+            # By position unless the examples say otherwise: ".2" of a row must stay with its ".0".
+            own = kept[0].group or (several[0].id or f"{split}:{position}")
+            units.append(_Unit(own, position, kept))
+            made += len(kept)
+    return units
+
+
+def _row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
+    where = rows.where(position)
+    if isinstance(error, _MissingColumnError):
+        column, there = error.args[0], ", ".join(rows[position])
+        return UserError(
+            f"task '{task.name}': {where} has no column '{column}', it has {there}; "
+            f"rename it there, or give the task columns={{'{column}': 'ITS NAME THERE'}}."
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(task.formatter, "__code__", None)
+    inside = [f for f in frames if code is not None and f.filename == code.co_filename]
+    at = f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return UserError(f"task '{task.name}' cannot format {where}: {kind}{error}{at}")
+
+
+def _check_ids(task: Task, rows: Rows, units: list[_Unit]) -> None:
+    seen: dict[str, int] = {}
+    for unit in units:
+        for example in unit.examples:
+            if example.id in seen:
+                raise UserError(
+                    f"task '{task.name}' gives the id {example.id!r} twice, at {rows.where(seen[example.id])} and "
+                    f"{rows.where(unit.row)}; runs are paired by id, so give each example its own, or none."
+                )
+            seen[example.id] = unit.row
+
+
+def _fingerprint(examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256()
+    for e in examples:
+        fields = [e.id, e.inputs, e.target, list(e.references), e.context, e.group]
+        digest.update(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------- taking out
+
+
+def _hash(salt: str, key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{salt}/{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def _share(units: list[_Unit], share: float, salt: str) -> list[_Unit]:
+    """The units whose hash is in the lowest `share` of all hashes, at most `HOLDOUT_MAX` examples, at least one."""
+    bound = int(share * 2**64)
+    expected = sum(len(u.examples) for u in units if _hash(salt, u.key) < bound)
+    return _smallest(units, min(max(expected, 1), HOLDOUT_MAX), salt)
+
+
+def _smallest(units: list[_Unit], count: int, salt: str) -> list[_Unit]:
+    """The units of smallest hash, until there are `count` examples."""
+    order = sorted(units, key=lambda unit: (_hash(salt, unit.key), unit.row))
+    taken: list[_Unit] = []
+    size, last = 0, None
+    for unit in order:
+        if size >= count and unit.key != last:
+            break
+        taken.append(unit)
+        size, last = size + len(unit.examples), unit.key
+    return taken
+
+
+def _without(units: list[_Unit], taken: list[_Unit]) -> list[_Unit]:
+    keys = {unit.key for unit in taken}
+    return [unit for unit in units if unit.key not in keys]
+
+
+def _size(units: list[_Unit]) -> int:
+    return sum(len(unit.examples) for unit in units)
+
+
+def _as_examples(
+    task: Task, source: Source, rows: Rows, units: list[_Unit], split: str, skipped: Mapping[str, int] | None = None
+) -> Examples:
+    made = tuple(example for unit in sorted(units, key=lambda u: u.row) for example in unit.examples)
+    return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped or {}))

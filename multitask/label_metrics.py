@@ -1,0 +1,163 @@
+"""Metrics of classification tasks: the prediction is one of a few label strings, or it is invalid.
+
+Words
+    code      the position of a label string among the task's labels
+    invalid   a prediction that is none of the labels. It is always wrong, in every metric here; how it is counted
+              where "wrong" alone does not say enough (F1, Matthews) stands with the metric
+    sums      [N, K] one row of addends per example, such that the metric is a function of their total. A bootstrap
+              resample then costs one row of a matrix product instead of a pass over strings
+
+Without labels (`Outputs.labels` empty) all strings that occur are the labels, as in scikit-learn, and none is invalid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from multitask.outputs import Floats, Integers, Outputs
+
+
+def correct(outputs: Outputs) -> Floats:
+    """[N] 1.0 where the prediction is the target, character for character, else 0.0."""
+    same = (p == t for p, t in zip(outputs.predictions, outputs.targets, strict=True))
+    # not np.array(...) == np.array(...): numpy drops trailing NULs and makes every string as wide as the longest
+    return np.fromiter(same, dtype=np.float64, count=len(outputs))
+
+
+def codes(outputs: Outputs, metric: str) -> tuple[Integers, Integers, int]:
+    """([N] codes of the targets, [N] codes of the predictions with -1 for invalid ones, number of labels).
+
+    Raises:
+        ValueError: If a target is none of the labels.
+    """
+    labels = outputs.labels or tuple(sorted({*outputs.targets, *outputs.predictions}))
+    code = {label: i for i, label in enumerate(labels)}
+    for target in outputs.targets:
+        if target not in code:
+            raise ValueError(f"{metric} needs targets among the labels {list(labels)}. Got {target!r}.")
+    targets = np.array([code[t] for t in outputs.targets], dtype=np.int64)
+    return targets, np.array([code.get(p, -1) for p in outputs.predictions], dtype=np.int64), len(labels)
+
+
+def never_invalid(targets: Integers, predictions: Integers, labels: int) -> Integers:
+    """[N] the predictions with each invalid one (-1) replaced by the label after its target, the first after the last.
+
+    With two labels that is the opposite of the target, T5's `f1_score_with_invalid`.
+    """
+    return np.where(predictions < 0, (targets + 1) % max(labels, 1), predictions)
+
+
+def f1_sums(outputs: Outputs) -> Floats:
+    """[N, 3] true positives, false positives, false negatives; the positive label is the second, as in GLUE.
+
+    Raises:
+        ValueError: If the task has not two labels.
+    """
+    if len(outputs.labels) != 2:
+        raise ValueError(
+            f"f1 needs a task with two labels, the second of which is the positive one. Got {len(outputs.labels)} "
+            f"labels; f1_macro takes any number."
+        )
+    targets, predictions, labels = codes(outputs, "f1")
+    return _binary(targets == 1, never_invalid(targets, predictions, labels) == 1)
+
+
+def multirc_f1_sums(outputs: Outputs) -> Floats:
+    """[N, 3] as `f1_sums`, over all answers of all questions, "True" being positive whatever the order of labels.
+
+    Khashabi et al. 2018's F1a, which is T5's `multirc_f1_over_all_answers`.
+
+    Raises:
+        ValueError: If a target is neither "True" nor "False".
+    """
+    for target in outputs.targets:
+        if target not in ("True", "False"):
+            raise ValueError(f"multirc_f1 needs targets 'True' or 'False'. Got {target!r}.")
+    targets = np.array([t == "True" for t in outputs.targets], dtype=np.bool_)
+    positive = [p == "True" if p in ("True", "False") else not t for p, t in zip(outputs.predictions, targets)]  # noqa: B905
+    return _binary(targets, np.array(positive, dtype=np.bool_))
+
+
+def _binary(targets: np.ndarray, predictions: np.ndarray) -> Floats:
+    counts = [targets & predictions, ~targets & predictions, targets & ~predictions]
+    return np.stack(counts, axis=-1).astype(np.float64)
+
+
+def f1_of(sums: Floats) -> Floats:
+    """F1 of [..., 3] total counts, in [0, 1]: 2 tp / (2 tp + fp + fn), and 0 without any positive, as scikit-learn.
+
+    >>> float(f1_of(np.array([3.0, 1.0, 1.0])))
+    0.75
+    """
+    true, wrong = 2 * sums[..., 0], sums[..., 1] + sums[..., 2]
+    return np.asarray(np.divide(true, true + wrong, out=np.zeros_like(true), where=true + wrong > 0))
+
+
+def f1_macro_sums(outputs: Outputs) -> Floats:
+    """[N, 3 L] true positives, false positives, false negatives of each of the L labels.
+
+    An invalid prediction misses its target's label and is a false positive of none, as in T5's `mean_multiclass_f1`.
+    """
+    targets, predictions, labels = codes(outputs, "f1_macro")
+    every = np.arange(labels)
+    is_target, is_predicted = targets[:, None] == every, predictions[:, None] == every
+    return _binary(is_target, is_predicted).reshape(len(outputs), 3 * labels)
+
+
+def f1_macro_of(sums: Floats) -> Floats:
+    """Mean F1 over the labels that occur, of [..., 3 L] total counts, in [0, 1].
+
+    A label that is neither a target nor predicted is left out, as in scikit-learn's default and SuperGLUE's script
+    (T5's code would count it as 0). Where all labels occur there is no difference.
+
+    >>> float(f1_macro_of(np.array([1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0])))  # F1 of 1, of 1/2, not there
+    0.75
+    """
+    counts = sums.reshape(*sums.shape[:-1], -1, 3)
+    occurs = counts.sum(axis=-1) > 0
+    number = occurs.sum(axis=-1)
+    total = f1_of(counts).sum(axis=-1)
+    return np.asarray(np.divide(total, number, out=np.full(number.shape, np.nan), where=number > 0))
+
+
+def mcc_sums(outputs: Outputs) -> Floats:
+    """[N, L L] one-hot cells of the confusion matrix, targets down, predictions across.
+
+    An invalid prediction counts as another label (`never_invalid`): the opposite one where there are two. T5 gives it
+    to scikit-learn as a third class, by which an invalid prediction can score better than a wrong one.
+    """
+    targets, predictions, labels = codes(outputs, "mcc")
+    cell = targets * labels + never_invalid(targets, predictions, labels)
+    return np.asarray(cell[:, None] == np.arange(labels * labels), dtype=np.float64)
+
+
+def mcc_of(sums: Floats) -> Floats:
+    """Matthews correlation of [..., L L] total counts, in [-1, 1]; 0 if targets or predictions are all one label.
+
+    Gorodkin 2004's form for any number of labels, as scikit-learn's `matthews_corrcoef`.
+
+    >>> float(mcc_of(np.array([2.0, 0.0, 0.0, 3.0]))), float(mcc_of(np.array([0.0, 2.0, 0.0, 3.0])))
+    (1.0, 0.0)
+    """
+    labels = round(sums.shape[-1] ** 0.5)
+    table = sums.reshape(*sums.shape[:-1], labels, labels)
+    total, right = table.sum(axis=(-2, -1)), np.trace(table, axis1=-2, axis2=-1)
+    of_target, of_prediction = table.sum(axis=-1), table.sum(axis=-2)
+    covariance = right * total - (of_target * of_prediction).sum(axis=-1)
+    spread = (total**2 - (of_target**2).sum(axis=-1)) * (total**2 - (of_prediction**2).sum(axis=-1))
+    matthews = np.divide(covariance, np.sqrt(spread), out=np.zeros_like(covariance), where=spread > 0)
+    return np.asarray(np.clip(matthews, -1.0, 1.0))  # the last bit of the quotient may lie beyond 1
+
+
+def multirc_em(outputs: Outputs) -> float:
+    """Share of groups (questions) all of whose answers are right, in [0, 1] (Khashabi et al. 2018's EM).
+
+    Raises:
+        ValueError: If an example has no group.
+    """
+    if not len(outputs.groups) or any(group is None for group in outputs.groups):
+        raise ValueError("multirc_em needs a group for every example: give Example(..., group=QUESTION).")
+    right: dict[str | None, bool] = {}
+    for group, is_right in zip(outputs.groups, correct(outputs), strict=True):
+        right[group] = right.get(group, True) and bool(is_right)
+    return sum(right.values()) / len(right)

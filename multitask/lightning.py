@@ -1,0 +1,79 @@
+"""Loggers and callbacks by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from multitask.config import TrainConfig
+from multitask.errors import UserError
+from multitask.registry import did_you_mean
+
+
+def loggers_of(config: TrainConfig, folder: Path) -> list[Any]:
+    """The CSV logger, always, and those that the config names.
+
+    Raises:
+        UserError: If a logger's package is not installed.
+    """
+    from pytorch_lightning import loggers
+
+    made: list[Any] = [
+        loggers.CSVLogger(str(folder), name="", version="csv", flush_logs_every_n_steps=config.log_every)
+    ]
+    for name in config.loggers:
+        if name == "csv":
+            continue
+        package = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}[name]
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"logger '{name}' needs the package {package}: pip install 'multitask-t5[{name}]'.")
+        if name == "tensorboard":
+            made.append(loggers.TensorBoardLogger(str(folder), name="", version="tensorboard"))
+        elif name == "wandb":
+            made.append(loggers.WandbLogger(save_dir=str(folder)))
+        else:
+            made.append(loggers.MLFlowLogger(save_dir=str(folder / "mlruns")))
+    return made
+
+
+def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
+    """Checkpoints to resume from, the best by `--select`, early stopping, weight averaging, and those by name."""
+    from pytorch_lightning import callbacks
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+    made: list[Any] = [
+        ModelCheckpoint(
+            str(checkpoints),
+            filename="step-{step}",
+            auto_insert_metric_name=False,
+            every_n_train_steps=config.checkpoint_every,
+            save_top_k=1,  # without a monitor: the newest
+            save_on_exception=True,
+            enable_version_counter=False,
+        )
+    ]
+    monitor = "val/mean" if config.select in ("last", "mean") else f"val/{config.select}"
+    if config.select != "last":
+        made.append(
+            ModelCheckpoint(
+                str(checkpoints),
+                filename="best-{step}",
+                auto_insert_metric_name=False,
+                monitor=monitor,
+                mode="max",
+                save_top_k=1,
+                save_weights_only=True,
+                enable_version_counter=False,
+            )
+        )
+    if config.patience:
+        made.append(EarlyStopping(monitor, mode="max", patience=config.patience))
+    if config.ema:
+        made.append(callbacks.EMAWeightAveraging(decay=config.ema, use_buffers=False))
+    known = [n for n in dir(callbacks) if n[0].isupper()]
+    for name in config.callbacks:
+        if name not in known:
+            raise UserError(f"unknown callback '{name}': {did_you_mean(name, known)}")
+        made.append(getattr(callbacks, name)())
+    return made

@@ -1,0 +1,324 @@
+"""Metrics: from the outputs of one task to one number, with its direction and its scale.
+
+Words
+    unit          what a metric's value is in: 0 to 1 for most, 0 to 100 for BLEU and chrF, -1 to 1 for correlations
+    points        value × scale: the 0 to 100 of tables
+    per example   a number for each example, for predictions/TASK.parquet. For most metrics the value is their mean
+    sums          [N, K] addends for each example, such that the value is a function of their total over the examples:
+                  `of_sums(sums(outputs).sum(axis=0))`. Resampling needs the addends only, so that 10,000 resamples
+                  with counts W [R, N] are `of_sums(W @ sums(outputs))`, without looking at a string again
+
+All that are built in work offline. Their functions are in `label_metrics`, `number_metrics` and `text_metrics`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multitask import evaluate_bridge, label_metrics, number_metrics, text_metrics
+from multitask.errors import UserError
+from multitask.outputs import Floats, Outputs
+from multitask.registry import Registry
+
+__all__ = ["METRICS", "Metric", "Outputs", "from_evaluate", "register_metric", "resolve_metrics"]
+
+Strings = list[str]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named score of one task's outputs.
+
+    Callable on two lists, and on more columns of `Outputs` by keyword. Pickles by name when it is registered.
+
+    >>> METRICS.get("jaccard")(["so happy"], ["happy"])
+    0.5
+    """
+
+    name: str
+    """As in metrics.json: `accuracy`, `jaccard`, `rouge_l`, …"""
+    function: Callable[[Outputs], float]
+    """From one or more examples to the value, in the metric's own unit."""
+    per_example: Callable[[Outputs], Floats] | None = None
+    """[N] a number for each example, or None if the metric has no such part."""
+    higher_is_better: bool = True
+    """False for perplexity and errors."""
+    scale: float = 100.0
+    """value × scale = points: 1 where the value is in points already, or has no upper end."""
+    sums: Callable[[Outputs], Floats] | None = None
+    """[N, K] addends for each example; None if the value is not a function of totals (rank correlation, BLEU)."""
+    of_sums: Callable[[Floats], Floats] | None = None
+    """[..., K] totals to [...] values."""
+    module: str = ""
+    """Of a user's metric, the Python module that registers it: a worker process imports it to find the metric."""
+
+    def compute(self, outputs: Outputs) -> float:
+        """The value; NaN if there are no examples, if it is undefined, or if what it needs was not measured.
+
+        Raises:
+            ValueError: If the columns do not fit together, or hold what the metric cannot score.
+        """
+        outputs.check(self.name)
+        return float(self.function(outputs)) if len(outputs) else float("nan")
+
+    def scores(self, outputs: Outputs) -> Floats:
+        """[N] the per-example column: NaN throughout if the metric has none.
+
+        Raises:
+            ValueError: As `compute`.
+        """
+        outputs.check(self.name)
+        if self.per_example is None or not len(outputs):
+            return np.full(len(outputs), np.nan)
+        return np.asarray(self.per_example(outputs), dtype=np.float64)
+
+    def __call__(self, predictions: Sequence[str], targets: Sequence[str], **columns: Any) -> float:
+        """`compute(Outputs(predictions, targets, **columns))`."""
+        return self.compute(Outputs(predictions, targets, **columns))
+
+    def prepare(self) -> None:
+        """Load what it needs from outside (a metric of `evaluate`): a failing download should come before a training.
+
+        Raises:
+            UserError: If it cannot be loaded.
+        """
+        if isinstance(self.function, evaluate_bridge.EvaluateFunction):
+            self.function.load()
+
+    def as_evaluate(self) -> Any:
+        """An `evaluate.Metric` that gives `{name: value}`, offline; see `evaluate_bridge.as_evaluate`."""
+        return evaluate_bridge.as_evaluate(self.name, self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By name where the name leads back to this object: the decorator replaced the function pickle would look for.
+        if METRICS.registered().get(self.name) is self:
+            return _metric_by_name, (self.name, self.module)
+        return _metric_by_fields, ({f.name: getattr(self, f.name) for f in dataclasses.fields(self)},)
+
+
+def _metric_by_name(name: str, module: str) -> Metric:
+    if module and name not in METRICS.registered():
+        importlib.import_module(module)
+    return METRICS.get(name)
+
+
+def _metric_by_fields(fields: dict[str, Any]) -> Metric:
+    return Metric(**fields)
+
+
+METRICS: Registry[Metric] = Registry("metric")
+"""All registered metrics."""
+
+
+@dataclass(frozen=True)
+class _Total:
+    """The function of a metric that has sums."""
+
+    sums: Callable[[Outputs], Floats]
+    of_sums: Callable[[Floats], Floats]
+
+    def __call__(self, outputs: Outputs) -> float:
+        return float(self.of_sums(self.sums(outputs).sum(axis=0)))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The sums of a mean: [N, 2] the value and 1."""
+
+    per_example: Callable[[Outputs], Floats]
+
+    def __call__(self, outputs: Outputs) -> Floats:
+        values = self.per_example(outputs)
+        return np.stack([values, np.ones_like(values)], axis=-1)
+
+
+def _quotient(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def _add(name: str, function: Callable[[Outputs], float], **fields: Any) -> None:
+    METRICS.add(name, Metric(name, function, **fields), holder=__name__)
+
+
+def _add_total(
+    name: str, sums: Callable[[Outputs], Floats], of_sums: Callable[[Floats], Floats], **fields: Any
+) -> None:
+    _add(name, _Total(sums, of_sums), sums=sums, of_sums=of_sums, **fields)
+
+
+def _add_mean(name: str, per_example: Callable[[Outputs], Floats], **fields: Any) -> None:
+    _add_total(name, _Counted(per_example), _quotient, per_example=per_example, **fields)
+
+
+# labels. The per-example part of F1 and Matthews is whether the prediction is right; they are not its mean.
+_right = label_metrics.correct
+_add_mean("accuracy", _right)
+_add_total("f1", label_metrics.f1_sums, label_metrics.f1_of, per_example=_right)
+_add_total("f1_macro", label_metrics.f1_macro_sums, label_metrics.f1_macro_of, per_example=_right)
+_add_total("mcc", label_metrics.mcc_sums, label_metrics.mcc_of, per_example=_right)
+_add_total("multirc_f1", label_metrics.multirc_f1_sums, label_metrics.f1_of, per_example=_right)
+_add("multirc_em", label_metrics.multirc_em, per_example=_right)
+# numbers
+_add_total("pearson", number_metrics.pearson_sums, number_metrics.pearson_of)
+_add("spearman", number_metrics.spearman)
+_add_mean("mse", number_metrics.squared_error, higher_is_better=False, scale=1.0)
+# text
+_add_mean("jaccard", text_metrics.jaccard)
+_add_mean("exact_match", text_metrics.exact_match)
+_add_mean("token_f1", text_metrics.token_f1)
+_add_mean("sequence_accuracy", text_metrics.sequence_accuracy)
+_add_mean("rouge_1", text_metrics.rouge_1)
+_add_mean("rouge_2", text_metrics.rouge_2)
+_add_mean("rouge_l", text_metrics.rouge_l)
+_add_mean("rouge_lsum", text_metrics.rouge_lsum)
+_add("bleu", text_metrics.bleu, scale=1.0)
+_add("chrf", text_metrics.chrf, per_example=text_metrics.sentence_chrf, scale=1.0)
+# likelihood of the targets
+_add_total("perplexity", number_metrics.perplexity_sums, number_metrics.perplexity_of, higher_is_better=False, scale=1)
+_add_mean("log_likelihood", number_metrics.log_likelihood, scale=1.0)
+
+
+def register_metric(
+    name: str | None = None,
+    *,
+    higher_is_better: bool = True,
+    scale: float = 100.0,
+    per_example: Callable[[Strings, Strings], npt.ArrayLike] | None = None,
+) -> Callable[[Callable[[Strings, Strings], float]], Metric]:
+    """Make the decorated `(predictions, targets) -> number` a metric, by default under the function's name.
+
+    Args:
+        name: The metric's name.
+        higher_is_better: False for errors.
+        scale: What its values are multiplied by to give 0 to 100.
+        per_example: `(predictions, targets) -> one number for each example`, for the predictions file.
+
+    Raises:
+        UserError: If the name is taken.
+
+    >>> @register_metric()
+    ... def same_length(predictions, targets):
+    ...     return sum(len(p) == len(t) for p, t in zip(predictions, targets)) / len(targets)
+    >>> same_length(["abc", "a"], ["xyz", "xyz"])
+    0.5
+    >>> METRICS.discard("same_length")
+    """
+    if name is not None and not isinstance(name, str):
+        raise UserError(
+            "register_metric is called with or without a name: write @register_metric() above the function."
+        )
+
+    def register(function: Callable[[Strings, Strings], float]) -> Metric:
+        own = name or function.__name__
+        metric = Metric(
+            own,
+            _OfStrings(function),
+            per_example=None if per_example is None else _EachOfStrings(per_example, own),
+            higher_is_better=higher_is_better,
+            scale=scale,
+            module=function.__module__,
+        )
+        return METRICS.add(own, metric, holder=f"{function.__module__}.{function.__qualname__}")
+
+    return register
+
+
+@dataclass(frozen=True)
+class _OfStrings:
+    user: Callable[[Strings, Strings], float]
+
+    def __call__(self, outputs: Outputs) -> float:
+        return float(self.user(list(outputs.predictions), list(outputs.targets)))
+
+
+@dataclass(frozen=True)
+class _EachOfStrings:
+    user: Callable[[Strings, Strings], npt.ArrayLike]
+    metric: str
+
+    def __call__(self, outputs: Outputs) -> Floats:
+        values = np.asarray(self.user(list(outputs.predictions), list(outputs.targets)), dtype=np.float64)
+        if values.shape != (len(outputs),):
+            raise ValueError(
+                f"per_example of {self.metric} must have shape [N] = ({len(outputs)},). Got {values.shape}."
+            )
+        return values
+
+
+def from_evaluate(
+    metric: Any,
+    *,
+    key: str | None = None,
+    name: str | None = None,
+    higher_is_better: bool | None = None,
+    scale: float | None = None,
+) -> Metric:
+    """A metric of Hugging Face `evaluate` as a `Metric`.
+
+    Args:
+        metric: `"NAME"` or `"NAME/KEY"`, loaded by `evaluate.load` when first used, or a loaded `evaluate.Metric`.
+        key: The entry of its result; not needed if there is one number in it.
+        name: By default `"evaluate:NAME/KEY"`, which can be resolved again, or the loaded module's name.
+        higher_is_better: By default from a short list of errors and perplexities; `evaluate` does not say.
+        scale: By default 1 for the modules known to give 0 to 100, else 100.
+    """
+    if isinstance(metric, str):
+        path, spec_key = evaluate_bridge.split_spec(metric)
+        function = evaluate_bridge.EvaluateFunction(path, key or spec_key)
+        default_name = f"evaluate:{path}" + (f"/{function.key}" if function.key else "")
+    else:
+        path = default_name = metric.name
+        function = evaluate_bridge.EvaluateFunction(path, key, metric)
+    lower = {path, function.key} & evaluate_bridge.LOWER_IS_BETTER
+    in_points = path in evaluate_bridge.OUT_OF_100 or bool(lower)
+    return Metric(
+        name or default_name,
+        function,
+        higher_is_better=not lower if higher_is_better is None else higher_is_better,
+        scale=(1.0 if in_points else 100.0) if scale is None else scale,
+    )
+
+
+def resolve_metrics(metrics: Sequence[str | Metric | Any]) -> tuple[Metric, ...]:
+    """The `Metric`s of a list of names, `"evaluate:NAME/KEY"`, `Metric`s and `evaluate.Metric`s, in order.
+
+    Nothing is loaded or downloaded here; `Metric.prepare` does that.
+
+    Raises:
+        UserError: If one is unknown, is no metric, or has the name of another.
+
+    >>> [metric.name for metric in resolve_metrics(["accuracy", METRICS.get("f1")])]
+    ['accuracy', 'f1']
+    """
+    if isinstance(metrics, (str, Metric)) or evaluate_bridge.is_module(metrics):
+        shown = f'"{metrics}"' if isinstance(metrics, str) else "metric"
+        raise UserError(f"metrics must be a list. Got one {type(metrics).__name__}: write metrics=[{shown}].")
+    found: dict[str, Metric] = {}
+    for one in metrics:
+        metric = _resolve(one)
+        if metric.name in found:
+            raise UserError(f"metric '{metric.name}' is given twice: each stands under its name in metrics.json.")
+        found[metric.name] = metric
+    return tuple(found.values())
+
+
+def _resolve(one: Any) -> Metric:
+    if isinstance(one, Metric):
+        return one
+    if isinstance(one, str):
+        name = one.removeprefix("evaluate:")
+        return METRICS.get(one) if name == one else from_evaluate(name)
+    if evaluate_bridge.is_module(one):
+        return from_evaluate(one)
+    hint = ": put @register_metric() above it" if callable(one) else ""
+    raise UserError(
+        f"a metric is a name, a Metric or an evaluate.Metric. Got {type(one).__name__} "
+        f"{getattr(one, '__name__', one)!r}{hint}."
+    )

@@ -1,0 +1,137 @@
+"""The models: a pretrained one of the T5 family, or a small one from random weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multitask.errors import UserError
+from multitask.registry import did_you_mean
+
+
+class Size(NamedTuple):
+    """The shape of a from-scratch model."""
+
+    d_model: int
+    d_ff: int
+    num_layers: int
+    num_decoder_layers: int
+    num_heads: int
+    vocabulary: int
+    """Pieces of the vocabulary that is trained on the mixture's own text."""
+
+
+SIZES = {
+    "tiny": Size(128, 512, 2, 1, 4, 4000),
+    "mini": Size(256, 1024, 4, 4, 4, 8000),
+    "small": Size(512, 2048, 6, 6, 8, 32000),  # T5-small's shape
+}
+"""From-scratch models by name. `tiny` trains in minutes on a laptop; none of them knows any language before."""
+
+FAMILY = ("t5", "mt5", "umt5")
+"""`model_type`s that are accepted: ByT5, Flan and v1.1 checkpoints are `t5` or `mt5` by type."""
+
+
+def is_from_scratch(model: str) -> bool:
+    """Whether the name means random weights."""
+    return model in SIZES
+
+
+def build_model(
+    size: str, vocabulary: int, *, seed: int, dropout: float, pad: int, eos: int, gated: bool = False
+) -> Any:
+    """A T5 with random weights, drawn from a private generator.
+
+    Args:
+        size: A name in `SIZES`.
+        vocabulary: Token ids the tokenizer can give; rounded up to a multiple of 64 for the matrix kernels.
+        seed: Of the weights. torch's global generator is put back as it was.
+        dropout: The rate.
+        pad: Padding id, which T5 also starts decoding with.
+        eos: End-of-sequence id.
+        gated: v1.1's gated GELU instead of ReLU.
+    """
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    shape = SIZES[size]
+    config = T5Config(
+        vocab_size=math.ceil(vocabulary / 64) * 64,
+        d_model=shape.d_model,
+        d_ff=shape.d_ff,
+        d_kv=shape.d_model // shape.num_heads,
+        num_layers=shape.num_layers,
+        num_decoder_layers=shape.num_decoder_layers,
+        num_heads=shape.num_heads,
+        dropout_rate=dropout,
+        feed_forward_proj="gated-gelu" if gated else "relu",
+        pad_token_id=pad,
+        eos_token_id=eos,
+        decoder_start_token_id=pad,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return T5ForConditionalGeneration(config)
+
+
+def load_pretrained(name: str, *, revision: str | None = None, dropout: float | None = None) -> Any:
+    """A pretrained model of the T5 family from a folder or the Hub, in fp32, from safetensors or a `weights_only` file.
+
+    Raises:
+        UserError: If there is none, or it is of another family.
+    """
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    known = f"{name!r} is not a folder, nor a size to start from scratch ({', '.join(SIZES)})"
+    try:
+        config = AutoConfig.from_pretrained(name, revision=revision)
+    except (OSError, ValueError) as error:
+        if "/" not in name and not Path(name).exists():
+            raise UserError(f"model {known}: {did_you_mean(name, list(SIZES))}") from error
+        raise UserError(
+            f"model {known}, and the Hub did not give it either (no network, or no such id): "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
+    if config.model_type not in FAMILY:
+        raise UserError(
+            f"model '{name}' is of type {config.model_type!r}; multitask trains the T5 family: "
+            "T5, v1.1, Flan-T5, mT5 and ByT5."
+        )
+    if dropout is not None:
+        config.dropout_rate = dropout
+    import torch
+
+    try:
+        return AutoModelForSeq2SeqLM.from_pretrained(name, config=config, revision=revision, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the weights of model '{name}' could not be read: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+_SUPERVISED = ("t5-small", "t5-base", "t5-large", "t5-3b", "t5-11b")
+_GLUE_FAMILY = (
+    *("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"),
+    *("boolq", "cb", "copa", "multirc", "record", "wic", "wsc", "squad", "cnn_dailymail", "wmt_en_de"),
+)
+"""Of the built-in tasks, those that the released t5-small … t5-11b saw in supervised form."""
+
+
+def contamination(model: str, tasks: tuple[str, ...]) -> str | None:
+    """A warning if the checkpoint was already trained on some of the tasks, else None.
+
+    >>> contamination("google-t5/t5-small", ("span", "sst2"))[:47]
+    "the released 't5-small' was already trained on "
+    """
+    base = model.rstrip("/").split("/")[-1].lower()
+    if base not in _SUPERVISED:
+        return None
+    seen = [t for t in tasks if t in _GLUE_FAMILY]
+    if not seen:
+        return None
+    return (
+        f"the released '{base}' was already trained on {', '.join(seen)} (Raffel et al. 2020, section 3.7): "
+        "its scores there are not those of a model that learns the task here. t5-v1_1 and LM-adapted checkpoints "
+        "saw C4 only."
+    )

@@ -1,0 +1,160 @@
+"""The LightningModule: one text-to-text model, one weighted loss, each task's own loss logged.
+
+Legend: B examples, S input tokens, T target tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from multitask.batching import IGNORED
+from multitask.data import EvalBatch
+from multitask.optim import OptimizerSettings, configure
+
+Watch = Callable[[Any, EvalBatch], Any]
+"""`(model, batch) -> predictions of those rows`: what evaluation during training does with a batch."""
+Score = Callable[[Sequence[Any]], Mapping[str, float]]
+"""`predictions of all rows -> {"val/TASK/METRIC": value}`."""
+
+
+class MultitaskModule(pl.LightningModule):
+    """Trains `model` on steps of the plan.
+
+    Args:
+        model: A Hugging Face encoder-decoder.
+        tasks: Names, in the order of the batches' `task_ids`.
+        optimizer: What `configure_optimizers` builds.
+        seed: Of dropout.
+        watch: How a batch of a watched split is decoded; None if nothing is watched.
+        score: From all decoded rows to the values that are logged.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tasks: Sequence[str],
+        optimizer: OptimizerSettings,
+        *,
+        seed: int = 0,
+        watch: Watch | None = None,
+        score: Score | None = None,
+    ) -> None:
+        super().__init__()
+        self.seed = seed
+        self.model = model
+        self.tasks = tuple(tasks)
+        self.optimizer_settings = optimizer
+        self._watch, self._score = watch, score
+        self._watched: list[Any] = []
+        # What this process trained on, for mix.json; a row a task: examples, input tokens, target tokens, sum of losses.
+        # Not a buffer: DDP would overwrite it with the first process's, weight averaging would average it.
+        self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
+
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Seed dropout from (seed, process, position in the plan), so that it needs no state to resume.
+
+        What happened before, an evaluation for instance, cannot change it either.
+        """
+        key = f"{self.seed}/{self.trainer.global_rank}/{batch['index']}".encode()
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """The weighted sum of the step's token losses; see `batching` for where the weights come from.
+
+        All micro-batches of the step stay in one graph and one backward pass, so Lightning's clipping, accumulation
+        and precision plug-ins work unchanged; the graph holds fewer activations than that of the plain padded batch.
+        """
+        total = torch.zeros((), device=self.device)
+        of_task = torch.zeros(len(self.tasks), 4, dtype=torch.float64, device=self.device)
+        for micro in batch["micro"]:
+            nll, counted = token_losses(self.model, micro)  # [B, T], [B, T]
+            per_example = nll.sum(1)  # [B]
+            total = total + (per_example * micro["weights"]).sum()
+            real = (micro["weights"] > 0).double()  # a process without examples computes one of weight 0
+            columns = torch.stack(
+                [
+                    real,
+                    real * micro["attention_mask"].sum(1).double(),
+                    real * counted.sum(1).double(),
+                    real * per_example.detach().double(),
+                ],
+                dim=1,
+            )
+            of_task.index_add_(0, micro["task_ids"], columns)
+        self._seen += of_task.cpu()
+        loss = total * batch["scale"]
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
+        for i, task in enumerate(self.tasks):
+            if of_task[i, 2] > 0:
+                self.log(f"train/loss/{task}", (of_task[i, 3] / of_task[i, 2]).float(), batch_size=1)
+        self.last_tokens = float(of_task[:, 1:3].sum())
+        return loss
+
+    def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Decode a batch of a watched split."""
+        if self._watch is not None:
+            self._watched.append(self._watch(self.model, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the rows of all processes and log each task's metrics and their mean."""
+        if self._score is None:
+            return
+        watched, self._watched = self._watched, []
+        if self.trainer.world_size > 1:
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, watched)
+            watched = [one for part in parts for one in part]
+        # Every process scores all rows and so logs the same value: no reduction, which would average over rows.
+        self.log_dict(dict(self._score(watched)), rank_zero_only=False, sync_dist=False, batch_size=1)
+
+    def seen(self) -> Tensor:
+        """[tasks, 4] float64: examples, input tokens, target tokens and summed loss in nats, over all processes."""
+        total = self._seen.clone()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            on_device = total.to(self.device)
+            torch.distributed.all_reduce(on_device)
+            total = on_device.cpu()
+        return total
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what was seen (every process calls this, so the sum over processes is safe here)."""
+        checkpoint["multitask_seen"] = self.seen()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back: the first process holds the sum, so that it is counted once."""
+        first = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        if first or torch.distributed.get_rank() == 0:
+            self._seen = checkpoint["multitask_seen"].clone()
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and the schedule that the settings name."""
+        return configure(self.model.parameters(), self.optimizer_settings)
+
+
+def token_losses(model: Any, micro: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of each target token in nats, 0 at padding; and which tokens count.
+
+    Args:
+        model: A Hugging Face encoder-decoder.
+        micro: `input_ids` and `attention_mask` [B, S], `labels` [B, T] with -100 at padding.
+
+    Returns:
+        [B, T] float32 and [B, T] bool.
+    """
+    labels = micro["labels"]
+    logits = model(
+        input_ids=micro["input_ids"],
+        attention_mask=micro["attention_mask"],
+        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),
+        use_cache=False,
+    ).logits  # [B, T, V]
+    # In fp32 also under bf16 autocast: a log-sum-exp over 32,000 logits in bf16 has two digits.
+    nll = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return nll.view_as(labels), labels != IGNORED

@@ -1,0 +1,124 @@
+"""Metrics of numbers: of strings that are read as numbers, and of the likelihood of the targets.
+
+Words
+    unreadable  a prediction that is no finite number. It is read as -1.0, as in T5 (`string_to_float`), which lies
+                outside the usual ranges (0 to 5, 0 to 1). An unreadable target is an error
+    sums        see `label_metrics`
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from multitask.outputs import Floats, Outputs
+
+UNREADABLE = -1.0
+
+
+def as_number(text: str) -> float | None:
+    """The finite number that `text` spells, or None.
+
+    >>> as_number(" 3.8 "), as_number("about 3"), as_number("nan")
+    (3.8, None, None)
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None  # one "nan" or "inf" would make the whole score NaN
+
+
+def numbers(outputs: Outputs, metric: str) -> tuple[Floats, Floats]:
+    """([N] predictions, [N] targets) as numbers.
+
+    Raises:
+        ValueError: If a target is no number.
+    """
+    targets = np.empty(len(outputs))
+    for i, text in enumerate(outputs.targets):
+        number = as_number(text)
+        if number is None:
+            raise ValueError(f"{metric} needs targets that are numbers. Got {text!r}.")
+        targets[i] = number
+    read = (as_number(text) for text in outputs.predictions)
+    predictions = np.fromiter((UNREADABLE if x is None else x for x in read), dtype=np.float64, count=len(outputs))
+    return predictions, targets
+
+
+def _standard(x: Floats) -> Floats:
+    """`x` moved and scaled, which correlation does not see: sums of squares then neither overflow nor cancel."""
+    x = x / max(np.abs(x).max(initial=0.0), np.finfo(np.float64).tiny)
+    if not len(x) or (x == x[0]).all():
+        return np.zeros_like(x)  # exactly: the rounded mean of equal numbers is not always their value
+    x = x - x.mean()
+    return np.asarray(x / np.sqrt((x**2).mean()))
+
+
+def moments(x: Floats, y: Floats) -> Floats:
+    """[N, 6] addends of a correlation: 1, x, y, x x, y y, x y."""
+    x, y = _standard(x), _standard(y)
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
+
+
+def pearson_sums(outputs: Outputs) -> Floats:
+    """[N, 6] `moments` of predictions and targets."""
+    return moments(*numbers(outputs, "pearson"))
+
+
+def pearson_of(sums: Floats) -> Floats:
+    """Pearson's r of [..., 6] total moments, in [-1, 1]; NaN if predictions or targets are all one number, as scipy.
+
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> round(float(pearson_of(moments(x, -x).sum(axis=0))), 6)
+    -1.0
+    >>> float(pearson_of(moments(x, np.ones(3)).sum(axis=0)))
+    nan
+    """
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    spread_x, spread_y = n * xx - x * x, n * yy - y * y
+    # A resample of one repeated example has a spread of rounding errors instead of 0.
+    defined = np.minimum(spread_x, spread_y) > 1e-12 * n * n
+    spread = np.sqrt(np.where(defined, spread_x * spread_y, 1.0))
+    return np.where(defined, np.clip((n * xy - x * y) / spread, -1.0, 1.0), np.nan)
+
+
+def spearman(outputs: Outputs) -> float:
+    """Spearman's rank correlation, in [-1, 1], ties at their mean rank; NaN where Pearson's is."""
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
+    predictions, targets = numbers(outputs, "spearman")
+    ranks = moments(np.asarray(rankdata(predictions)), np.asarray(rankdata(targets)))
+    return float(pearson_of(ranks.sum(axis=0)))
+
+
+def squared_error(outputs: Outputs) -> Floats:
+    """[N] (prediction - target)², at least 0. An unreadable prediction is off by target + 1, which can be little."""
+    predictions, targets = numbers(outputs, "mse")
+    with np.errstate(over="ignore"):  # a prediction of 1e200 has an infinite squared error
+        return np.asarray((predictions - targets) ** 2)
+
+
+def log_likelihood(outputs: Outputs) -> Floats:
+    """[N] summed log p(target) in nats; NaN if it was not measured."""
+    if outputs.log_likelihood is None:
+        return np.full(len(outputs), np.nan)
+    return np.asarray(outputs.log_likelihood, dtype=np.float64)
+
+
+def perplexity_sums(outputs: Outputs) -> Floats:
+    """[N, 2] negative log-likelihood in nats and tokens of each target; NaN if one of them was not measured."""
+    if outputs.log_likelihood is None or outputs.target_tokens is None:
+        return np.full((len(outputs), 2), np.nan)
+    return np.stack([-log_likelihood(outputs), np.asarray(outputs.target_tokens, dtype=np.float64)], axis=-1)
+
+
+def perplexity_of(sums: Floats) -> Floats:
+    """exp(nats per token) of [..., 2] totals: every token counts the same, long targets more; at least 1.
+
+    >>> float(np.round(perplexity_of(np.array([3 * np.log(8.0), 3.0])), 6))
+    8.0
+    """
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # inf and NaN are the answers then
+        return np.asarray(np.exp(sums[..., 0] / sums[..., 1]))

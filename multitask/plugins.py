@@ -1,0 +1,141 @@
+"""Tasks from outside: a user's file (`--include my_tasks.py`) and installed packages (entry points).
+
+Words
+    include       to run a Python file that registers tasks, under a module name made of its path
+    plug-in       an installed distribution with an entry point in the group `multitask.tasks`: a module that registers
+                  tasks when it is imported, a `Task`, or a list of them
+
+Both run the code they name: include files and install packages that you trust.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from multitask.errors import UserError
+from multitask.task import TASKS, Task, add_task
+
+GROUP = "multitask.tasks"
+"""The entry-point group of plug-ins."""
+
+INCLUDED = "MULTITASK_INCLUDE"
+"""Environment variable with the files included so far. A spawned worker unpickles tasks by name, so it has to include
+what its parent did; it inherits this, and `load_entry_points` reads it."""
+
+
+class PluginWarning(UserWarning):
+    """A plug-in that could not be loaded, or a distribution that gets in the way."""
+
+
+def include(path: str | Path) -> ModuleType:
+    """Runs a Python file, once; the tasks in it are registered when this returns.
+
+    The file's folder is put at the end of `sys.path`, so that it can import its neighbours and can hide nothing.
+
+    Raises:
+        UserError: If there is no such file, or it fails: with the file, the line and its own words. Then none of its
+            tasks stay registered, so that a corrected file can be included.
+    """
+    where = Path(path)
+    full = where.resolve()
+    if full.suffix != ".py" or not full.is_file():
+        raise UserError(f"--include '{where}': there is no Python file of that name; give the path of a .py file.")
+    name = f"_multitask_include_{hashlib.sha256(str(full).encode()).hexdigest()[:12]}_{full.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, full)
+    assert spec is not None and spec.loader is not None  # a .py file has a loader
+    module = importlib.util.module_from_spec(spec)
+    TASKS.load()  # so that what is there before is known
+    before = set(TASKS.registered())
+    sys.modules[name] = module  # before it runs, as `import` does: pickle and dataclasses look it up
+    if str(full.parent) not in sys.path:
+        sys.path.append(str(full.parent))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        for task in set(TASKS.registered()) - before:
+            TASKS.discard(task)
+        raise UserError(f"--include '{where}'{_reason(error, full)}") from error
+    earlier = [p for p in os.environ.get(INCLUDED, "").split(os.pathsep) if p]
+    if str(full) not in earlier:
+        os.environ[INCLUDED] = os.pathsep.join([*earlier, str(full)])
+    return module
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """The end of the error: the last line of the file itself that was being run, and what happened there."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f", line {error.lineno}: {error.msg}."
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    at = f", line {lines[-1]}" if lines else ""
+    if isinstance(error, UserError):
+        return f"{at}: {error}"
+    return f"{at}: {type(error).__name__}: {error}"
+
+
+def load_entry_points() -> None:
+    """Loads the plug-ins of all installed distributions, and the files that a parent process included.
+
+    A plug-in that fails is a `PluginWarning` that names its distribution: the others, and the built-in tasks, must
+    not be lost with it.
+    """
+    for name, value in dict.fromkeys((e.name, e.value) for e in metadata.entry_points(group=GROUP)):
+        (point, *_) = metadata.entry_points(group=GROUP, name=name, value=value)
+        holder = f"{point.dist.name} {point.dist.version}" if point.dist is not None else value
+        try:
+            _register(point.load(), holder)
+        except Exception as error:  # whatever someone else's package does
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            warnings.warn(
+                f"the plug-in '{name}' ({value}) of distribution '{holder}' could not be loaded: {kind}{error} "
+                f"(its tasks are missing; upgrade or uninstall it)",
+                PluginWarning,
+                stacklevel=2,
+            )
+    for path in os.environ.get(INCLUDED, "").split(os.pathsep):
+        if path and Path(path).is_file():
+            include(path)
+
+
+def _register(loaded: object, holder: str) -> None:
+    if isinstance(loaded, ModuleType):
+        return  # importing it was all
+    tasks = [loaded] if isinstance(loaded, Task) else loaded
+    if not isinstance(tasks, Iterable) or isinstance(tasks, str):
+        raise UserError(f"it must be a module, a Task or a list of Tasks, and is a {type(loaded).__name__}.")
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise UserError(f"it must be a module, a Task or a list of Tasks, and holds a {type(task).__name__}.")
+        if TASKS.registered().get(task.name) is not task:  # made by the decorator: it is there already
+            add_task(task, holder)
+
+
+@functools.lru_cache(maxsize=1)
+def check_distribution() -> tuple[str, ...]:
+    """The names of other installed distributions whose import package is `multitask` too; warns of them, once."""
+    found: list[str] = []
+    for name in ("multitask-py", "multitask"):
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+        warnings.warn(
+            f"the distribution '{name}' {version} is installed as well, and its import package is also named "
+            f"'multitask': one of the two overwrites or hides the other. Uninstall both, then install multitask-t5.",
+            PluginWarning,
+            stacklevel=2,
+        )
+    return tuple(found)

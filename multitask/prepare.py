@@ -1,0 +1,133 @@
+"""From settings to what a run needs before it touches a model: tasks, examples, rates and the plan."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from multitask.config import TrainConfig
+from multitask.errors import UserError
+from multitask.examples import TaskData, load_task
+from multitask.mixture import Mixture, parse_tasks
+from multitask.plan import MixingPlan
+from multitask.plugins import check_distribution, include
+from multitask.rates import temperature_schedule
+from multitask.registry import did_you_mean
+from multitask.schedule import RateSchedule
+from multitask.sources import resolve_source
+from multitask.task import TASKS, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """Tasks with their examples, and the plan that mixes them."""
+
+    tasks: dict[str, Task]
+    data: dict[str, TaskData]
+    plan: MixingPlan
+    batch_size: float
+    """Examples per step on average."""
+    steps: int
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Training examples of each task."""
+        return {name: len(d.train) for name, d in self.data.items()}
+
+    @property
+    def generated(self) -> list[str]:
+        """The tasks whose examples are the generated sample."""
+        return [name for name, d in self.data.items() if d.train.generated]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results should know of the data."""
+        return [note for d in self.data.values() for note in d.notes]
+
+
+def load_plugins(files: list[str]) -> None:
+    """Import the user's own files; installed packages come by themselves with the first look-up."""
+    check_distribution()
+    for path in files:
+        include(path)
+
+
+def select_tasks(spec: str | list[str], columns: Mapping[str, Mapping[str, str]]) -> tuple[Mixture, dict[str, Task]]:
+    """The mixture that `--tasks` names and its tasks, with renamed columns."""
+    mixture = parse_tasks(spec)
+    tasks = {}
+    for name in mixture.tasks:
+        task = TASKS.get(name)
+        tasks[name] = task.replace(columns={**task.columns, **columns[name]}) if name in columns else task
+    for name in columns:
+        if name not in tasks:
+            raise UserError(
+                f"columns are given for task '{name}', which is not trained: {did_you_mean(name, list(tasks))}"
+            )
+    return mixture, tasks
+
+
+def data_setting(data: str | None) -> str | None:
+    """`--data`, or what the environment says in its place."""
+    return data or os.environ.get("MULTITASK_DATA") or None
+
+
+def load_mix(config: TrainConfig) -> Mix:
+    """Load and format all examples, and plan the training.
+
+    Raises:
+        UserError: Whatever is wrong with tasks, files, rows or rates.
+    """
+    load_plugins(config.include)
+    mixture, tasks = select_tasks(config.tasks, config.columns)
+    for name in (*config.loss_weights, *([config.select] if config.select not in ("last", "mean") else [])):
+        if name not in tasks:
+            raise UserError(f"'{name}' is not among the tasks that are trained: {did_you_mean(name, list(tasks))}")
+    where = data_setting(config.data)
+    sources = {name: resolve_source(task, where) for name, task in tasks.items()}
+    selection = config.selection_rows if config.select != "last" else 0
+    data = {
+        name: load_task(task, sources[name], seed=config.seed, holdout=config.holdout, selection=selection)
+        for name, task in tasks.items()
+    }
+    steps = int(config.trainer["max_steps"])
+    sizes = {name: len(d.train) for name, d in data.items()}
+    plan, batch = plan_of(config, mixture, sizes, steps)
+    return Mix(tasks, data, plan, batch, steps)
+
+
+def plan_of(config: TrainConfig, mixture: Mixture, sizes: Mapping[str, int], steps: int) -> tuple[MixingPlan, float]:
+    """The plan, and its examples per step."""
+    if config.per_step is not None:
+        fixed = config.per_step if isinstance(config.per_step, dict) else dict.fromkeys(sizes, config.per_step)
+        if fixed.keys() != sizes.keys():
+            odd = ", ".join(sorted(fixed.keys() ^ sizes.keys()))
+            raise UserError(f"--per_step must name the tasks that are trained, each once. Only one side has {odd}.")
+        plan = MixingPlan(sizes, fixed, config.seed)
+        return plan, float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
+    settings: dict[str, Any] = {
+        "strategy": config.mixing,
+        "temperature": config.temperature,
+        "cap": config.cap,
+        "scale": config.scale or None,
+        "max_epochs": config.max_epochs,
+    }
+    if config.mixing == "unimax":
+        settings["budget"] = float(steps) * config.batch_size
+    given = {name: value for name, value in settings.items() if value is not None}
+    rates: Mapping[str, float] | RateSchedule
+    if config.rate_schedule:
+        points = sorted((float(at), rates) for at, rates in config.rate_schedule.items())
+        rates = RateSchedule.over(steps, points)
+        if set(rates.tasks) != set(sizes):
+            raise UserError(f"rate_schedule must give a rate for each of {', '.join(sizes)}, and for no other.")
+    elif config.temperature_end is not None:
+        assert config.temperature is not None
+        at = functools.partial(mixture.rates, dict(sizes), cap=config.cap, scale=config.scale or None)
+        rates = temperature_schedule(at, config.temperature, config.temperature_end, steps)
+    else:
+        rates = mixture.rates(dict(sizes), **given)
+    return MixingPlan.from_rates(sizes, rates, config.batch_size, config.seed), float(config.batch_size)

@@ -1,0 +1,245 @@
+"""Files of rows: csv, tsv, json, jsonl, parquet and text become `Rows`, or an error that names the file and the line.
+
+What the formats mean here
+    .csv         comma-separated with a header; quoting as in RFC 4180: a field in quotes may hold commas and newlines
+    .tsv         tab-separated with a header and *no quoting*: a quote is text (GLUE's files are written so)
+    .jsonl       one JSON object a line;  .json  a list of objects, or {"data": [objects]}, or lines as in .jsonl
+    .parquet     as it is;  .txt  one row {"text": line} a line
+All text is UTF-8, with or without a byte order mark. csv and tsv have no types: a column whose values are all plain
+integers becomes `int`, all plain numbers `float`, anything else stays text: "NA", "null" and "" are text too.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multitask.errors import UserError
+from multitask.table import ArrowRows, Row, Rows, columns_of
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" and "-0" would not come back as they were; 18 digits fit int64
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
+
+
+def read_rows(path: Path | str) -> Rows:
+    """The rows of a file, by the ending of its name.
+
+    Raises:
+        UserError: If the file cannot be read, is malformed (with the line) or has no rows.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"'{path}' has no known ending; rows can be read from {', '.join(READERS)}.")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error.strerror or error}.") from error
+    read = reader(str(path), content)
+    if not len(read.items):
+        raise UserError(f"'{path}' has no rows; remove the file or fill it.")
+    digest = hashlib.sha256(path.suffix.lower().encode() + b"\0" + content).hexdigest()
+    return Rows(read.items, columns=read.columns, fingerprint=digest, origin=str(path), lines=read.lines)
+
+
+class _Read(NamedTuple):
+    items: Sequence[Row]
+    columns: Sequence[str]
+    lines: Sequence[int] | None
+
+
+def _text(path: str, content: bytes) -> str:
+    """The file as text, without a byte order mark."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} at offset {error.start} is not UTF-8; "
+            f"save the file as UTF-8."
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{path}, line {line}: a NUL character, which no text file has; save the file as UTF-8 text.")
+    return text.removeprefix("\ufeff")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines. Not `splitlines`: that also cuts at U+2028 and U+0085, which stand inside JSON and in tweets."""
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return ((number, line.removesuffix("\r")) for number, line in enumerate(lines, start=1))
+
+
+def _csv(path: str, content: bytes) -> _Read:
+    text = _text(path, content)
+    records: list[list[str]] = []
+    lines: list[int] = []
+    with _LargeFields(len(text)):
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        start = 1  # a record with newlines in its quotes is named by its first line
+        try:
+            for record in reader:
+                if record:  # [] is a blank line
+                    records.append(record)
+                    lines.append(start)
+                start = reader.line_num + 1
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise UserError(f"{path}, line {start}: a quote is opened here and never closed.") from error
+            raise UserError(
+                f"{path}, line {reader.line_num}: {error}; a quote inside a quoted field is written twice."
+            ) from error
+    return _table(path, records, lines, hint="put a field that holds a comma in quotes.")
+
+
+def _tsv(path: str, content: bytes) -> _Read:
+    records: list[list[str]] = []
+    lines: list[int] = []
+    for number, line in _lines(_text(path, content)):
+        if line:
+            records.append(line.split("\t"))
+            lines.append(number)
+    hint = "a .tsv file has no quoting, so no field can hold a tab or a newline; use .csv or .jsonl for such text."
+    return _table(path, records, lines, hint=hint)
+
+
+def _table(path: str, records: list[list[str]], lines: list[int], *, hint: str) -> _Read:
+    """Records with their header first -> rows with typed columns."""
+    if not records:
+        raise UserError(f"'{path}' is empty; its first line must name the columns.")
+    header = [name.strip() for name in records.pop(0)]
+    at = lines.pop(0)
+    if not all(header):
+        raise UserError(f"{path}, line {at}: column {header.index('') + 1} of the header has no name.")
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}, line {at}: column {twice!r} is in the header twice.")
+    if all(_NUMBER.fullmatch(name) for name in header):
+        raise UserError(f"{path}, line {at}: the first line must name the columns. Got {', '.join(header)}.")
+    for line, record in zip(lines, records, strict=True):
+        if len(record) != len(header):
+            raise UserError(
+                f"{path}, line {line}: expected {len(header)} fields ({', '.join(header)}), found {len(record)}; {hint}"
+            )
+    columns = [_typed(column) for column in zip(*records, strict=True)]
+    return _Read([dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)], header, lines)
+
+
+def _typed(column: Sequence[str]) -> Sequence[Any]:
+    """The column as integers or numbers if every value is written as one.
+
+    >>> _typed(["1", "-1"]), _typed(["1", "0.5"]), _typed(["1", "NA"]), _typed(["007", "008"])
+    ([1, -1], [1.0, 0.5], ['1', 'NA'], ['007', '008'])
+    """
+    if all(map(_INTEGER.fullmatch, column)):
+        return [int(value) for value in column]
+    if all(map(_NUMBER.fullmatch, column)) and any("." in value for value in column):
+        return [float(value) for value in column]
+    return column
+
+
+class _LargeFields:
+    """Lets csv fields be as long as the file, for the time of a `with`.
+
+    The limit is a global of the csv module (131,072 characters by default); it is put back, one reader at a time.
+    """
+
+    _lock = threading.Lock()
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._before = csv.field_size_limit(max(self._size + 1, csv.field_size_limit()))
+
+    def __exit__(self, *exception: object) -> None:
+        csv.field_size_limit(self._before)
+        self._lock.release()
+
+
+def _jsonl(path: str, content: bytes) -> _Read:
+    items: list[Row] = []
+    lines: list[int] = []
+    for number, line in _lines(_text(path, content)):
+        if not line.strip():
+            continue
+        row = _parsed(path, line, first=number)
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, line {number}: expected a JSON object, found {_json_type(row)}.")
+        items.append(row)
+        lines.append(number)
+    return _Read(items, columns_of(items), lines)
+
+
+def _json(path: str, content: bytes) -> _Read:
+    text = _text(path, content)
+    first, _, rest = text.strip().partition("\n")
+    if first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
+        return _jsonl(path, content)  # many files named .json hold an object a line
+    found = _parsed(path, text, first=1) if text.strip() else []
+    items = found["data"] if isinstance(found, dict) and "data" in found else found
+    if not isinstance(items, list):
+        raise UserError(f'{path}: expected a list of objects or {{"data": [objects]}}, found {_json_type(items)}.')
+    for position, row in enumerate(items):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, row {position}: expected a JSON object, found {_json_type(row)}.")
+    return _Read(items, columns_of(items), None)
+
+
+def _parsed(path: str, text: str, *, first: int) -> Any:
+    """The JSON value in `text`, whose first line is line `first` of the file."""
+    try:
+        value = json.loads(text)
+        if (
+            "\\ud" in text or "\\uD" in text
+        ):  # half of a surrogate pair is valid JSON but no text: no tokenizer takes it
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        line = first + error.lineno - 1
+        raise UserError(f"{path}, line {line}: not JSON: {error.msg} at column {error.colno}.") from error
+    except (ValueError, RecursionError) as error:  # surrogates, a number of thousands of digits, endless nesting
+        raise UserError(f"{path}, line {first}: JSON that cannot be used: {error}.") from error
+    return value
+
+
+def _json_type(value: object) -> str:
+    names: dict[type, str] = {list: "a list", dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _parquet(path: str, content: bytes) -> _Read:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"'{path}' is not a readable parquet file: {reason.rstrip('.')}.") from error
+    return _Read(ArrowRows(table), table.column_names, None)
+
+
+def _txt(path: str, content: bytes) -> _Read:
+    numbered = list(_lines(_text(path, content)))  # blank lines stay: the position is the line
+    return _Read([{"text": line} for _, line in numbered], ("text",), [number for number, _ in numbered])
+
+
+READERS: dict[str, Callable[[str, bytes], _Read]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".json": _json,
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+    ".txt": _txt,
+}
+"""{the ending of a file's name: its reader}."""

@@ -1,0 +1,562 @@
+"""One training run, from settings to a run folder: the only file that knows all the parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import platform
+import signal
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multitask import __version__
+from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
+from multitask.console import print_mix, print_scores, say, token_shares
+from multitask.errors import UserError
+from multitask.evaluation import TaskScores, evaluate_task, points_of, score_task
+from multitask.folder import atomic, open_folder, read_json, write_json
+from multitask.models import build_model, contamination, is_from_scratch, load_pretrained
+from multitask.prepare import Mix, load_mix
+from multitask.progress import TrainProgress, counting, duration
+from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task, train_vocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVENTS = "events"
+
+
+class StoppedError(Exception):
+    """Training was interrupted (Ctrl-C); the run can be continued with `--resume`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its folder, and what pandas likes to see of it."""
+
+    folder: Path
+    """The run folder."""
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row a task and metric: task, metric, score, baseline."""
+        import pandas as pd
+
+        scores, baselines = read_json(self.folder / "metrics.json"), read_json(self.folder / "baselines.json")
+        rows = [
+            {"task": task, "metric": metric, "score": value, "baseline": baselines.get(task, {}).get(metric)}
+            for task, values in scores.items()
+            for metric, value in values.items()
+        ]
+        return pd.DataFrame(rows, columns=["task", "metric", "score", "baseline"])
+
+    @property
+    def mix(self) -> pd.DataFrame:
+        """A row a task: planned and realised examples, tokens, epochs and shares."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(read_json(self.folder / "mix.json")["tasks"], orient="index")
+
+    def predictions(self, task: str) -> pd.DataFrame:
+        """The task's predictions on its validation split."""
+        import pandas as pd
+
+        path = self.folder / "predictions" / f"{task}.parquet"
+        if not path.is_file():
+            raise UserError(f"{path} is not there: the run has no predictions of task '{task}'.")
+        return pd.read_parquet(path)
+
+    def predict(self, task: str, inputs: Sequence[str | Mapping[str, Any]]) -> pd.DataFrame:
+        """Predictions for new inputs; see `multitask.predict`."""
+        from multitask.inference import predict
+
+        return predict(self.folder, task, inputs)
+
+
+def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings: Any) -> Run:
+    """Train one model on a mixture of tasks and evaluate each; gives the run.
+
+    Args:
+        config: All settings; or give them by name.
+        quiet: Print nothing but progress.
+        settings: Fields of `TrainConfig`, e.g. `tasks="span,sst2"`, `trainer={"max_steps": 200}`.
+
+    Raises:
+        UserError: For whatever a user can mend, before training starts.
+        StoppedError: If it was interrupted; `resume=True` continues.
+    """
+    config = dataclasses.replace(config or TrainConfig(), **settings)
+    return _Training(config, quiet).run()
+
+
+class _Training:
+    """The steps of a run in order; what one finds is there for the next."""
+
+    def __init__(self, config: TrainConfig, quiet: bool) -> None:
+        self.started = time.time()
+        self.quiet = quiet
+        config = dataclasses.replace(config, trainer=dict(config.trainer))
+        check_precision(config.precision)
+        self.config = resolved(config, from_scratch=is_from_scratch(config.model))
+        check_config(self.config)
+        check_trainer_names(self.config.trainer)
+        self.out = Path(self.config.out or default_folder(self.config))
+        self.config = dataclasses.replace(self.config, out=str(self.out))
+
+    def run(self) -> Run:
+        import torch
+
+        config = self.config
+        self.mix = load_mix(config)
+        self.first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0  # Lightning starts the others with it set
+        if self.first_process:
+            open_folder(self.out, resume=config.resume, overwrite=config.overwrite)
+            if not config.resume:
+                write_config(self.out / "config.yaml", config)
+        else:
+            self.quiet = True
+        checkpoint = self._checkpoint() if config.resume else None
+        self.tokenizer = self._tokenizer()
+        self.tokens = self._tokenize("train")
+        self.held = {name: d.selection or d.validation for name, d in self.mix.data.items()}
+        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's global generator; put it back afterwards
+            model = self._model()
+            self._announce(model)
+            trainer, module = self._fit(model, checkpoint)
+            if not self.first_process:
+                return Run(self.out)
+            scores = self._evaluate(module.model)
+        self._write(trainer, module, scores)
+        return Run(self.out)
+
+    # ---- before training ---------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> Path:
+        import yaml
+
+        stored = yaml.safe_load((self.out / "config.yaml").read_text(encoding="utf-8")) or {}
+        now = config_dict(self.config)
+        for name in sorted(now.keys() - {"out"}):
+            if stored.get(name) != now[name]:
+                raise UserError(
+                    f"--resume: the run in {self.out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
+                    "a run is continued with its own settings."
+                )
+        found = sorted((self.out / "checkpoints").glob("step-*.ckpt"), key=lambda p: int(p.stem.split("-")[1]))
+        if not found:
+            raise UserError(f"--resume: {self.out} holds no checkpoint; begin again with --overwrite.")
+        return found[-1]
+
+    def _tokenizer(self) -> Tokenizer:
+        config = self.config
+        kept = self.out / "model"
+        if config.resume:
+            return load_tokenizer(str(kept))
+        if not is_from_scratch(config.model):
+            return load_tokenizer(config.model, config.revision)
+        from multitask.models import SIZES
+
+        if config.vocab:
+            folder = Path(config.vocab)
+            folder = folder.parent if folder.is_file() else folder
+            if not (folder / "spiece.model").is_file():
+                raise UserError(f"--vocab {config.vocab} holds no spiece.model.")
+            tokenizer = load_tokenizer(str(folder))
+        else:
+            import tempfile
+
+            size = config.vocab_size or SIZES[config.model].vocabulary
+            if self.first_process:
+                self._say(f"training a vocabulary of up to {size:,} pieces on the mixture's text …")
+            # Every process trains its own from the same text in the same order, and so gets the same one.
+            with tempfile.TemporaryDirectory() as folder_name:
+                train_vocabulary(self._texts(), size, Path(folder_name))
+                tokenizer = load_tokenizer(folder_name)
+        if self.first_process:
+            tokenizer.save_pretrained(kept)
+        return tokenizer
+
+    def _texts(self) -> Any:
+        for data in self.mix.data.values():
+            for example in data.train:
+                yield example.inputs
+                if data.task.output != "span":  # a span's words stand in its input already
+                    yield example.target
+
+    def _tokenize(self, split: str) -> dict[str, TokenizedTask]:
+        parts = {name: getattr(d, split) for name, d in self.mix.data.items()}
+        with counting("tokenising", sum(map(len, parts.values()))) as counter:
+            return {
+                name: tokenize_task(self.tokenizer, self.mix.tasks[name], part, counter.advance)
+                for name, part in parts.items()
+            }
+
+    def _model(self) -> Any:
+        config, tokenizer = self.config, self.tokenizer
+        if is_from_scratch(config.model):
+            assert config.dropout is not None
+            model = build_model(
+                config.model,
+                len(tokenizer),
+                seed=config.seed,
+                dropout=config.dropout,
+                pad=tokenizer.pad_token_id,
+                eos=tokenizer.eos_token_id,
+                gated=config.gated,
+            )
+        else:
+            model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout)
+            if len(tokenizer) > model.config.vocab_size:
+                raise UserError(
+                    f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model {model.config.vocab_size:,} "
+                    "embeddings: they do not belong together."
+                )
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.config.task_specific_params = {name: task_settings(task) for name, task in self.mix.tasks.items()}
+        return model
+
+    def _announce(self, model: Any) -> None:
+        mix, config = self.mix, self.config
+        parameters = sum(p.numel() for p in model.parameters())
+        origin = "random weights" if is_from_scratch(config.model) else "pretrained"
+        self._say(
+            f"model {config.model} ({parameters:,} parameters, {origin}), {config.optimizer} lr {config.lr:g}, "
+            f"loss {config.loss}, {config.precision}, seed {config.seed}"
+        )
+        if mix.generated:
+            self._say(
+                f"GENERATED SAMPLE: the examples of {', '.join(mix.generated)} are made by a small grammar. "
+                "Scores on them say that the tool works, not how a model does on real text."
+            )
+        for note in mix.notes:
+            self._say(note)
+        warning = contamination(config.model, tuple(mix.tasks))
+        if warning:
+            self._say(f"WARNING: {warning}")
+        for name, tokens in self.tokens.items():
+            if tokens.cut_inputs or tokens.cut_targets:
+                task = mix.tasks[name]
+                self._say(
+                    f"{name}: {tokens.cut_inputs:,} of {len(tokens):,} training inputs are cut to "
+                    f"{task.max_input_tokens} tokens, {tokens.cut_targets:,} targets to {task.max_target_tokens}."
+                )
+        if not self.quiet:
+            print_mix(mix, self.mean_tokens())
+
+    def mean_tokens(self) -> dict[str, tuple[float, float]]:
+        """{task: (mean input tokens, mean target tokens)} of the training examples."""
+        return {n: (float(t.inputs.lengths.mean()), float(t.targets.lengths.mean())) for n, t in self.tokens.items()}
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            say(line)
+
+    # ---- training ----------------------------------------------------------------------------------------------
+
+    def _fit(self, model: Any, checkpoint: Path | None) -> tuple[Any, Any]:
+        import pytorch_lightning as pl
+        import torch
+
+        from multitask.data import MultitaskData, StepMaker
+        from multitask.module import MultitaskModule
+        from multitask.optim import OptimizerSettings
+
+        config, mix = self.config, self.mix
+        names = tuple(mix.tasks)
+        assert config.optimizer is not None and config.lr is not None and config.schedule is not None
+        watching = config.eval_every > 0
+        module = MultitaskModule(
+            model,
+            names,
+            OptimizerSettings(
+                config.optimizer,
+                config.lr,
+                config.weight_decay,
+                config.schedule,
+                config.warmup_steps or 0,
+                mix.steps,
+            ),
+            seed=config.seed,
+            watch=self._watch() if watching else None,
+            score=self._score_watched if watching else None,
+        )
+        maker = StepMaker(
+            mix.plan,
+            names,
+            tuple(self.tokens[n] for n in names),
+            config.loss,
+            tuple(config.loss_weights.get(n, 1.0) for n in names),
+            mix.batch_size,
+            self.tokenizer.pad_token_id,
+        )
+        start = 0
+        if checkpoint is not None:
+            start = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+            self._say(f"continuing at step {start:,} of {mix.steps:,} from {checkpoint}")
+        data = MultitaskData(
+            maker,
+            eval_lengths={n: t.inputs.lengths for n, t in self.watched_tokens.items()} if watching else None,
+            workers=config.workers,
+            batch_tokens=config.batch_tokens,
+            start=start,
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+            warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=DeprecationWarning)
+            trainer = pl.Trainer(**self._trainer_options(names))
+            handler = signal.getsignal(signal.SIGINT)
+            try:
+                if start < mix.steps:
+                    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+            except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
+                signal.signal(signal.SIGINT, handler)
+                raise StoppedError(
+                    f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
+                ) from None
+        best = next((c for c in trainer.checkpoint_callbacks if c.monitor), None)
+        if best is not None and best.best_model_path:
+            weights = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+            module.load_state_dict(weights)
+            self._say(
+                f"keeping {Path(best.best_model_path).name}, the best by {config.select} on held-out training rows"
+            )
+        return trainer, module
+
+    def _trainer_options(self, names: tuple[str, ...]) -> dict[str, Any]:
+        from multitask.lightning import callbacks_of, loggers_of
+
+        config = self.config
+        accelerator = config.trainer.get("accelerator", "auto")
+        options: dict[str, Any] = {
+            "max_epochs": -1,
+            "accelerator": accelerator,
+            "devices": 1,
+            "logger": loggers_of(config, self.out / EVENTS),
+            "callbacks": callbacks_of(config, self.out / "checkpoints"),
+            "gradient_clip_val": config.clip or None,
+            "precision": "bf16-mixed" if config.precision == "bf16" else "32-true",
+            "default_root_dir": str(self.out),
+            "use_distributed_sampler": False,
+            "num_sanity_val_steps": 0,
+            "enable_model_summary": False,
+            "log_every_n_steps": config.log_every,
+            "check_val_every_n_epoch": None,
+            "limit_val_batches": 0 if config.eval_every == 0 else None,
+            # Lightning counts batches, and `accumulate_grad_batches` of them make a step.
+            "val_check_interval": config.eval_every * config.trainer.get("accumulate_grad_batches", 1) or None,
+        }
+        options.update(config.trainer)
+        if options.get("enable_progress_bar", True):
+            options["callbacks"] = [*options["callbacks"], TrainProgress()]
+        return options
+
+    # ---- evaluation during training ----------------------------------------------------------------------------
+
+    @property
+    def watched(self) -> dict[str, Sequence[Any]]:
+        return {name: part[: self.config.eval_limit] for name, part in self.held.items()}
+
+    def _watch(self) -> Any:
+        from multitask.decoding import Decoder
+
+        self.watched_tokens = {
+            name: tokenize_task(
+                self.tokenizer,
+                self.mix.tasks[name],
+                dataclasses.replace(self.held[name], examples=tuple(part)),
+            )
+            for name, part in self.watched.items()
+        }
+        decoders = [
+            Decoder(self.mix.tasks[n], self.tokenizer, part, t.inputs, t.targets, self.config.labels_by)
+            for (n, part), t in zip(self.watched.items(), self.watched_tokens.values(), strict=True)
+        ]
+        return lambda model, batch: [(batch.task_id, p) for p in decoders[batch.task_id](model, batch.rows)]
+
+    def _score_watched(self, watched: Sequence[Any]) -> dict[str, float]:
+        values: dict[str, float] = {}
+        points = []
+        for i, (name, part) in enumerate(self.watched.items()):
+            predictions = [p for batch in watched for task_id, p in batch if task_id == i]
+            task = self.mix.tasks[name]
+            scores = score_task(task, part, predictions)
+            values.update({f"val/{name}/{metric}": value for metric, value in scores.metrics.items()})
+            values[f"val/{name}/log_likelihood"] = scores.log_likelihood
+            values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
+            points.append(values[f"val/{name}"])
+        values["val/mean"] = float(np.mean(points))
+        if not self.quiet:
+            shown = "  ".join(f"{n} {values[f'val/{n}']:.1f}" for n in self.watched)
+            say(f"evaluation: {shown}  mean {values['val/mean']:.1f}")
+        return values
+
+    # ---- after training ----------------------------------------------------------------------------------------
+
+    def _evaluate(self, model: Any) -> dict[str, TaskScores]:
+        tokens = self._tokenize("validation")
+        scores = {}
+        for name, task in self.mix.tasks.items():
+            data = self.mix.data[name]
+            with counting(f"evaluating {name}", len(data.validation)) as counter:
+                scores[name] = evaluate_task(
+                    model,
+                    self.tokenizer,
+                    task,
+                    data.validation,
+                    tokens[name],
+                    train=data.train,
+                    batch_tokens=self.config.batch_tokens,
+                    labels_by=self.config.labels_by,
+                    advance=counter.advance,
+                )
+        return scores
+
+    def _write(self, trainer: Any, module: Any, scores: dict[str, TaskScores]) -> None:
+        out, mix = self.out, self.mix
+        save_model(module.model, self.tokenizer, out / "model")
+        write_scores(out, scores)
+        write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.seen().numpy(), trainer.global_step))
+        seconds = time.time() - self.started
+        write_json(out / "run.json", self._record(trainer.global_step, seconds))
+        if not self.quiet:
+            print_scores(scores, mix.tasks, mix.generated)
+        self._say(f"run folder: {out}  ({duration(seconds)})")
+
+    def _record(self, steps: int, seconds: float) -> dict[str, Any]:
+        import pytorch_lightning
+        import torch
+        import transformers
+
+        return {
+            "status": "finished",
+            "steps": steps,
+            "seconds": round(seconds, 1),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": {
+                "multitask": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "pytorch-lightning": pytorch_lightning.__version__,
+                "transformers": transformers.__version__,
+            },
+            "plan": self.mix.plan.to_dict(),
+            "plan_fingerprint": self.mix.plan.fingerprint(),
+            "tasks": {
+                name: {
+                    "version": self.mix.tasks[name].version,
+                    "source": d.train.source,
+                    "generated": d.train.generated,
+                    "train": {"examples": len(d.train), "fingerprint": d.train.fingerprint},
+                    "validation": {"examples": len(d.validation), "fingerprint": d.validation.fingerprint},
+                    "skipped": {"train": dict(d.train.skipped), "validation": dict(d.validation.skipped)},
+                    "cut": {"inputs": self.tokens[name].cut_inputs, "targets": self.tokens[name].cut_targets},
+                }
+                for name, d in self.mix.data.items()
+            },
+            "notes": self.mix.notes,
+        }
+
+
+def default_folder(config: TrainConfig) -> str:
+    """Where a run goes without `--out`: runs/TASKS-MODEL-seedN."""
+    spec = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in f"{spec}-{Path(config.model).name}")
+    return f"runs/{safe[:80]}-seed{config.seed}"
+
+
+def task_settings(task: Any) -> dict[str, Any]:
+    """What `model/config.json` says of a task: all that is needed to use the model without this package."""
+    return {
+        "prefix": task.prefix,
+        "output": task.output,
+        "labels": list(task.labels),
+        "max_length": task.max_input_tokens,
+        "max_new_tokens": task.decoding.max_new_tokens,
+        "num_beams": task.decoding.num_beams,
+        "length_penalty": task.decoding.length_penalty,
+    }
+
+
+def config_dict(config: TrainConfig) -> dict[str, Any]:
+    """The settings that determine a run, as plain data."""
+    values = dataclasses.asdict(config)
+    for switch in ("resume", "overwrite"):
+        del values[switch]
+    return values
+
+
+def write_config(path: Path, config: TrainConfig) -> None:
+    """Write config.yaml."""
+    import yaml
+
+    with atomic(path) as temporary:
+        temporary.write_text(yaml.safe_dump(config_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:
+    """Write predictions, baselines and last metrics.json, whose presence says that the rest is there."""
+    for name, s in scores.items():
+        with atomic(out / "predictions" / f"{name}.parquet") as temporary:
+            s.frame.to_parquet(temporary, index=False)
+    write_json(out / "baselines.json", {name: {"answers": s.baseline_name, **s.baseline} for name, s in scores.items()})
+    write_json(out / "metrics.json", {name: s.numbers for name, s in scores.items()})
+
+
+def mix_report(
+    mix: Mix, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int
+) -> dict[str, Any]:
+    """mix.json: for each task what was planned and what the model was given.
+
+    Args:
+        mix: The planned mixture.
+        mean_tokens: {task: (input, target)}.
+        seen: [tasks, 4] examples, input tokens, target tokens and summed loss, counted during training.
+        steps: Optimizer steps that were made.
+    """
+    from multitask.plan import planned
+
+    plan = {row.task: row for row in planned(mix.plan, mix.steps)}
+    shares = token_shares(mix, mean_tokens)
+    totals = np.maximum(seen.sum(0), 1e-12)
+    tasks = {}
+    for i, name in enumerate(mix.tasks):
+        row = plan[name]
+        examples, inputs, targets, loss = (float(v) for v in seen[i])
+        tasks[name] = {
+            "rows": row.size,
+            "planned": {
+                "rate": float(row.rate),
+                "examples": row.examples,
+                "epochs": float(row.epochs),
+                "input_token_share": shares[name][0],
+                "target_token_share": shares[name][1],
+            },
+            "realised": {
+                "rate": examples / totals[0],
+                "examples": int(examples),
+                "epochs": examples / row.size,
+                "input_tokens": int(inputs),
+                "target_tokens": int(targets),
+                "input_token_share": inputs / totals[1],
+                "target_token_share": targets / totals[2],
+                "loss_share": loss / totals[3],
+                "mean_loss": loss / targets if targets else None,
+            },
+        }
+    return {"steps": steps, "batch_size": mix.batch_size, "tasks": tasks}

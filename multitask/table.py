@@ -1,0 +1,142 @@
+"""One split of raw rows: `Rows`, a sequence of mappings that knows where each of them stands.
+
+Words
+    row          a mapping from column names to values
+    position     the index of a row in its split, from 0; an example's id is made of it
+    line         a line of a text file, from 1, as an editor counts
+    fingerprint  SHA-256 of the content, in hex: part of a run's address
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from multitask.errors import UserError
+
+Row = Mapping[str, Any]
+
+
+class Rows(Sequence[Row]):
+    """The rows of one split, and where each of them stands.
+
+    `items` may be any sequence of mappings; an Arrow table or a `datasets.Dataset` stays as it is and gives one row
+    at a time.
+
+    >>> rows = Rows([{"text": "a"}, {"text": "b"}], columns=("text",), fingerprint="", origin="x.txt", lines=[1, 3])
+    >>> len(rows), rows[1]["text"], rows.where(1)
+    (2, 'b', 'x.txt, line 3')
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Row],
+        *,
+        columns: Sequence[str],
+        fingerprint: str,
+        origin: str,
+        lines: Sequence[int] | None = None,
+    ) -> None:
+        self._items = items
+        self._lines = lines
+        self.columns: tuple[str, ...] = tuple(columns)
+        """The names of the columns, in the order of the source."""
+        self.fingerprint = fingerprint
+        """SHA-256 of the content, in hex: the same in every run and on every machine."""
+        self.origin = origin
+        """The file, the Hub data set and split, or the function that the rows come from."""
+
+    def where(self, position: int) -> str:
+        """Names a row for an error: "data/sst2/train.tsv, line 18", or for what has no lines "…, row 16" (from 0)."""
+        if self._lines is not None:
+            return f"{self.origin}, line {self._lines[position]}"
+        return f"{self.origin}, row {position}"
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self._items[i] for i in range(*index.indices(len(self)))]
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._items)
+
+    def __repr__(self) -> str:
+        return f"Rows({self.origin!r}, {len(self)} rows, columns={list(self.columns)})"
+
+
+class ArrowRows(Sequence[Row]):
+    """An Arrow table as a sequence of rows, made one batch at a time: a large file stays compact."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        row: Row = self._table.slice(index % len(self), 1).to_pylist()[0]
+        return row
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self._table.to_batches(max_chunksize=4096):
+            yield from batch.to_pylist()
+
+
+def rows_fingerprint(rows: Iterable[Row]) -> str:
+    """SHA-256 of the rows' content, in hex: of values, not of the order of columns or of Python's hashes."""
+    digest = hashlib.sha256()
+    for row in rows:
+        line = json.dumps(dict(row), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return value.tolist()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "isoformat"):  # dates
+        return value.isoformat()
+    raise UserError(f"a row holds a {type(value).__name__}; rows are made of text, numbers, lists and mappings.")
+
+
+def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """All columns of the rows, in the order in which they first appear.
+
+    >>> columns_of([{"text": "a"}, {"text": "b", "label": 1}])
+    ('text', 'label')
+    """
+    return tuple(dict.fromkeys(name for row in rows for name in row))
+
+
+def check_split(split: str, splits: Iterable[str], description: str, hint: str = "") -> None:
+    """Refuses a split that a source does not have.
+
+    >>> check_split("dev", ["train", "test"], "data/sst2")
+    Traceback (most recent call last):
+    multitask.errors.UserError: data/sst2 has no split 'dev': its splits are train, test.
+    """
+    known = list(splits)
+    if split not in known:
+        has = f"its splits are {', '.join(known)}" if known else "it has none"
+        raise UserError(f"{description} has no split '{split}': {has}{hint}.")

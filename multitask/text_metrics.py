@@ -1,0 +1,181 @@
+"""Metrics of free text and of spans: the prediction is compared with each gold answer, and the best one counts.
+
+Words
+    gold        all right answers of an example; see `outputs`
+    normalised  as SQuAD v1.1's script does: lower case, without ASCII punctuation and articles, single spaces
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from multitask.outputs import Floats, Outputs
+
+
+def best_over_gold(score: Callable[[str, str], float], outputs: Outputs) -> Floats:
+    """[N] the largest `score(prediction, answer)` over the gold answers of each example."""
+    pairs = zip(outputs.predictions, outputs.gold, strict=True)
+    best = (max(score(prediction, answer) for answer in gold) for prediction, gold in pairs)
+    return np.fromiter(best, dtype=np.float64, count=len(outputs))
+
+
+def word_jaccard(prediction: str, answer: str) -> float:
+    """Shared words over all words, as sets of lower-cased words, in [0, 1] (Kaggle: Tweet Sentiment Extraction).
+
+    Kaggle's script divides by zero where neither string has a word; two empty answers agree here, 1.0.
+
+    >>> word_jaccard("so very happy", "Happy happy day")  # happy / so very happy day
+    0.25
+    """
+    a, b = set(prediction.lower().split()), set(answer.lower().split())
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared) if a or b else 1.0
+
+
+def jaccard(outputs: Outputs) -> Floats:
+    """[N] `word_jaccard`."""
+    return best_over_gold(word_jaccard, outputs)
+
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+@functools.lru_cache(maxsize=65536)  # the gold answers are the same in every evaluation of a run
+def normalised(text: str) -> str:
+    """`text` as SQuAD v1.1's evaluation script compares it (Rajpurkar et al. 2016).
+
+    >>> normalised("The  Norman's, a people")
+    'normans people'
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def _same_normalised(prediction: str, answer: str) -> float:
+    return float(normalised(prediction) == normalised(answer))
+
+
+def exact_match(outputs: Outputs) -> Floats:
+    """[N] 1.0 where the prediction is a gold answer, both normalised."""
+    return best_over_gold(_same_normalised, outputs)
+
+
+def word_f1(prediction: str, answer: str) -> float:
+    """F1 of the normalised words with their counts, in [0, 1], as SQuAD's script.
+
+    Where both have no word left ("the" and "The!") it is 1.0, as in SQuAD v2.0's script; v1.1's gives 0 there although
+    its exact match is 1.
+
+    >>> word_f1("the red red car", "a red bicycle")  # one shared of 3 and of 2
+    0.4
+    """
+    a, b = normalised(prediction).split(), normalised(answer).split()
+    if not a and not b:
+        return 1.0
+    # one division: 2 / (1/precision + 1/recall) = 2 shared / (words there + words here)
+    return 2 * sum((Counter(a) & Counter(b)).values()) / (len(a) + len(b))
+
+
+def token_f1(outputs: Outputs) -> Floats:
+    """[N] `word_f1`."""
+    return best_over_gold(word_f1, outputs)
+
+
+def _same(prediction: str, answer: str) -> float:
+    return float(prediction == answer)
+
+
+def sequence_accuracy(outputs: Outputs) -> Floats:
+    """[N] 1.0 where the prediction is a gold answer, character for character."""
+    return best_over_gold(_same, outputs)
+
+
+@functools.cache
+def _rouge_scorer(kind: str) -> Any:
+    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
+
+    return RougeScorer([kind], use_stemmer=True)
+
+
+def _rouge(kind: str, outputs: Outputs) -> Floats:
+    scorer = _rouge_scorer(kind)
+    return best_over_gold(lambda prediction, answer: scorer.score(answer, prediction)[kind].fmeasure, outputs)
+
+
+def rouge_1(outputs: Outputs) -> Floats:
+    """[N] ROUGE-1 F-measure in [0, 1] (Lin 2004), `rouge_score` with the Porter stemmer.
+
+    `rouge_score` sees the letters a-z and digits only: a text without any scores 0, even against itself.
+    """
+    return _rouge("rouge1", outputs)
+
+
+def rouge_2(outputs: Outputs) -> Floats:
+    """[N] ROUGE-2 F-measure, as `rouge_1`; a text of one word scores 0."""
+    return _rouge("rouge2", outputs)
+
+
+def rouge_l(outputs: Outputs) -> Floats:
+    """[N] ROUGE-L F-measure, as `rouge_1`: the longest common subsequence of the whole text."""
+    return _rouge("rougeL", outputs)
+
+
+def rouge_lsum(outputs: Outputs) -> Floats:
+    r"""[N] ROUGE-L F-measure by sentences (the ROUGE-L of summarisation papers), as `rouge_1`.
+
+    Sentences end at a line break and, as in T5's code, at " . ": T5's vocabulary has no line break to predict.
+    """
+    scorer = _rouge_scorer("rougeLsum")
+
+    def score(prediction: str, answer: str) -> float:
+        return float(scorer.score(_sentences(answer), _sentences(prediction))["rougeLsum"].fmeasure)
+
+    return best_over_gold(score, outputs)
+
+
+def _sentences(text: str) -> str:
+    return text.replace(" . ", " .\n")
+
+
+def _streams(outputs: Outputs) -> list[list[str | None]]:
+    """The gold answers as sacrebleu wants them: the first of each example, the second of each, …; None if missing."""
+    gold = outputs.gold
+    most = max(len(answers) for answers in gold)
+    return [[answers[i] if i < len(answers) else None for answers in gold] for i in range(most)]
+
+
+def bleu(outputs: Outputs) -> float:
+    """Corpus BLEU in [0, 100], sacreBLEU with its default settings (tokenizer 13a), against all references.
+
+    T5's own code tokenizes with `intl`; the default is what papers since Post 2018 report. It needs a shared 4-gram to
+    be above the floor of its smoothing, so a corpus of shorter texts scores 0.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    return float(BLEU().corpus_score(list(outputs.predictions), _streams(outputs)).score)  # type: ignore[arg-type]
+
+
+def chrf(outputs: Outputs) -> float:
+    """Corpus chrF2 in [0, 100] (Popović 2015), sacreBLEU with its default settings, against all references."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    return float(CHRF().corpus_score(list(outputs.predictions), _streams(outputs)).score)  # type: ignore[arg-type]
+
+
+def sentence_chrf(outputs: Outputs) -> Floats:
+    """[N] chrF2 of each prediction by itself, in [0, 100]. Its mean is not the corpus score."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    scorer = CHRF()
+    scores = (
+        scorer.sentence_score(prediction, list(answers)).score
+        for prediction, answers in zip(outputs.predictions, outputs.gold, strict=True)
+    )
+    return np.fromiter(scores, dtype=np.float64, count=len(outputs))

@@ -1,0 +1,188 @@
+"""Strings to token ids, once per run, kept flat.
+
+Words
+    ragged     many sequences of different lengths in one flat array and an array of where each begins; a step gathers
+               its rows from it without touching Python objects
+    offsets    for each token of a string, the characters it stands for: what makes a span exact
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multitask.errors import UserError
+
+if TYPE_CHECKING:
+    from multitask.examples import Examples
+    from multitask.task import Task
+
+Tokenizer = Any
+"""A Hugging Face tokenizer (typed loosely: importing transformers takes seconds, and `--help` must not wait)."""
+
+_CHUNK = 4096  # strings a call of the tokenizer: enough for its own threads, small enough for a progress bar
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Sequences of token ids, one behind the other.
+
+    >>> two = Ragged.of([[5, 6, 1], [7, 1]])
+    >>> two[1].tolist(), two.lengths.tolist()
+    ([7, 1], [3, 2])
+    """
+
+    ids: np.ndarray
+    """[sum of lengths] int32."""
+    starts: np.ndarray
+    """[N + 1] int64; sequence i is `ids[starts[i]:starts[i + 1]]`."""
+
+    @classmethod
+    def of(cls, sequences: Iterable[Sequence[int]]) -> Ragged:
+        """From lists of ids."""
+        kept = [np.asarray(s, dtype=np.int32) for s in sequences]
+        starts = np.zeros(len(kept) + 1, dtype=np.int64)
+        np.cumsum([len(s) for s in kept], out=starts[1:])
+        return cls(np.concatenate(kept) if kept else np.zeros(0, np.int32), starts)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.ids[self.starts[i] : self.starts[i + 1]]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[N] int64."""
+        return np.diff(self.starts)
+
+    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
+        """[len(rows)] int64."""
+        return np.asarray(self.starts[rows + 1] - self.starts[rows])
+
+    def padded(self, rows: np.ndarray, pad: int) -> np.ndarray:
+        """[len(rows), longest of them] int64, filled up with `pad` on the right."""
+        starts, lengths = self.starts[rows], self.lengths_of(rows)
+        columns = np.arange(max(int(lengths.max(initial=0)), 1))
+        inside = columns < lengths[:, None]
+        out = np.full(inside.shape, pad, dtype=np.int64)
+        out[inside] = self.ids[(starts[:, None] + columns)[inside]]
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedTask:
+    """The token ids of one split of one task, and what cutting to length cost."""
+
+    inputs: Ragged
+    targets: Ragged
+    cut_inputs: int
+    """Inputs that were longer than `max_input_tokens`."""
+    cut_targets: int
+    """Targets that were longer than `max_target_tokens`."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def tokenize_task(
+    tokenizer: Tokenizer, task: Task, examples: Examples, advance: Callable[[int], None] | None = None
+) -> TokenizedTask:
+    """Tokenise a split; `advance(n)` is called as rows are done, for a progress bar.
+
+    A sequence that is too long is cut before its end-of-sequence token, which stays: a target without it would teach
+    the model never to stop.
+    """
+    inputs, cut_inputs = _tokenize(tokenizer, [e.inputs for e in examples], task.max_input_tokens, advance)
+    targets, cut_targets = _tokenize(tokenizer, [e.target for e in examples], task.max_target_tokens, None)
+    return TokenizedTask(inputs, targets, cut_inputs, cut_targets)
+
+
+def _tokenize(
+    tokenizer: Tokenizer, strings: Sequence[str], limit: int, advance: Callable[[int], None] | None
+) -> tuple[Ragged, int]:
+    sequences: list[list[int]] = []
+    cut = 0
+    for at in range(0, len(strings), _CHUNK):
+        chunk = list(strings[at : at + _CHUNK])
+        for ids in tokenizer(chunk, truncation=False, verbose=False)["input_ids"]:
+            if len(ids) > limit:
+                cut += 1
+                ids = [*ids[: limit - 1], ids[-1]]
+            sequences.append(ids)
+        if advance:
+            advance(len(chunk))
+    return Ragged.of(sequences), cut
+
+
+def offsets(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
+    """[begin, end) in characters of `text` for each of its tokens; the end-of-sequence token has (0, 0).
+
+    Raises:
+        UserError: If the tokenizer cannot say (neither a fast one nor a byte-level one).
+    """
+    if getattr(tokenizer, "is_fast", False):
+        return [tuple(o) for o in tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"]]
+    if type(tokenizer).__name__ == "ByT5Tokenizer":  # a token a byte, so a character is one to four tokens
+        return [(i, i + 1) for i, c in enumerate(text) for _ in c.encode()] + [(0, 0)]
+    raise UserError(
+        f"a span needs a tokenizer that knows character offsets, and {type(tokenizer).__name__} does not: "
+        "use a model of the T5 family with a fast tokenizer, or ByT5."
+    )
+
+
+def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
+    """Train a SentencePiece unigram vocabulary on `texts`; gives `folder/spiece.model`.
+
+    The special ids are T5's: pad 0, end of sequence 1, unknown 2 (the 100 sentinels are added by the tokenizer).
+    `size` is an upper bound: a small text has fewer pieces to give. One thread, so that the same texts give the same
+    vocabulary everywhere.
+    """
+    import sentencepiece
+
+    folder.mkdir(parents=True, exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=size,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        character_coverage=1.0,
+        num_threads=1,
+        max_sentence_length=100_000,
+        minloglevel=2,
+    )
+    (folder / "spiece.vocab").unlink(missing_ok=True)
+    return folder / "spiece.model"
+
+
+def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:
+    """The tokenizer of a model folder, a Hub id, or a folder with a bare `spiece.model`.
+
+    `T5Tokenizer(vocab_file=…)` of transformers 5 ignores its file and maps everything to `<unk>`; `from_pretrained`
+    reads it, and the check below makes sure.
+    """
+    from transformers import AutoTokenizer, T5Tokenizer
+
+    folder = Path(folder_or_id)
+    bare = (folder / "spiece.model").is_file() and not (folder / "config.json").is_file()
+    bare = bare and not (folder / "tokenizer_config.json").is_file()
+    try:
+        if bare:
+            tokenizer = T5Tokenizer.from_pretrained(str(folder))
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(folder_or_id, revision=revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"no tokenizer could be loaded from '{folder_or_id}': {reason}") from error
+    ids = tokenizer("a e i o u", add_special_tokens=False)["input_ids"]
+    if ids and all(i == tokenizer.unk_token_id for i in ids):
+        raise UserError(f"the tokenizer of '{folder_or_id}' maps every letter to <unk>: its vocabulary was not read.")
+    return tokenizer

@@ -1,0 +1,119 @@
+"""Metrics of numbers against scipy and scikit-learn; perplexity against its definition."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import mean_squared_error
+
+from multitask.metrics import METRICS, Outputs
+
+TENTHS = st.integers(0, 50).map(lambda i: f"{i / 10:.1f}")
+ROWS = st.lists(st.tuples(TENTHS, TENTHS), min_size=2, max_size=30)
+
+
+def split(rows):
+    return [p for p, _ in rows], [t for _, t in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"), [("pearson", scipy.stats.pearsonr), ("spearman", scipy.stats.spearmanr)]
+)
+@given(rows=ROWS)
+def test_correlations_are_scipys(name, reference, rows):
+    predictions, targets = split(rows)
+    value = METRICS.get(name)(predictions, targets)
+    if len(set(predictions)) == 1 or len(set(targets)) == 1:
+        assert math.isnan(value)  # where scipy warns and gives NaN
+    else:
+        expected = reference([float(p) for p in predictions], [float(t) for t in targets])[0]
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
+@given(ROWS)
+def test_mse_is_sklearns(rows):
+    predictions, targets = split(rows)
+    expected = mean_squared_error([float(t) for t in targets], [float(p) for p in predictions])
+    assert METRICS.get("mse")(predictions, targets) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("unreadable", ["about 3", "", "nan", "-inf", "1e999", "3,8"])
+@pytest.mark.parametrize("name", ["pearson", "spearman", "mse"])
+def test_an_unreadable_prediction_is_read_as_minus_one_as_in_t5(name, unreadable):
+    targets = ["1.0", "2.0", "5.0", "3.0"]
+    metric = METRICS.get(name)
+    assert metric([unreadable, "2.0", "4.8", "3.2"], targets) == metric(["-1.0", "2.0", "4.8", "3.2"], targets)
+
+
+def test_one_huge_prediction_does_not_make_the_correlation_undefined():
+    value = METRICS.get("pearson")(["1e300", "2", "3"], ["5", "2", "3"])
+    assert value == pytest.approx(scipy.stats.pearsonr([1e300 / 1e300, 2e-300, 3e-300], [5, 2, 3])[0])
+    assert METRICS.get("mse")(["1e300"], ["5"]) == math.inf
+
+
+@given(ROWS, st.floats(0.1, 10), st.floats(-100, 100))
+def test_pearson_does_not_see_scale_and_offset(rows, scale, offset):
+    predictions, targets = split(rows)
+    moved = [repr(float(p) * scale + offset) for p in predictions]
+    if len(set(predictions)) > 1 and len(set(targets)) > 1:
+        pearson = METRICS.get("pearson")
+        assert pearson(moved, targets) == pytest.approx(pearson(predictions, targets), abs=1e-6)
+
+
+def test_a_single_example_has_no_correlation():
+    assert math.isnan(METRICS.get("pearson")(["1"], ["2"]))
+    assert math.isnan(METRICS.get("spearman")(["1"], ["2"]))
+
+
+def test_spearman_sees_the_order_only():
+    assert METRICS.get("spearman")(["1", "10", "100"], ["0.1", "0.2", "0.3"]) == pytest.approx(1.0)
+    assert METRICS.get("pearson")(["1", "10", "100"], ["0.1", "0.2", "0.3"]) == pytest.approx(99 / 11988**0.5)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman", "mse"])
+def test_a_target_that_is_no_number_is_an_error(name):
+    with pytest.raises(ValueError) as error:
+        METRICS.get(name)(["1.0"], ["high"])
+    assert str(error.value) == f"{name} needs targets that are numbers. Got 'high'."
+
+
+LIKELIHOODS = st.lists(st.tuples(st.floats(-50, 0), st.integers(1, 20)), min_size=1, max_size=20)
+
+
+@given(LIKELIHOODS)
+def test_perplexity_weighs_tokens_and_log_likelihood_weighs_examples(rows):
+    nats, tokens = np.array([x for x, _ in rows]), np.array([n for _, n in rows])
+    outputs = Outputs(["x"] * len(rows), ["y"] * len(rows), log_likelihood=nats, target_tokens=tokens)
+    perplexity = METRICS.get("perplexity").compute(outputs)
+    assert perplexity == pytest.approx(math.exp(-sum(nats) / sum(tokens)))
+    assert perplexity >= 1.0
+    assert METRICS.get("log_likelihood").compute(outputs) == pytest.approx(sum(nats) / len(rows), abs=1e-9)
+    assert METRICS.get("log_likelihood").scores(outputs).tolist() == nats.tolist()
+
+
+def test_perplexity_of_a_uniform_guess_is_the_number_of_choices():
+    nats, tokens = np.array([-2 * math.log(8), -math.log(8)]), np.array([2, 1])
+    value = METRICS.get("perplexity")(["", ""], ["a", "b"], log_likelihood=nats, target_tokens=tokens)
+    assert value == pytest.approx(8.0)
+
+
+def test_an_impossible_target_has_infinite_perplexity():
+    for nats in (-math.inf, -1e6):
+        columns = {"log_likelihood": np.array([nats]), "target_tokens": np.array([1])}
+        assert METRICS.get("perplexity")([""], ["a"], **columns) == math.inf
+
+
+def test_likelihood_that_was_not_measured_is_nan():
+    assert math.isnan(METRICS.get("perplexity")(["a"], ["a"]))
+    assert math.isnan(METRICS.get("perplexity")(["a"], ["a"], log_likelihood=np.array([-1.0])))
+    assert math.isnan(METRICS.get("log_likelihood")(["a"], ["a"]))
+
+
+def test_less_perplexity_and_less_error_are_better():
+    lower = {name for name in METRICS if not METRICS.get(name).higher_is_better}
+    assert lower == {"perplexity", "mse"}
