@@ -1,5 +1,85 @@
-"""multitask: fine-tune one text-to-text model on many tasks, and see which tasks help and hurt each other."""
+"""multitask: fine-tune one text-to-text model on many tasks, and see which tasks help and hurt each other.
+
+    from multitask import Example, register_task, train
+
+    @register_task(prefix="route ticket: ", labels=("billing", "technical"), metrics=["accuracy"])
+    def ticket(row):
+        return Example(row["body"], row["queue"])
+
+    run = train(tasks="ticket", data="data/")      # data/ticket/train.jsonl, validation.jsonl
+    run.metrics                                    # a DataFrame: task, metric, score, baseline
+
+What needs torch or pandas is imported on first use, so that the command line's `--help` answers at once.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from multitask.config import TrainConfig
+    from multitask.errors import UserError
+    from multitask.inference import evaluate, predict
+    from multitask.metrics import Metric, register_metric
+    from multitask.mixture import Mixture, mixing_rates, register_mixture
+    from multitask.plan import MixingPlan
+    from multitask.plugins import include
+    from multitask.run import Run, StoppedError, train
+    from multitask.sources import dataset, files, hub, rows
+    from multitask.task import Decoding, Example, Row, Task, add_task, register_task
+    from multitask.testing import check_task
+
+_HOMES = {
+    **dict.fromkeys(("Decoding", "Example", "Row", "Task", "add_task", "register_task"), "task"),
+    **dict.fromkeys(("Metric", "register_metric"), "metrics"),
+    **dict.fromkeys(("Mixture", "mixing_rates", "register_mixture"), "mixture"),
+    **dict.fromkeys(("dataset", "files", "hub", "rows"), "sources"),
+    **dict.fromkeys(("Run", "StoppedError", "train"), "run"),
+    **dict.fromkeys(("evaluate", "predict"), "inference"),
+    "MixingPlan": "plan",
+    "TrainConfig": "config",
+    "UserError": "errors",
+    "check_task": "testing",
+    "include": "plugins",
+}
+
+__all__ = [
+    "Decoding",
+    "Example",
+    "Metric",
+    "MixingPlan",
+    "Mixture",
+    "Row",
+    "Run",
+    "StoppedError",
+    "Task",
+    "TrainConfig",
+    "UserError",
+    "add_task",
+    "check_task",
+    "dataset",
+    "evaluate",
+    "files",
+    "hub",
+    "include",
+    "mixing_rates",
+    "predict",
+    "register_metric",
+    "register_mixture",
+    "register_task",
+    "rows",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'multitask' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

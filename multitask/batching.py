@@ -5,6 +5,8 @@ Words
     micro-batch  examples of similar length, padded to the longest among them
     weight       of an example: what each of its target tokens' negative log-likelihoods is multiplied by, so that the
                  step's loss is one plain sum over all its tokens
+    stand-in     an example of weight 0 where a step, or a process's part of it, has none: every process must take
+                 part in every backward pass. It is not counted as seen; one whose loss has the factor 0 is
 
 The weights are worked out over the *whole* step before it is cut, so how it is cut — by length, over accumulation, over
 processes — changes the rounding and nothing else.
@@ -41,6 +43,7 @@ class MicroBatch(NamedTuple):
     labels: np.ndarray  # [B, T] int64, -100 = no loss
     weights: np.ndarray  # [B] float32, of each target token of the example
     task_ids: np.ndarray  # [B] int64, position in the list of tasks
+    real: np.ndarray  # [B] bool, False for a stand-in that no step of the plan has
 
 
 class StepExamples(NamedTuple):
@@ -51,6 +54,7 @@ class StepExamples(NamedTuple):
     input_lengths: np.ndarray  # [N]
     target_lengths: np.ndarray  # [N]
     weights: np.ndarray  # [N] float64
+    real: np.ndarray  # [N] bool, False for a stand-in
 
 
 def gather_step(
@@ -60,7 +64,10 @@ def gather_step(
     loss: LossName,
     loss_weights: Sequence[float],
 ) -> StepExamples:
-    """The step's examples with their loss weights.
+    """The step's examples with their loss weights; of an empty step one stand-in.
+
+    Where every task has less than one example a step, some steps are empty. They are made all the same: the schedule
+    and the optimiser's averages move on as they do in the arms that have other tasks' examples there.
 
     Args:
         tokens: Of each task.
@@ -71,12 +78,12 @@ def gather_step(
         loss_weights: Of each task; in `task` its mixing rate times the user's factor.
     """
     parts = [(t, np.asarray(r, np.int64)) for t, r in sorted(rows.items()) if len(r)]
-    task_ids = np.concatenate([np.full(len(r), t, np.int64) for t, r in parts]) if parts else np.zeros(0, np.int64)
-    row_ids = np.concatenate([r for _, r in parts]) if parts else np.zeros(0, np.int64)
-    lengths_in = [tokens[t].inputs.lengths_of(r) for t, r in parts]
-    lengths_out = [tokens[t].targets.lengths_of(r) for t, r in parts]
-    inputs = np.concatenate(lengths_in) if parts else np.zeros(0, np.int64)
-    targets = np.concatenate(lengths_out) if parts else np.zeros(0, np.int64)
+    empty = not parts
+    parts = parts or [(0, np.zeros(1, np.int64))]
+    task_ids = np.concatenate([np.full(len(r), t, np.int64) for t, r in parts])
+    row_ids = np.concatenate([r for _, r in parts])
+    inputs = np.concatenate([tokens[t].inputs.lengths_of(r) for t, r in parts])
+    targets = np.concatenate([tokens[t].targets.lengths_of(r) for t, r in parts])
     factor = np.asarray(loss_weights, np.float64)[task_ids]
     if loss == "task":
         total = np.zeros(len(tokens))
@@ -88,23 +95,29 @@ def gather_step(
         weights = factor / (targets * max(float(factor.sum()), 1e-30))
     else:
         raise ValueError(f"loss must be task, token or example. Got {loss!r}.")
-    return StepExamples(task_ids, row_ids, inputs, targets, weights)
+    step = StepExamples(task_ids, row_ids, inputs, targets, weights, np.ones(len(row_ids), bool))
+    return _stand_in(step) if empty else step
 
 
 def share_of(step: StepExamples, part: int, parts: int) -> StepExamples:
     """The `part`-th of `parts` pieces of a step, for a process or an accumulated micro-step.
 
     Every `parts`-th example of the step sorted by length, so that the pieces cost about the same; the pieces are
-    disjoint and together the step. A step with fewer examples than pieces gives an empty piece, which becomes one
-    padding-weight example, since every process must take part in the backward pass.
+    disjoint and together the step. Where a step has fewer examples than pieces, the rest are one stand-in each.
     """
     if parts == 1:
         return step
     order = np.lexsort((step.input_lengths, step.target_lengths))[part::parts]
     if len(order) == 0:
-        first = StepExamples(*(column[:1] for column in step))
-        return first._replace(weights=np.zeros_like(first.weights))
+        return _stand_in(step)
     return StepExamples(*(column[order] for column in step))
+
+
+def _stand_in(step: StepExamples) -> StepExamples:
+    """The shortest example of a step with weight 0, as one that is not there."""
+    shortest = np.lexsort((step.input_lengths, step.target_lengths))[:1]
+    one = StepExamples(*(column[shortest] for column in step))
+    return one._replace(weights=np.zeros_like(one.weights), real=np.zeros_like(one.real))
 
 
 def group_by_length(
@@ -178,4 +191,6 @@ def _padded(part: StepExamples, tokens: Sequence[TokenizedTask], pad: int) -> Mi
             inside = mask[here]
             block[inside] = filled[inside[:, : filled.shape[1]]]
             out[here] = block
-    return MicroBatch(input_ids, mask_in.astype(np.int64), labels, part.weights.astype(np.float32), part.task_ids)
+    return MicroBatch(
+        input_ids, mask_in.astype(np.int64), labels, part.weights.astype(np.float32), part.task_ids, part.real
+    )

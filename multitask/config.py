@@ -60,13 +60,15 @@ class TrainConfig:
     revision: str | None = None
     """Commit or tag of a model from the Hub."""
     vocab: str | None = None
-    """A folder with `spiece.model` for a from-scratch model; by default a vocabulary is trained on the mixture's text."""
+    """From scratch: a folder with `spiece.model`; by default a vocabulary is trained on the mixture's text."""
     vocab_size: int | None = None
     """Pieces of a vocabulary that is trained here; by default what fits the model's size."""
     dropout: float | None = None
     """Dropout rate; by default 0.1, or what the pretrained model has."""
     gated: bool = False
     """From scratch: v1.1's gated GELU instead of ReLU."""
+    copy_head: bool = True
+    """From scratch: begin with an attention head that copies from the input, which random weights learn late."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, a third more time."""
 
@@ -90,8 +92,8 @@ class TrainConfig:
     """Largest norm of the gradient; 0 for no clipping."""
     ema: float = 0.0
     """Use an exponential moving average of the weights with this decay, e.g. 0.998; 0 for none."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 is autocast with fp32 weights; fp16 overflows in T5 and is refused."""
+    precision: str = "fp32"
+    """`fp32`, or `bf16`: autocast with fp32 weights. fp16 overflows in T5 and is refused."""
     seed: int = 0
     """Of the weights, the order of examples and dropout."""
     trainer: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class TrainConfig:
     loggers: list[str] = field(default_factory=list)
     """Besides CSV: tensorboard, wandb, mlflow."""
     callbacks: list[str] = field(default_factory=list)
-    """Lightning callbacks by name, e.g. LearningRateMonitor, or module:Class from an --include file."""
+    """Lightning callbacks by name, with their defaults, e.g. LearningRateMonitor."""
     workers: int = 0
     """Processes that make batches; 0 makes them in the training process."""
     out: str | None = None
@@ -133,6 +135,15 @@ class TrainConfig:
 
 DEFAULT_STEPS = 1500
 """Optimizer steps when `--trainer.max_steps` is not given."""
+
+
+def flag(name: str) -> str:
+    """A setting as the command line says it.
+
+    >>> flag("per_step")
+    '--per-step'
+    """
+    return "--" + name.replace("_", "-")
 
 
 def check_config(config: TrainConfig) -> None:
@@ -154,11 +165,11 @@ def check_config(config: TrainConfig) -> None:
     ):
         value = getattr(config, name)
         if value < low:
-            raise UserError(f"--{name} must be at least {low}. Got {value}.")
+            raise UserError(f"{flag(name)} must be at least {low}. Got {value}.")
     for name in ("lr", "temperature", "temperature_end", "max_epochs", "cap", "vocab_size"):
         value = getattr(config, name)
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise UserError(f"--{name} must be above 0. Got {value}.")
+            raise UserError(f"{flag(name)} must be above 0. Got {value}.")
     if not 0 < config.holdout < 1:
         raise UserError(f"--holdout is a share between 0 and 1. Got {config.holdout}.")
     if not 0 <= config.ema < 1:
@@ -171,18 +182,20 @@ def check_config(config: TrainConfig) -> None:
         given = {"mixing": config.mixing, "temperature": config.temperature, "cap": config.cap, "scale": config.scale}
         for name, value in {**given, "rate_schedule": config.rate_schedule}.items():
             if value:
-                raise UserError(f"--per_step fixes the examples of each task, so --{name} would do nothing: give one.")
+                raise UserError(
+                    f"--per-step fixes the examples of each task, so {flag(name)} would do nothing: give one."
+                )
     if config.rate_schedule and (config.mixing or config.temperature or config.cap or config.scale):
         raise UserError("rate_schedule gives the rates, so mixing, temperature, cap and scale would do nothing.")
     if config.temperature_end is not None and config.temperature is None:
-        raise UserError("--temperature_end needs the temperature to start from: give --temperature too.")
+        raise UserError("--temperature-end needs the temperature to start from: give --temperature too.")
     for task, weight in config.loss_weights.items():
         if not (math.isfinite(weight) and weight >= 0):
-            raise UserError(f"--loss_weights.{task} must be 0 or above. Got {weight}.")
+            raise UserError(f"--loss-weights.{task} must be 0 or above. Got {weight}.")
     if config.patience and not config.eval_every:
-        raise UserError("--patience counts evaluations during training: give --eval_every STEPS too.")
+        raise UserError("--patience counts evaluations during training: give --eval-every STEPS too.")
     if config.select != "last" and not config.eval_every:
-        raise UserError(f"--select {config.select} chooses among evaluations during training: give --eval_every STEPS.")
+        raise UserError(f"--select {config.select} chooses among evaluations during training: give --eval-every STEPS.")
     if config.resume and config.overwrite:
         raise UserError("--resume continues the run in --out and --overwrite replaces it: give one of them.")
     for logger in config.loggers:
@@ -196,15 +209,12 @@ LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 _OURS = {
     "logger": "--loggers",
     "callbacks": "--callbacks",
-    "gradient_clip_val": "--clip",
-    "default_root_dir": "--out",
-    "precision": "--precision",
     "use_distributed_sampler": "the plan, which already gives each process its own part of a step",
     "reload_dataloaders_every_n_epochs": "nothing: a plan has no epochs to reload at",
     "max_epochs": "--trainer.max_steps: a mixture has no epoch of its own",
     "min_epochs": "--trainer.min_steps",
-    "val_check_interval": "--eval_every",
-    "check_val_every_n_epoch": "--eval_every",
+    "val_check_interval": "--eval-every",
+    "check_val_every_n_epoch": "--eval-every",
     "barebones": "nothing: it would leave no checkpoint, log or progress",
 }
 """Trainer options that have another name here, and which."""
@@ -213,7 +223,7 @@ _OURS = {
 def check_trainer(options: dict[str, Any]) -> None:
     """Refuse `--trainer.*` options that Lightning does not have, or that would undo what this project promises."""
     for name, value in options.items():
-        if name == "precision":
+        if name == "precision" and "16" in str(value) and "bf" not in str(value):
             check_precision(str(value))
         if name in _OURS:
             raise UserError(f"--trainer.{name} is set by {_OURS[name]}.")
@@ -236,12 +246,14 @@ def check_trainer_names(options: dict[str, Any]) -> None:
 
 
 def check_precision(value: str) -> None:
-    """Refuse fp16 under any of its names."""
+    """Refuse fp16 under any of its names, and what is no precision at all."""
     if value in ("fp16", "16", "16-mixed", "16-true"):
         raise UserError(
             f"precision {value} is refused: T5's activations overflow in fp16 and the loss becomes NaN. "
             "Use --precision bf16 or fp32."
         )
+    if value not in ("fp32", "bf16"):
+        raise UserError(f"--precision is fp32 or bf16. Got {value}.")
 
 
 def parse_options(options: dict[str, Any]) -> dict[str, Any]:

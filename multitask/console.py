@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multitask.evaluation import TaskScores
     from multitask.prepare import Mix
-    from multitask.task import Task
 
 MISSING = "·"
 """What was not measured; never 0."""
@@ -43,26 +42,36 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console.print(table)
 
 
-def print_scores(scores: Mapping[str, TaskScores], tasks: Mapping[str, Task], generated: Sequence[str]) -> None:
+def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation") -> None:
     """Each task's metrics beside the baseline's."""
     rows = []
     for name, s in scores.items():
-        for i, metric in enumerate(tasks[name].metrics):
-            value, base = s.metrics[metric.name], s.baseline.get(metric.name, math.nan)
+        for i, (metric, value) in enumerate(s.metrics.items()):
+            base = s.baseline.get(metric, math.nan)
+            first = i == 0
             rows.append(
                 (
-                    (name + (" (generated)" if name in generated else "")) if i == 0 else "",
-                    metric.name,
-                    s.baseline_name if i == 0 else "",
+                    (name + (" (generated)" if s.generated else "")) if first else "",
+                    metric,
                     number(value),
                     number(base),
                     f"{value - base:+.3f}" if math.isfinite(value - base) else MISSING,
-                    number(100 * s.invalid_rate, 1) + " %" if i == 0 else "",
-                    f"{len(s.frame):,}" if i == 0 else "",
+                    s.baseline_name if first else "",
+                    f"{100 * s.invalid_rate:.1f} %" if first else "",
+                    f"{len(s.frame):,}" if first else "",
                 )
             )
-    columns = ("task", "metric", "baseline answers", "score", "baseline", "difference", "invalid", "examples")
-    print_table("Scores on the validation split", columns, rows, left=3)
+    columns = ("task", "metric", "score", "baseline", "difference", "baseline answers", "invalid", "examples")
+    print_table(f"Scores on the {split} split", columns, rows, left=2)
+
+
+def data_notes(mix: Mix) -> list[str]:
+    """What a reader of any figure should know first: which examples are generated, what was held out or skipped."""
+    generated = [
+        f"GENERATED SAMPLE: the examples of {', '.join(mix.generated)} are made by a small grammar. "
+        "Scores on them say that the tool works, not how a model does on real text."
+    ]
+    return (generated if mix.generated else []) + mix.notes
 
 
 def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> None:

@@ -47,7 +47,9 @@ class StepMaker:
     def make(self, step: int, part: int = 0, parts: int = 1) -> list[MicroBatch]:
         """The micro-batches of one of `parts` pieces of step `step`."""
         rows = self.plan.step(step)
-        rates = [float(self.plan.per_step_at(t, step)) / self.batch_size if self.loss == "task" else 1.0 for t in self.tasks]
+        rates = [
+            float(self.plan.per_step_at(t, step)) / self.batch_size if self.loss == "task" else 1.0 for t in self.tasks
+        ]
         examples = gather_step(
             self.tokens,
             {i: rows[t] for i, t in enumerate(self.tasks) if t in rows},

@@ -89,10 +89,10 @@ class Decoder:
         if kind == "labels" and self.labels_by == "rank":
             raw = self._rank(model, encoded, mask)
         elif kind == "span":
-            if self.task.decoding.span == "best":
-                raw = [self._best_span(model, encoded[i : i + 1], mask[i : i + 1], r) for i, r in enumerate(rows)]
-            else:
+            if self.task.decoding.span == "greedy":
                 raw = self._greedy_spans(model, encoded, mask, rows)
+            else:
+                raw = [self._best_span(model, encoded[i : i + 1], mask[i : i + 1], r) for i, r in enumerate(rows)]
         else:
             raw = self._generate(model, encoded, mask)
         return [
@@ -170,7 +170,9 @@ class Decoder:
         if n == 0:
             return ""
         start, eos = model.config.decoder_start_token_id, self.tokenizer.eos_token_id
-        scores = piece_log_likelihoods(*span_scores(model, encoded, mask, source.ids, start=start, eos=eos))  # [n, n]
+        likelihoods = span_scores(model, encoded, mask, source.ids, start=start, eos=eos)
+        by = piece_log_likelihoods if self.task.decoding.span == "likelihood" else piece_log_probabilities
+        scores = by(*likelihoods)  # [n, n]
         begin, more = divmod(int(scores.argmax()), n)
         return source.text(begin, begin + more)
 
@@ -267,5 +269,26 @@ def piece_log_likelihoods(first: Tensor, ahead: Tensor, stop: Tensor) -> Tensor:
     """[n, n] log-likelihood of the piece s..s+j, end of sequence included; -inf beyond the source's end."""
     n = len(first)
     until = torch.cat([torch.zeros(n, 1), ahead[:, :-1].cumsum(1)], dim=1)
-    total = first[:, None] + until + stop
-    return total.masked_fill(torch.arange(n)[:, None] + torch.arange(n) >= n, -torch.inf)
+    return (first[:, None] + until + stop).masked_fill(_beyond(n), -torch.inf)
+
+
+def piece_log_probabilities(first: Tensor, ahead: Tensor, stop: Tensor) -> Tensor:
+    """[n, n] log-probability of the piece s..s+j under the constraint that the output *is* a piece; -inf beyond.
+
+    The decoder's choices are renormalised over what the constraint leaves: first over the source's tokens, then
+    between the token that comes next in the source and the end of sequence (at the source's end nothing is left to
+    choose). Summed likelihood prefers short pieces whenever the model is unsure of words it only has to repeat; here
+    a long piece costs no more than the decision to go on. The probabilities of all pieces sum to 1.
+    """
+    n = len(first)
+    begin = first - first.logsumexp(0)
+    either = torch.logaddexp(ahead, stop)
+    go_on, end = ahead - either, stop - either
+    last = torch.arange(n)[:, None] + torch.arange(n) == n - 1
+    end = end.masked_fill(last, 0.0)
+    until = torch.cat([torch.zeros(n, 1), go_on[:, :-1].cumsum(1)], dim=1)
+    return (begin[:, None] + until + end).masked_fill(_beyond(n), -torch.inf)
+
+
+def _beyond(n: int) -> Tensor:
+    return torch.arange(n)[:, None] + torch.arange(n) >= n

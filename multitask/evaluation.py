@@ -41,6 +41,8 @@ class TaskScores:
     """Share of outputs that are not of the kind asked for, 0..1."""
     log_likelihood: float
     """Mean over examples of the target's summed log-likelihood, in nats."""
+    generated: bool
+    """Whether the examples are the generated sample."""
     frame: pd.DataFrame
     """A row an example: id, inputs, prediction, target, score and more; see `predictions_frame`."""
 
@@ -90,6 +92,7 @@ def score_task(
         baseline_name=name,
         invalid_rate=float(np.mean([not p.valid for p in predictions])) if predictions else math.nan,
         log_likelihood=float(np.mean(likelihoods)) if likelihoods else math.nan,
+        generated=bool(getattr(examples, "generated", False)),
         frame=predictions_frame(task, examples, predictions),
     )
 

@@ -141,8 +141,6 @@ def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, se
     units = _units(task, rows, "train", as_split="train", skipped=skipped)
     _check_ids(task, rows, units)
     notes: list[str] = []
-    if source.generated:
-        notes.append(f"{task.name}: the rows are generated ({source.description}); scores say nothing about the task.")
     total = _size(units)
     if not total:
         left_out = "".join(f" ({count} skipped: {reason})" for reason, count in skipped.items())

@@ -57,7 +57,7 @@ def _umask() -> int:
 def write_json(path: Path, value: Any) -> None:
     """Write plain JSON; what is not a number (NaN, infinity) is written as null, which every reader understands."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -74,11 +74,17 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain JSON values: NaN and infinity become None, tuples lists, keys strings.
+
+    >>> finite({"rouge": (1.0, float("nan"))})
+    {'rouge': [1.0, None]}
+    """
+    """Plain JSON data with null for NaN and infinity."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

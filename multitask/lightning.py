@@ -42,8 +42,9 @@ def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
     from pytorch_lightning import callbacks
     from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-    made: list[Any] = [
-        ModelCheckpoint(
+    made: list[Any] = []
+    if config.trainer.get("enable_checkpointing", True):
+        resumable = ModelCheckpoint(
             str(checkpoints),
             filename="step-{step}",
             auto_insert_metric_name=False,
@@ -52,7 +53,7 @@ def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
             save_on_exception=True,
             enable_version_counter=False,
         )
-    ]
+        made.append(resumable)
     monitor = "val/mean" if config.select in ("last", "mean") else f"val/{config.select}"
     if config.select != "last":
         made.append(

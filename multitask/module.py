@@ -53,9 +53,11 @@ class MultitaskModule(pl.LightningModule):
         self.optimizer_settings = optimizer
         self._watch, self._score = watch, score
         self._watched: list[Any] = []
-        # What this process trained on, for mix.json; a row a task: examples, input tokens, target tokens, sum of losses.
+        # What this process trained on, for mix.json; a row a task: examples, input and target tokens, sum of losses.
         # Not a buffer: DDP would overwrite it with the first process's, weight averaging would average it.
         self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
+        # Of the step that is under way: a checkpoint that is saved on an error must not count a step that it repeats.
+        self._pending = torch.zeros_like(self._seen)
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Seed dropout from (seed, process, position in the plan), so that it needs no state to resume.
@@ -77,7 +79,7 @@ class MultitaskModule(pl.LightningModule):
             nll, counted = token_losses(self.model, micro)  # [B, T], [B, T]
             per_example = nll.sum(1)  # [B]
             total = total + (per_example * micro["weights"]).sum()
-            real = (micro["weights"] > 0).double()  # a process without examples computes one of weight 0
+            real = micro["real"].double()  # a process without examples computes one of weight 0
             columns = torch.stack(
                 [
                     real,
@@ -88,14 +90,20 @@ class MultitaskModule(pl.LightningModule):
                 dim=1,
             )
             of_task.index_add_(0, micro["task_ids"], columns)
-        self._seen += of_task.cpu()
-        loss = total * batch["scale"]
+        self._pending += of_task.cpu()
+        loss: Tensor = total * batch["scale"]
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
         for i, task in enumerate(self.tasks):
             if of_task[i, 2] > 0:
                 self.log(f"train/loss/{task}", (of_task[i, 3] / of_task[i, 2]).float(), batch_size=1)
         self.last_tokens = float(of_task[:, 1:3].sum())
         return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning's own, and from then on the step counts as seen."""
+        super().optimizer_step(*args, **kwargs)
+        self._seen += self._pending
+        self._pending.zero_()
 
     def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Decode a batch of a watched split."""
@@ -113,6 +121,10 @@ class MultitaskModule(pl.LightningModule):
             watched = [one for part in parts for one in part]
         # Every process scores all rows and so logs the same value: no reduction, which would average over rows.
         self.log_dict(dict(self._score(watched)), rank_zero_only=False, sync_dist=False, batch_size=1)
+
+    def on_train_end(self) -> None:
+        """Add up over processes while there are still all of them."""
+        self.total_seen = self.seen()
 
     def seen(self) -> Tensor:
         """[tasks, 4] float64: examples, input tokens, target tokens and summed loss in nats, over all processes."""
@@ -146,7 +158,7 @@ def token_losses(model: Any, micro: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
         micro: `input_ids` and `attention_mask` [B, S], `labels` [B, T] with -100 at padding.
 
     Returns:
-        [B, T] float32 and [B, T] bool.
+        [B, T] float32 (float64 of a float64 model) and [B, T] bool.
     """
     labels = micro["labels"]
     logits = model(
@@ -155,6 +167,7 @@ def token_losses(model: Any, micro: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
         decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),
         use_cache=False,
     ).logits  # [B, T, V]
-    # In fp32 also under bf16 autocast: a log-sum-exp over 32,000 logits in bf16 has two digits.
-    nll = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    # At least fp32, also under bf16 autocast: a log-sum-exp over 32,000 logits in bf16 has two digits.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    nll = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
     return nll.view_as(labels), labels != IGNORED

@@ -48,7 +48,7 @@ class ScaledAdamW(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update; gives what `closure` gives."""
         loss = None
         if closure is not None:
@@ -87,7 +87,7 @@ def configure(parameters: Iterable[torch.nn.Parameter], settings: OptimizerSetti
     if settings.name == "adafactor":
         # T5's fine-tuning settings: a fixed external rate (Raffel et al. 2020, section 3.1.2: 1e-3, constant), steps
         # scaled by the size of each matrix, no first moment.
-        optimizer = Adafactor(
+        optimizer = Adafactor(  # type: ignore[no-untyped-call]
             params,
             lr=settings.lr,
             scale_parameter=True,

@@ -16,7 +16,7 @@ from multitask.plan import MixingPlan
 from multitask.plugins import check_distribution, include
 from multitask.rates import temperature_schedule
 from multitask.registry import did_you_mean
-from multitask.schedule import RateSchedule
+from multitask.schedule import RateSchedule, exact
 from multitask.sources import resolve_source
 from multitask.task import TASKS, Task
 
@@ -86,6 +86,9 @@ def load_mix(config: TrainConfig) -> Mix:
     for name in (*config.loss_weights, *([config.select] if config.select not in ("last", "mean") else [])):
         if name not in tasks:
             raise UserError(f"'{name}' is not among the tasks that are trained: {did_you_mean(name, list(tasks))}")
+    for task in tasks.values():
+        for metric in task.metrics:
+            metric.prepare()  # a metric from the Hub is fetched now, not after hours of training
     where = data_setting(config.data)
     sources = {name: resolve_source(task, where) for name, task in tasks.items()}
     selection = config.selection_rows if config.select != "last" else 0
@@ -105,8 +108,8 @@ def plan_of(config: TrainConfig, mixture: Mixture, sizes: Mapping[str, int], ste
         fixed = config.per_step if isinstance(config.per_step, dict) else dict.fromkeys(sizes, config.per_step)
         if fixed.keys() != sizes.keys():
             odd = ", ".join(sorted(fixed.keys() ^ sizes.keys()))
-            raise UserError(f"--per_step must name the tasks that are trained, each once. Only one side has {odd}.")
-        plan = MixingPlan(sizes, fixed, config.seed)
+            raise UserError(f"--per-step must name the tasks that are trained, each once. Only one side has {odd}.")
+        plan = MixingPlan(sizes, {task: exact(b) for task, b in fixed.items()}, config.seed)
         return plan, float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
     settings: dict[str, Any] = {
         "strategy": config.mixing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib.metadata
 import os
 import platform
 import signal
@@ -18,14 +19,16 @@ import numpy as np
 
 from multitask import __version__
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
-from multitask.console import print_mix, print_scores, say, token_shares
+from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, points_of, score_task
-from multitask.folder import atomic, open_folder, read_json, write_json
+from multitask.folder import open_folder, read_json, write_json
 from multitask.models import build_model, contamination, is_from_scratch, load_pretrained
-from multitask.prepare import Mix, load_mix
+from multitask.prepare import load_mix
 from multitask.progress import TrainProgress, counting, duration
-from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task, train_vocabulary
+from multitask.results import config_dict, mix_report, save_model, task_settings, write_config, write_scores
+from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
+from multitask.vocabulary import mixture_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,17 +126,18 @@ class _Training:
         else:
             self.quiet = True
         checkpoint = self._checkpoint() if config.resume else None
+        self.trainer = self._trainer()
         self.tokenizer = self._tokenizer()
         self.tokens = self._tokenize("train")
         self.held = {name: d.selection or d.validation for name, d in self.mix.data.items()}
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's global generator; put it back afterwards
             model = self._model()
             self._announce(model)
-            trainer, module = self._fit(model, checkpoint)
+            module, steps = self._fit(model, checkpoint)
             if not self.first_process:
                 return Run(self.out)
             scores = self._evaluate(module.model)
-        self._write(trainer, module, scores)
+        self._write(module, steps, scores)
         return Run(self.out)
 
     # ---- before training ---------------------------------------------------------------------------------------
@@ -155,40 +159,16 @@ class _Training:
         return found[-1]
 
     def _tokenizer(self) -> Tokenizer:
-        config = self.config
-        kept = self.out / "model"
+        config, kept = self.config, self.out / "model"
         if config.resume:
             return load_tokenizer(str(kept))
-        if not is_from_scratch(config.model):
-            return load_tokenizer(config.model, config.revision)
-        from multitask.models import SIZES
-
-        if config.vocab:
-            folder = Path(config.vocab)
-            folder = folder.parent if folder.is_file() else folder
-            if not (folder / "spiece.model").is_file():
-                raise UserError(f"--vocab {config.vocab} holds no spiece.model.")
-            tokenizer = load_tokenizer(str(folder))
-        else:
-            import tempfile
-
-            size = config.vocab_size or SIZES[config.model].vocabulary
-            if self.first_process:
-                self._say(f"training a vocabulary of up to {size:,} pieces on the mixture's text …")
-            # Every process trains its own from the same text in the same order, and so gets the same one.
-            with tempfile.TemporaryDirectory() as folder_name:
-                train_vocabulary(self._texts(), size, Path(folder_name))
-                tokenizer = load_tokenizer(folder_name)
+        if is_from_scratch(config.model) and not config.vocab:
+            self._say("training a vocabulary on the mixture's text …")
+        # Every process makes its own from the same text in the same order, and so gets the same one.
+        tokenizer = mixture_tokenizer(config, self.mix)
         if self.first_process:
             tokenizer.save_pretrained(kept)
         return tokenizer
-
-    def _texts(self) -> Any:
-        for data in self.mix.data.values():
-            for example in data.train:
-                yield example.inputs
-                if data.task.output != "span":  # a span's words stand in its input already
-                    yield example.target
 
     def _tokenize(self, split: str) -> dict[str, TokenizedTask]:
         parts = {name: getattr(d, split) for name, d in self.mix.data.items()}
@@ -210,13 +190,14 @@ class _Training:
                 pad=tokenizer.pad_token_id,
                 eos=tokenizer.eos_token_id,
                 gated=config.gated,
+                copy_head=config.copy_head,
             )
         else:
             model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout)
             if len(tokenizer) > model.config.vocab_size:
                 raise UserError(
-                    f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model {model.config.vocab_size:,} "
-                    "embeddings: they do not belong together."
+                    f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model "
+                    f"{model.config.vocab_size:,} embeddings: they do not belong together."
                 )
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -231,13 +212,8 @@ class _Training:
             f"model {config.model} ({parameters:,} parameters, {origin}), {config.optimizer} lr {config.lr:g}, "
             f"loss {config.loss}, {config.precision}, seed {config.seed}"
         )
-        if mix.generated:
-            self._say(
-                f"GENERATED SAMPLE: the examples of {', '.join(mix.generated)} are made by a small grammar. "
-                "Scores on them say that the tool works, not how a model does on real text."
-            )
-        for note in mix.notes:
-            self._say(note)
+        for line in data_notes(mix):
+            self._say(line)
         warning = contamination(config.model, tuple(mix.tasks))
         if warning:
             self._say(f"WARNING: {warning}")
@@ -261,8 +237,7 @@ class _Training:
 
     # ---- training ----------------------------------------------------------------------------------------------
 
-    def _fit(self, model: Any, checkpoint: Path | None) -> tuple[Any, Any]:
-        import pytorch_lightning as pl
+    def _fit(self, model: Any, checkpoint: Path | None) -> tuple[Any, int]:
         import torch
 
         from multitask.data import MultitaskData, StepMaker
@@ -299,7 +274,8 @@ class _Training:
         )
         start = 0
         if checkpoint is not None:
-            start = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            start = int(saved["global_step"])
             self._say(f"continuing at step {start:,} of {mix.steps:,} from {checkpoint}")
         data = MultitaskData(
             maker,
@@ -312,27 +288,39 @@ class _Training:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=DeprecationWarning)
-            trainer = pl.Trainer(**self._trainer_options(names))
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's, about torch's own renaming
+            trainer = self.trainer
             handler = signal.getsignal(signal.SIGINT)
             try:
                 if start < mix.steps:
                     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+                else:  # it died after its last step: what is left to do is the evaluation
+                    module.load_state_dict(saved["state_dict"])
+                    module.on_load_checkpoint(saved)
+                    module.total_seen = module.seen()
             except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
                 signal.signal(signal.SIGINT, handler)
                 raise StoppedError(
                     f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
                 ) from None
-        best = next((c for c in trainer.checkpoint_callbacks if c.monitor), None)
-        if best is not None and best.best_model_path:
-            weights = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-            module.load_state_dict(weights)
-            self._say(
-                f"keeping {Path(best.best_model_path).name}, the best by {config.select} on held-out training rows"
-            )
-        return trainer, module
+        steps = max(start, trainer.global_step)
+        best = sorted((self.out / "checkpoints").glob("best-*.ckpt"), key=lambda p: int(p.stem.split("-")[1]))
+        if best and config.select != "last":
+            module.load_state_dict(torch.load(best[-1], map_location="cpu", weights_only=True)["state_dict"])
+            self._say(f"keeping {best[-1].name}, the best by {config.select} on held-out training rows")
+        return module, steps
 
-    def _trainer_options(self, names: tuple[str, ...]) -> dict[str, Any]:
+    def _trainer(self) -> Any:
+        """Lightning's Trainer; made before the data is touched, so that what it refuses is refused at once."""
+        import pytorch_lightning as pl
+        from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+        try:
+            return pl.Trainer(**self._trainer_options())
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
+
+    def _trainer_options(self) -> dict[str, Any]:
         from multitask.lightning import callbacks_of, loggers_of
 
         config = self.config
@@ -421,19 +409,18 @@ class _Training:
                 )
         return scores
 
-    def _write(self, trainer: Any, module: Any, scores: dict[str, TaskScores]) -> None:
+    def _write(self, module: Any, steps: int, scores: dict[str, TaskScores]) -> None:
         out, mix = self.out, self.mix
         save_model(module.model, self.tokenizer, out / "model")
         write_scores(out, scores)
-        write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.seen().numpy(), trainer.global_step))
+        write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps))
         seconds = time.time() - self.started
-        write_json(out / "run.json", self._record(trainer.global_step, seconds))
+        write_json(out / "run.json", self._record(steps, seconds))
         if not self.quiet:
-            print_scores(scores, mix.tasks, mix.generated)
+            print_scores(scores)
         self._say(f"run folder: {out}  ({duration(seconds)})")
 
     def _record(self, steps: int, seconds: float) -> dict[str, Any]:
-        import pytorch_lightning
         import torch
         import transformers
 
@@ -446,7 +433,7 @@ class _Training:
                 "multitask": __version__,
                 "python": platform.python_version(),
                 "torch": torch.__version__,
-                "pytorch-lightning": pytorch_lightning.__version__,
+                "pytorch-lightning": importlib.metadata.version("pytorch-lightning"),
                 "transformers": transformers.__version__,
             },
             "plan": self.mix.plan.to_dict(),
@@ -472,91 +459,3 @@ def default_folder(config: TrainConfig) -> str:
     spec = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in f"{spec}-{Path(config.model).name}")
     return f"runs/{safe[:80]}-seed{config.seed}"
-
-
-def task_settings(task: Any) -> dict[str, Any]:
-    """What `model/config.json` says of a task: all that is needed to use the model without this package."""
-    return {
-        "prefix": task.prefix,
-        "output": task.output,
-        "labels": list(task.labels),
-        "max_length": task.max_input_tokens,
-        "max_new_tokens": task.decoding.max_new_tokens,
-        "num_beams": task.decoding.num_beams,
-        "length_penalty": task.decoding.length_penalty,
-    }
-
-
-def config_dict(config: TrainConfig) -> dict[str, Any]:
-    """The settings that determine a run, as plain data."""
-    values = dataclasses.asdict(config)
-    for switch in ("resume", "overwrite"):
-        del values[switch]
-    return values
-
-
-def write_config(path: Path, config: TrainConfig) -> None:
-    """Write config.yaml."""
-    import yaml
-
-    with atomic(path) as temporary:
-        temporary.write_text(yaml.safe_dump(config_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:
-    """Write predictions, baselines and last metrics.json, whose presence says that the rest is there."""
-    for name, s in scores.items():
-        with atomic(out / "predictions" / f"{name}.parquet") as temporary:
-            s.frame.to_parquet(temporary, index=False)
-    write_json(out / "baselines.json", {name: {"answers": s.baseline_name, **s.baseline} for name, s in scores.items()})
-    write_json(out / "metrics.json", {name: s.numbers for name, s in scores.items()})
-
-
-def mix_report(
-    mix: Mix, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int
-) -> dict[str, Any]:
-    """mix.json: for each task what was planned and what the model was given.
-
-    Args:
-        mix: The planned mixture.
-        mean_tokens: {task: (input, target)}.
-        seen: [tasks, 4] examples, input tokens, target tokens and summed loss, counted during training.
-        steps: Optimizer steps that were made.
-    """
-    from multitask.plan import planned
-
-    plan = {row.task: row for row in planned(mix.plan, mix.steps)}
-    shares = token_shares(mix, mean_tokens)
-    totals = np.maximum(seen.sum(0), 1e-12)
-    tasks = {}
-    for i, name in enumerate(mix.tasks):
-        row = plan[name]
-        examples, inputs, targets, loss = (float(v) for v in seen[i])
-        tasks[name] = {
-            "rows": row.size,
-            "planned": {
-                "rate": float(row.rate),
-                "examples": row.examples,
-                "epochs": float(row.epochs),
-                "input_token_share": shares[name][0],
-                "target_token_share": shares[name][1],
-            },
-            "realised": {
-                "rate": examples / totals[0],
-                "examples": int(examples),
-                "epochs": examples / row.size,
-                "input_tokens": int(inputs),
-                "target_tokens": int(targets),
-                "input_token_share": inputs / totals[1],
-                "target_token_share": targets / totals[2],
-                "loss_share": loss / totals[3],
-                "mean_loss": loss / targets if targets else None,
-            },
-        }
-    return {"steps": steps, "batch_size": mix.batch_size, "tasks": tasks}

@@ -66,7 +66,13 @@ def source_span(tokenizer: Tokenizer, example: Example, *, limit: int | None = N
     ids = tokenizer(example.inputs, verbose=False)["input_ids"]
     spots = offsets(tokenizer, example.inputs)
     kept = len(ids) - 1 if limit is None else min(len(ids) - 1, limit - 1)  # without the end of sequence
-    inside = [i for i in range(kept) if spots[i][1] > begin and spots[i][0] < end and spots[i][1] > spots[i][0]]
+    # A text that says "</s>" has that token in its middle: an answer runs across it, but cannot spell it.
+    special = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+    inside = [
+        i
+        for i in range(kept)
+        if spots[i][1] > begin and spots[i][0] < end and spots[i][1] > spots[i][0] and ids[i] not in special
+    ]
     edges = [(max(spots[i][0] - begin, 0), min(spots[i][1] - begin, len(example.context))) for i in inside]
     return SourceSpan(example.context, [ids[i] for i in inside], edges)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,10 +77,11 @@ class Decoding:
     """1 is greedy."""
     length_penalty: float = 1.0
     """Exponent of the length that a beam's score is divided by; only with `num_beams` above 1."""
-    span: Literal["best", "greedy"] = "best"
-    """For spans. `best`: the likeliest of all pieces of the source, found exactly in one batch of decoder passes,
-    which costs the square of the source's length (tweets, sentences). `greedy`: token by token under the constraint
-    that the output stays a piece of the source (passages)."""
+    span: Literal["best", "likelihood", "greedy"] = "best"
+    """For spans. `best`: the most probable of all pieces of the source, given that the output is one; found exactly in
+    one batch of decoder passes, which costs the square of the source's length (tweets, sentences). `likelihood`: the
+    piece with the largest summed log-likelihood, unconstrained; short pieces win when the model is unsure. `greedy`:
+    token by token under the constraint (passages)."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Task:
         made = self.formatter(_Renamed(row, self.columns) if self.columns else row, **extra)
         if isinstance(made, Example):
             made = [made]
-        elif made is None or isinstance(made, (str, bytes)) or not isinstance(made, Iterable):
+        elif not isinstance(made, (list, tuple, Iterator, Generator)):
             raise TypeError(
                 f"the formatter of task '{self.name}' must return an Example or a list of them. "
                 f"Got {type(made).__name__}."

@@ -8,6 +8,7 @@ Words
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,12 +128,32 @@ def offsets(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
     """
     if getattr(tokenizer, "is_fast", False):
         return [tuple(o) for o in tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"]]
-    if type(tokenizer).__name__ == "ByT5Tokenizer":  # a token a byte, so a character is one to four tokens
-        return [(i, i + 1) for i, c in enumerate(text) for _ in c.encode()] + [(0, 0)]
+    if type(tokenizer).__name__ == "ByT5Tokenizer":
+        tokens = tokenizer.tokenize(text)
+        if tokens and tokens[-1] == tokenizer.eos_token:  # the tokenizer does not add a second one
+            tokens = tokens[:-1]
+        return _byte_offsets(tokens, text)
     raise UserError(
         f"a span needs a tokenizer that knows character offsets, and {type(tokenizer).__name__} does not: "
         "use a model of the T5 family with a fast tokenizer, or ByT5."
     )
+
+
+def _byte_offsets(tokens: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """ByT5: a token a byte, so a character is one to four tokens; `tokens` are the bytes as Latin-1 characters.
+
+    Special tokens that stand in the text (`</s>`) are one token, and the tokenizer drops the spaces around them: so
+    the bytes are looked for, not counted.
+    """
+    characters = [i for i, c in enumerate(text) for _ in c.encode()]  # of each byte
+    raw, at = text.encode(), 0
+    spots = []
+    for token in tokens:
+        piece = token.encode("latin-1") if len(token) == 1 else token.encode()
+        at = raw.index(piece, at)
+        spots.append((characters[at], characters[at + len(piece) - 1] + 1))
+        at += len(piece)
+    return [*spots, (0, 0)]
 
 
 def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
@@ -144,10 +165,10 @@ def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
     """
     import sentencepiece
 
-    folder.mkdir(parents=True, exist_ok=True)
+    written = io.BytesIO()  # in memory: given a path, the file would name it, and be another one in another folder
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
-        model_prefix=str(folder / "spiece"),
+        model_writer=written,
         vocab_size=size,
         hard_vocab_limit=False,
         pad_id=0,
@@ -159,8 +180,10 @@ def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
         max_sentence_length=100_000,
         minloglevel=2,
     )
-    (folder / "spiece.vocab").unlink(missing_ok=True)
-    return folder / "spiece.model"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "spiece.model"
+    path.write_bytes(written.getvalue())
+    return path
 
 
 def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:

@@ -1,0 +1,63 @@
+"""What `multitask mix` and `multitask tasks check` print: everything that can be known before training."""
+
+from __future__ import annotations
+
+import json
+
+from multitask.config import TrainConfig
+from multitask.console import data_notes, print_mix, say, token_shares
+from multitask.prepare import Mix, load_mix
+from multitask.vocabulary import mixture_tokenizer
+
+
+def mean_tokens(mix: Mix, config: TrainConfig, *, rows: int = 2000) -> dict[str, tuple[float, float]]:
+    """{task: (mean input tokens, mean target tokens)} over at most `rows` training examples of each, evenly spread."""
+    import dataclasses
+
+    from multitask.tokens import tokenize_task
+
+    tokenizer = mixture_tokenizer(config, mix)
+    means = {}
+    for name, data in mix.data.items():
+        some = data.train.examples[:: max(1, len(data.train) // rows)]
+        tokens = tokenize_task(tokenizer, data.task, dataclasses.replace(data.train, examples=some))
+        means[name] = (float(tokens.inputs.lengths.mean()), float(tokens.targets.lengths.mean()))
+    return means
+
+
+def print_plan(config: TrainConfig, *, as_json: bool) -> None:
+    """Print the planned mixture."""
+    from multitask.plan import planned
+
+    mix = load_mix(config)
+    means = mean_tokens(mix, config)
+    if not as_json:
+        say(*data_notes(mix))
+        print_mix(mix, means)
+        return
+    shares = token_shares(mix, means)
+    tasks = {
+        row.task: {
+            "rows": row.size,
+            "rate": float(row.rate),
+            "examples": row.examples,
+            "epochs": float(row.epochs),
+            "input_token_share": shares[row.task][0],
+            "target_token_share": shares[row.task][1],
+        }
+        for row in planned(mix.plan, mix.steps)
+    }
+    say(json.dumps({"steps": mix.steps, "batch_size": mix.batch_size, "tasks": tasks}, indent=2))
+
+
+def print_check(config: TrainConfig, *, as_json: bool) -> None:
+    """Print the check of tasks and data."""
+    from multitask.checks import check_tasks, print_report
+    from multitask.folder import finite
+
+    mix = load_mix(config)
+    report = check_tasks(mix.tasks, mix.data, mixture_tokenizer(config, mix))
+    if as_json:
+        say(json.dumps(finite(report.to_dict()), indent=2, ensure_ascii=False))
+    else:
+        print_report(report)

@@ -1,0 +1,105 @@
+"""What a run leaves behind: settings, scores, the realised mix and the model, written to the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multitask.config import TrainConfig
+from multitask.console import token_shares
+from multitask.evaluation import TaskScores
+from multitask.folder import atomic, write_json
+from multitask.prepare import Mix
+from multitask.tokens import Tokenizer
+
+
+def task_settings(task: Any) -> dict[str, Any]:
+    """What `model/config.json` says of a task: all that is needed to use the model without this package."""
+    return {
+        "prefix": task.prefix,
+        "output": task.output,
+        "labels": list(task.labels),
+        "max_length": task.max_input_tokens,
+        "max_new_tokens": task.decoding.max_new_tokens,
+        "num_beams": task.decoding.num_beams,
+        "length_penalty": task.decoding.length_penalty,
+    }
+
+
+def config_dict(config: TrainConfig) -> dict[str, Any]:
+    """The settings that determine a run, as plain data."""
+    values = dataclasses.asdict(config)
+    for switch in ("resume", "overwrite"):
+        del values[switch]
+    return values
+
+
+def write_config(path: Path, config: TrainConfig) -> None:
+    """Write config.yaml."""
+    import yaml
+
+    with atomic(path) as temporary:
+        temporary.write_text(yaml.safe_dump(config_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:
+    """Write predictions, baselines and last metrics.json, whose presence says that the rest is there."""
+    for name, s in scores.items():
+        with atomic(out / "predictions" / f"{name}.parquet") as temporary:
+            s.frame.to_parquet(temporary, index=False)
+    write_json(out / "baselines.json", {name: {"answers": s.baseline_name, **s.baseline} for name, s in scores.items()})
+    write_json(out / "metrics.json", {name: s.numbers for name, s in scores.items()})
+
+
+def mix_report(
+    mix: Mix, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int
+) -> dict[str, Any]:
+    """mix.json: for each task what was planned and what the model was given.
+
+    Args:
+        mix: The planned mixture.
+        mean_tokens: {task: (input, target)}.
+        seen: [tasks, 4] examples, input tokens, target tokens and summed loss, counted during training.
+        steps: Optimizer steps that were made.
+    """
+    from multitask.plan import planned
+
+    plan = {row.task: row for row in planned(mix.plan, mix.steps)}
+    shares = token_shares(mix, mean_tokens)
+    totals = np.maximum(seen.sum(0), 1e-12)
+    tasks = {}
+    for i, name in enumerate(mix.tasks):
+        row = plan[name]
+        examples, inputs, targets, loss = (float(v) for v in seen[i])
+        tasks[name] = {
+            "rows": row.size,
+            "planned": {
+                "rate": float(row.rate),
+                "examples": row.examples,
+                "epochs": float(row.epochs),
+                "input_token_share": shares[name][0],
+                "target_token_share": shares[name][1],
+            },
+            "realised": {
+                "rate": examples / totals[0],
+                "examples": int(examples),
+                "epochs": examples / row.size,
+                "input_tokens": int(inputs),
+                "target_tokens": int(targets),
+                "input_token_share": inputs / totals[1],
+                "target_token_share": targets / totals[2],
+                "loss_share": loss / totals[3],
+                "mean_loss": loss / targets if targets else None,
+            },
+        }
+    return {"steps": steps, "batch_size": mix.batch_size, "tasks": tasks}

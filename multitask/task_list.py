@@ -1,0 +1,104 @@
+"""What `multitask tasks` shows: the list of tasks, and one task in full."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import NamedTuple
+
+from multitask.console import print_table
+from multitask.sample import SAMPLED, sample_rows
+from multitask.task import TASKS, Task
+
+
+class TaskRow(NamedTuple):
+    """A task in one line."""
+
+    name: str
+    output: str
+    """labels, span, number or text."""
+    metric: str
+    """The primary one."""
+    source: str
+    """Where rows come from without `--data`; empty if they have to be given."""
+    sample: bool
+    """Whether there is a generated sample, so that the task can be tried without any data."""
+    description: str
+
+
+def list_tasks() -> list[TaskRow]:
+    """All registered tasks, by name."""
+    return [_row(TASKS.get(name)) for name in TASKS]
+
+
+def print_tasks() -> None:
+    """The list as a table on standard output."""
+    rows = [(r.name, r.output, r.metric, "yes" if r.sample else "", r.source, r.description) for r in list_tasks()]
+    columns = ("task", "output", "metric", "sample", "source", "what")
+    print_table("Tasks", columns, rows, left=len(columns))
+
+
+def describe_task(name: str) -> str:
+    """A task in full: prefix, labels, metrics, source, limits, decoding, and an example.
+
+    Raises:
+        UserError: If there is no task of that name.
+    """
+    task = TASKS.get(name)
+    row = _row(task)
+    settings = task.decoding
+    if task.output == "labels":
+        decoding = "the labels are scored and the likeliest wins"
+    elif task.output == "span" and settings.span == "best":
+        decoding = "the likeliest of all pieces of the source"
+    elif task.output == "span":
+        decoding = f"a piece of the source, token by token, {settings.max_new_tokens} at most"
+    else:
+        beams = "greedy" if settings.num_beams == 1 else f"{settings.num_beams} beams"
+        decoding = f"{beams}, {settings.max_new_tokens} tokens at most"
+    facts = {
+        "prefix": repr(task.prefix),
+        "output": task.output,
+        "labels": ", ".join(task.labels),
+        "metrics": ", ".join(
+            f"{m.name}{'' if m.higher_is_better else ' (lower is better)'}{' (primary)' if m is task.primary else ''}"
+            for m in task.metrics
+        ),
+        "source": row.source or "none: its rows come from --data",
+        "sample": "generated rows: --data sample" if row.sample else "none",
+        "folder": f"DIR/{task.folder}/train.EXT under --data DIR",
+        "columns": ", ".join(f"{ours} from {theirs}" for ours, theirs in task.columns.items()),
+        "limits": f"{task.max_input_tokens} input tokens, {task.max_target_tokens} target tokens",
+        "decoding": decoding,
+        "version": str(task.version),
+        "defined in": TASKS.holder(name),
+    }
+    lines = [f"{name}: {task.description}" if task.description else name, ""]
+    lines += [f"  {word:<11}{text}" for word, text in facts.items() if text]
+    example = _example(task)
+    return "\n".join([*lines, "", example] if example else lines)
+
+
+def _row(task: Task) -> TaskRow:
+    source = task.source.description if task.source is not None else ""
+    # A commit's 40 digits would push all else from the table, and describe nothing to a reader.
+    head, found, revision = source.rpartition(" at ")
+    if found and len(revision) == 40:
+        source = f"{head} at {revision[:7]}"
+    sample = task.name in SAMPLED or task.folder in SAMPLED
+    return TaskRow(task.name, task.output, task.primary.name, source, sample, task.description)
+
+
+def _example(task: Task) -> str:
+    """A row of the sample and what it becomes; without a sample, the example in the docstring of the task's module."""
+    made = next((name for name in (task.name, task.folder) if name in SAMPLED), None)
+    if made is not None:
+        row = sample_rows(made, "train")[0]
+        example = task.examples(row, "train")[0]
+        return f"  row        {row}\n  example    {example.inputs!r}  →  {example.target!r}"
+    module = inspect.getmodule(task.formatter)
+    for text in (inspect.getdoc(task.formatter), inspect.getdoc(module) if module else None):
+        block = [p for p in (text or "").split("\n\n") if p.startswith("    row ")]
+        if block:
+            return textwrap.indent(textwrap.dedent(block[0]), "  ")
+    return ""

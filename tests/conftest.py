@@ -1,0 +1,169 @@
+"""What every test has: no network, one thread, deterministic kernels; and tiny tokenizers, models and tasks."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
+os.environ.pop("MULTITASK_DATA", None)
+
+import pytest
+
+_connect = socket.socket.connect
+
+
+def _only_here(self: socket.socket, address: Any) -> None:
+    # torch.distributed talks to itself over the loopback; multiprocessing over Unix sockets.
+    if self.family != getattr(socket, "AF_UNIX", None) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"a test asked for the network: {address}")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network; the same numbers every time."""
+    import torch
+
+    monkeypatch.setattr(socket.socket, "connect", _only_here)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+# -------------------------------------------------------------------------------------------------------------- models
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A SentencePiece tokenizer of about 300 pieces, trained on the sample."""
+    from multitask.sample import sample_rows
+    from multitask.tokens import load_tokenizer, train_vocabulary
+
+    folder = tmp_path_factory.mktemp("vocabulary")
+    tweets = [row["text"] for row in sample_rows("span", "train")[:300]]
+    train_vocabulary([*tweets, "positive negative neutral: `'", *(f"{i}.{i} " for i in range(10))], 300, folder)
+    return load_tokenizer(str(folder))
+
+
+@pytest.fixture(scope="session")
+def bytes_tokenizer() -> Any:
+    from transformers import ByT5Tokenizer
+
+    return ByT5Tokenizer()
+
+
+FAMILY = ("t5", "gated", "mt5", "byt5")
+
+
+def _tiny_model(kind: str, *, vocabulary: int = 448, dropout: float = 0.0, seed: int = 0) -> Any:
+    """A model of each family member's shape, width 16, with weights large enough that its answers differ."""
+    import torch
+    from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
+
+    config, cls = (MT5Config, MT5ForConditionalGeneration) if kind == "mt5" else (T5Config, T5ForConditionalGeneration)
+    gated = kind in ("gated", "mt5", "byt5")
+    made = config(
+        vocab_size=vocabulary,
+        d_model=16,
+        d_ff=32,
+        d_kv=8,
+        num_heads=2,
+        num_layers=3 if kind == "byt5" else 2,
+        num_decoder_layers=1 if kind == "byt5" else 2,
+        feed_forward_proj="gated-gelu" if gated else "relu",
+        tie_word_embeddings=not gated,
+        dropout_rate=dropout,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = cls(made)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(0.1 * torch.randn_like(p))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Callable[..., Any]:
+    """`tiny_model(kind, vocabulary=448, dropout=0.0, seed=0)`; kind is t5, gated, mt5 or byt5."""
+    return _tiny_model
+
+
+@pytest.fixture(params=FAMILY)
+def model(request: pytest.FixtureRequest) -> Any:
+    """A tiny random model, once of each kind."""
+    return _tiny_model(request.param)
+
+
+@pytest.fixture
+def t5() -> Any:
+    """A tiny random T5 in evaluation mode."""
+    return _tiny_model("t5").eval()
+
+
+# --------------------------------------------------------------------------------------------------------------- tasks
+
+WORDS = "red blue green round square big small old new fast slow warm cold".split()
+
+
+def toy_rows(count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows {"text": 2 to 9 words, "label": whether the first word is before the second in the alphabet}."""
+    draw = random.Random(seed)
+    texts = [[draw.choice(WORDS) for _ in range(draw.randint(2, 9))] for _ in range(count)]
+    return [{"text": " ".join(words), "label": int(words[0] < words[1]), "size": len(words)} for words in texts]
+
+
+def _toy_task(kind: str, **changes: Any) -> Any:
+    """A task of each kind of output on toy rows, not registered."""
+    from multitask.metrics import resolve_metrics
+    from multitask.sources import rows
+    from multitask.task import Example, Task
+
+    formatters = {
+        "labels": lambda row: Example(row["text"], ("no", "yes")[row["label"]]),
+        "span": lambda row: Example(row["text"], row["text"].split()[0], context=row["text"]),
+        "number": lambda row: Example(row["text"], f"{row['size']}.0"),
+        "text": lambda row: Example(row["text"], " ".join(reversed(row["text"].split()))),
+    }
+    metrics = {"labels": "accuracy", "span": "jaccard", "number": "pearson", "text": "exact_match"}
+    seeds = {"labels": 1, "span": 3, "number": 5, "text": 7}
+    fields: dict[str, Any] = {
+        "name": f"toy_{kind}",
+        "formatter": formatters[kind],
+        "prefix": f"toy {kind}: ",
+        "source": rows({"train": toy_rows(60, seeds[kind]), "validation": toy_rows(12, seeds[kind] + 1)}),
+        "labels": ("no", "yes") if kind == "labels" else (),
+        "output": kind,
+        "metrics": resolve_metrics([metrics[kind]]),
+    }
+    return Task(**{**fields, **changes})
+
+
+@pytest.fixture(scope="session")
+def toy_task() -> Callable[..., Any]:
+    """`toy_task(kind, **changes)`: a task that is not registered; kind is labels, span, number or text."""
+    return _toy_task
+
+
+@pytest.fixture
+def toys() -> Iterator[dict[str, Any]]:
+    """The toy tasks, registered for the length of the test."""
+    from multitask.task import TASKS, add_task
+
+    made = {kind: add_task(_toy_task(kind)) for kind in ("labels", "span", "number", "text")}
+    yield made
+    for task in made.values():
+        TASKS.discard(task.name)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "run"
