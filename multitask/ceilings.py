@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multitask.metrics import METRICS, Metric
+from multitask.metrics import LIKELIHOOD_METRICS, METRICS, Metric
 from multitask.outputs import Outputs
+from multitask.tokens import text_of
 
 if TYPE_CHECKING:
     from multitask.spans import SourceSpan
     from multitask.task import Example, Task
     from multitask.tokens import Tokenizer
 
-NEAR = 2
-"""How many tokens around the gold's own edges are tried as edges of the best piece."""
+NEAR = 4
+"""How many tokens around the gold's own edges are tried as edges of the best piece. On 600 tweets 4 is as good as all
+pieces; 2 misses 2 of them."""
 MAX_PLACES = 8
 """At how many of its places in the text a short gold is tried."""
 
@@ -56,9 +58,7 @@ def decoded(tokenizer: Tokenizer, strings: Sequence[str], limit: int | None = No
     """Each string after a round trip; tokens beyond the first `limit` are lost."""
     kinds = list(dict.fromkeys(strings))  # labels and numbers are few kinds, many times
     ids = [i[:limit] for i in tokenizer(kinds, verbose=False)["input_ids"]] if kinds else []
-    # As the decoder does it: what it drops from a model's output is lost here too.
-    back = tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    known = dict(zip(kinds, back, strict=True))
+    known = dict(zip(kinds, (text_of(tokenizer, i) for i in ids), strict=True))
     return [known[s] for s in strings]
 
 
@@ -74,7 +74,7 @@ def round_trip(task: Task, examples: Sequence[Example], tokenizer: Tokenizer) ->
     targets = [e.target for e in examples]
     same = [a == b for a, b in zip(decoded(tokenizer, targets), targets, strict=True)]
     survive = sum(same) / len(same) if same else float("nan")
-    metric = next((m for m in task.metrics if m.name not in ("perplexity", "log_likelihood")), None)
+    metric = next((m for m in task.metrics if m.name not in LIKELIHOOD_METRICS), None)
     if metric is None or not examples:
         return RoundTrip(survive, "", float("nan"), {})
 

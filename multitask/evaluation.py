@@ -18,7 +18,7 @@ import numpy as np
 
 from multitask.data import batches_of
 from multitask.decoding import Decoder, Prediction
-from multitask.metrics import Outputs
+from multitask.metrics import LIKELIHOOD_METRICS, Outputs
 from multitask.task import UNLABELLED, Example, Task
 from multitask.tokens import TokenizedTask, Tokenizer
 
@@ -83,7 +83,7 @@ def score_task(
             Prediction(p.row, a, a, math.nan, p.target_tokens, True) for p, a in zip(predictions, answers, strict=True)
         ]
         base = outputs_of(task, examples, said)
-        baseline = {m.name: m.compute(base) for m in task.metrics if not _needs_likelihood(m.name)}
+        baseline = {m.name: m.compute(base) for m in task.metrics if m.name not in LIKELIHOOD_METRICS}
     likelihoods = [p.log_likelihood for p in predictions]
     return TaskScores(
         task=task.name,
@@ -125,10 +125,6 @@ def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequ
             "raw": [p.raw for p in predictions],
         }
     )
-
-
-def _needs_likelihood(metric: str) -> bool:
-    return metric in ("perplexity", "log_likelihood")
 
 
 def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[str, list[str] | None]:

@@ -181,8 +181,13 @@ _add_mean("rouge_lsum", text_metrics.rouge_lsum)
 _add("bleu", text_metrics.bleu, scale=1.0)
 _add("chrf", text_metrics.chrf, per_example=text_metrics.sentence_chrf, scale=1.0)
 # likelihood of the targets
+_add_total("token_probability", number_metrics.perplexity_sums, number_metrics.token_probability_of)
 _add_total("perplexity", number_metrics.perplexity_sums, number_metrics.perplexity_of, higher_is_better=False, scale=1)
 _add_mean("log_likelihood", number_metrics.log_likelihood, scale=1.0)
+
+
+LIKELIHOOD_METRICS = ("token_probability", "perplexity", "log_likelihood")
+"""Metrics of the model's probabilities: an answer without a model has none."""
 
 
 def register_metric(

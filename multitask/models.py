@@ -149,11 +149,12 @@ def load_pretrained(name: str, *, revision: str | None = None, dropout: float | 
     import torch
 
     try:
-        return AutoModelForSeq2SeqLM.from_pretrained(name, config=config, revision=revision, dtype=torch.float32)
+        model = AutoModelForSeq2SeqLM.from_pretrained(name, config=config, revision=revision, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"the weights of model '{name}' could not be read: {str(error).strip().splitlines()[0]}"
         ) from error
+    return model.train()  # `from_pretrained` gives it in evaluation mode: fine-tuning would go without dropout
 
 
 _SUPERVISED = ("t5-small", "t5-base", "t5-large", "t5-3b", "t5-11b")

@@ -51,7 +51,10 @@ class MultitaskModule(pl.LightningModule):
         self.model = model
         self.tasks = tuple(tasks)
         self.optimizer_settings = optimizer
-        self._watch, self._score = watch, score
+        # As functions of their own: weight averaging copies the module deeply, and through a bound method it would copy
+        # all that the method's object holds; functions are not copied.
+        self._watch = None if watch is None else lambda model, batch: watch(model, batch)
+        self._score = None if score is None else lambda watched: score(watched)
         self._watched: list[Any] = []
         # What this process trained on, for mix.json; a row a task: examples, input and target tokens, sum of losses.
         # Not a buffer: DDP would overwrite it with the first process's, weight averaging would average it.

@@ -114,6 +114,18 @@ def perplexity_sums(outputs: Outputs) -> Floats:
     return np.stack([-log_likelihood(outputs), np.asarray(outputs.target_tokens, dtype=np.float64)], axis=-1)
 
 
+def token_probability_of(sums: Floats) -> Floats:
+    """1 / perplexity of [..., 2] totals: the geometric mean of the target tokens' probabilities, 0 to 1.
+
+    Perplexity on a scale that can stand beside other metrics: bounded, and larger is better.
+
+    >>> float(np.round(token_probability_of(np.array([3 * np.log(8.0), 3.0])), 6))
+    0.125
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.exp(-sums[..., 0] / sums[..., 1]))
+
+
 def perplexity_of(sums: Floats) -> Floats:
     """exp(nats per token) of [..., 2] totals: every token counts the same, long targets more; at least 1.
 

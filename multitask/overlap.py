@@ -125,7 +125,10 @@ def find_overlaps(tasks: Mapping[str, Task], data: Mapping[str, TaskData]) -> li
     """
     names = list(tasks)
     vocabulary: dict[str, int] = {}
-    inputs = {n: [[e.inputs.removeprefix(tasks[n].prefix) for e in d] for d in data[n][1:3]] for n in names}
+    inputs = {
+        n: [[e.inputs.removeprefix(tasks[n].prefix) for e in part] for part in (data[n].train, data[n].validation)]
+        for n in names
+    }
     words = [
         [_words(part, markers, vocabulary) for part in inputs[n]]
         for n, markers in ((n, markers_of(inputs[n][0])) for n in names)

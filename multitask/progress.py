@@ -1,17 +1,15 @@
-"""What a person at the terminal sees and does during training: progress, the time that is left, and Ctrl-C."""
+"""Progress on the terminal: step, loss, tokens a second and the time that is left."""
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 
 
 def duration(seconds: float) -> str:
@@ -70,56 +68,6 @@ class TrainProgress(ProgressBar):
             f"{self._tokens / max(elapsed, 1e-9):,.0f} tokens/s  {duration(left)} left"
         )
         _show(self._stream, line, final=last)
-
-
-class StopAfterStep(Callback):
-    """Turns Ctrl-C into an end after the step that is under way; a second one ends the process at once.
-
-    A KeyboardInterrupt may otherwise come between two parameters of an optimizer's update or between two accumulated
-    batches, and the checkpoint that is saved then holds half a step: the run could not go on where it was. Must be
-    the last callback but the checkpoints, so that weight averaging has seen the step.
-    """
-
-    def __init__(self, *, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._asked = False
-        self._before: Any = None
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signal over."""
-        self._asked = False
-        if threading.current_thread() is threading.main_thread():  # Python sets handlers there only
-            self._before = signal.signal(signal.SIGINT, self._ask)
-
-    def _ask(self, *_: Any) -> None:
-        self._asked = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        self._stream.write("\nstopping after this step; Ctrl-C again stops at once, without saving.\n")
-        self._stream.flush()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """At the end of a step, raise what Lightning answers with a checkpoint."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
-        # All processes stop at the same step: saving needs all of them.
-        if trainer.strategy.reduce_boolean_decision(self._asked, all=False):
-            raise KeyboardInterrupt
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signal back."""
-        self._restore()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the signal back; Lightning does not call `teardown` then."""
-        if not isinstance(exception, KeyboardInterrupt):  # there Lightning has set a handler of its own for its exit
-            self._restore()
-
-    def _restore(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
 
 
 class Counter:

@@ -313,7 +313,7 @@ class _Training:
     def _trainer(self) -> Any:
         """Lightning's Trainer; made before the data is touched, so that what it refuses is refused at once."""
         import pytorch_lightning as pl
-        from pytorch_lightning.utilities.exceptions import MisconfigurationException
+        from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
             return pl.Trainer(**self._trainer_options())

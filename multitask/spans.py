@@ -31,7 +31,15 @@ class SourceSpan:
     """[n] begin and end of each token, in characters of `context`."""
 
     def text(self, first: int, last: int) -> str:
-        """The exact characters from token `first` to token `last`, both included."""
+        """The exact characters from token `first` to token `last`, both included.
+
+        SentencePiece may write a word's mark `▁` as a token of its own, with the offsets of the character that comes
+        next: a piece that ends with such a mark ends before that character. So does one that ends with a character's
+        first bytes, unless nothing would be left.
+        """
+        begin = self.edges[first][0]
+        while first < last < len(self.edges) - 1 and begin < self.edges[last + 1][0] < self.edges[last][1]:
+            last -= 1
         return self.context[self.edges[first][0] : self.edges[last][1]]
 
     def matches(self, ids: Sequence[int]) -> list[int]:

@@ -77,11 +77,12 @@ class Decoding:
     """1 is greedy."""
     length_penalty: float = 1.0
     """Exponent of the length that a beam's score is divided by; only with `num_beams` above 1."""
-    span: Literal["best", "likelihood", "greedy"] = "best"
+    span: Literal["best", "expected", "likelihood", "greedy", "generate"] = "best"
     """For spans. `best`: the most probable of all pieces of the source, given that the output is one; found exactly in
-    one batch of decoder passes, which costs the square of the source's length (tweets, sentences). `likelihood`: the
-    piece with the largest summed log-likelihood, unconstrained; short pieces win when the model is unsure. `greedy`:
-    token by token under the constraint (passages)."""
+    one batch of decoder passes, which costs the square of the source's length (tweets, sentences). `expected`: of the
+    most probable pieces the one with the largest expected word overlap. `likelihood`: the piece with the largest summed
+    log-likelihood; short pieces win when the model is unsure. `greedy`: token by token under the constraint
+    (passages). `generate`: freely, then aligned with the source: it can also cut inside a token."""
 
 
 @dataclass(frozen=True)

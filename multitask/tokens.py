@@ -9,6 +9,7 @@ Words
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,18 @@ def _byte_offsets(tokens: Sequence[str], text: str) -> list[tuple[int, int]]:
         spots.append((characters[at], characters[at + len(piece) - 1] + 1))
         at += len(piece)
     return [*spots, (0, 0)]
+
+
+def text_of(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """The string of generated ids, without end of sequence, padding and unknown characters.
+
+    Sentinels (`<extra_id_0>`) stay, which `skip_special_tokens` would drop: span corruption asks for them, and
+    anywhere else they are wrong. The tokenizer loses the space in front of them.
+    """
+    dropped = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
+    kept = [i for i in ids if i not in dropped]
+    text = tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return re.sub(r"\s*(<extra_id_\d+>)", r" \1", text).strip()
 
 
 def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:

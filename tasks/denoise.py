@@ -11,7 +11,8 @@ Departures from T5: words stand for tokens (a formatter sees strings; in tokens 
 text is cut into pieces of 256 words instead of 512 tokens, and there is a prefix, because each task needs one. As in
 T5's code, and not as in the paper's figure 2, no sentinel closes the target.
 
-The first metric is the perplexity of the target: a mean over all its tokens, without the luck of decoding. How often
+The first metric is the geometric mean of the target tokens' probabilities, the inverse of the perplexity beside it: no
+luck of decoding in it, and on a scale from 0 to 1 that can stand in a mean over tasks. How often
 all spans are guessed word for word stands beside it; for long texts that is next to never.
 """
 
@@ -36,7 +37,7 @@ MAX_WORDS = 256
     prefix="denoise: ",
     # T5's corpus is C4; WikiText-103 is small enough to fetch.
     source=hub("Salesforce/wikitext", "wikitext-103-raw-v1", revision="b08601e04326c79dfdd32d625aee71d232d685c3"),
-    metrics=["perplexity", "sequence_accuracy"],
+    metrics=["token_probability", "perplexity", "sequence_accuracy"],
     max_input_tokens=512,
     max_target_tokens=160,
     decoding=Decoding(max_new_tokens=160),

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from multitask.cli import main
 from multitask.config import TrainConfig, check_config, check_trainer_names, resolved
+from multitask.flags import config_parser, parse_config
 from multitask.models import is_from_scratch
 from multitask.prepare import select_tasks
 from multitask.sources import resolve_source
@@ -18,17 +18,9 @@ NAMES = sorted(p.stem for p in FOLDER.glob("*.yaml"))
 ON_THE_HUB = [n for n in NAMES if yaml.safe_load((FOLDER / f"{n}.yaml").read_text(encoding="utf-8"))["data"] == "hub"]
 
 
-@pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`parsed(arguments)`: the settings that `multitask train` would train with."""
-
-    def parse(*arguments: str) -> TrainConfig:
-        seen: list[TrainConfig] = []
-        monkeypatch.setattr("multitask.run.train", lambda config: seen.append(config))
-        assert main(["train", *arguments]) == 0
-        return seen[0]
-
-    return parse
+def parsed(*arguments: str) -> TrainConfig:
+    """The settings that `multitask train` would train with."""
+    return parse_config(config_parser("train", ""), list(arguments))[0]
 
 
 def test_the_presets_are_those_that_the_documentation_names():
@@ -36,7 +28,7 @@ def test_the_presets_are_those_that_the_documentation_names():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_preset_is_accepted_as_it_stands(name, parsed):
+def test_a_preset_is_accepted_as_it_stands(name):
     config = parsed("--config", str(FOLDER / f"{name}.yaml"))
     check_config(resolved(config, from_scratch=is_from_scratch(config.model)))
     check_trainer_names(config.trainer)
@@ -51,7 +43,7 @@ def test_a_preset_says_what_it_is_for_and_on_what_hardware(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_presets_values_arrive_as_they_are_written(name, parsed):
+def test_a_presets_values_arrive_as_they_are_written(name):
     written = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     config = parsed("--config", str(FOLDER / f"{name}.yaml"))
     assert {key: getattr(config, key) for key in written} == written
@@ -64,17 +56,17 @@ def test_the_tasks_of_a_hub_preset_have_a_hub_source(name):
         resolve_source(task, "hub")  # raises if the task has none; nothing is downloaded
 
 
-def test_a_preset_is_found_by_its_name_alone(parsed, monkeypatch, tmp_path):
+def test_a_preset_is_found_by_its_name_from_any_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert parsed("--config", "glue") == parsed("--config", str(FOLDER / "glue.yaml"))
 
 
-def test_a_flag_after_a_preset_wins(parsed):
+def test_a_flag_after_a_preset_wins():
     config = parsed("--config", "t5-small", "--tasks", "sst2", "--trainer.max_steps", "7")
     assert (config.tasks, config.model, config.trainer["max_steps"]) == ("sst2", "google-t5/t5-small", 7)
 
 
-def test_the_demo_preset_is_what_train_does_by_default(parsed):
+def test_the_demo_preset_is_what_train_does_by_default():
     # `data` differs in the letter only: without it, these two tasks take the generated sample too.
     demo, default = (resolved(c, from_scratch=True) for c in (parsed("--config", "demo"), parsed()))
     assert demo == dataclasses.replace(default, data="sample")

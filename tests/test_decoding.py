@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multitask import decoding
-from multitask.decoding import Decoder, piece_log_likelihoods, sequence_log_likelihood, span_scores
+from multitask.decoding import (
+    Decoder,
+    piece_log_likelihoods,
+    piece_log_probabilities,
+    sequence_log_likelihood,
+    span_scores,
+)
 from multitask.spans import source_span
 from multitask.task import Decoding, Example
 from multitask.tokens import Ragged, tokenize_task
@@ -152,26 +160,58 @@ def test_the_likelihood_of_every_piece_is_that_of_its_sequence(t5, tokenizer, te
                     assert float(scores[s, j]) == pytest.approx(float(wanted), rel=1e-4, abs=1e-4)
 
 
+def constrained(model, encoded, mask, source, s, e) -> float:
+    """log p of the piece s..e when each token is chosen among the source's continuations from s and the end, plainly."""
+    chosen, said = 0.0, [0]
+    for at in range(s, e + 2):
+        logits = model(
+            encoder_outputs=(encoded,), attention_mask=mask, decoder_input_ids=torch.tensor([said])
+        ).logits[0, -1]
+        if at == s:
+            options = source.ids  # each place of the source is one choice
+        else:
+            options = [source.ids[at], 1] if at < len(source.ids) else [1]
+        token = source.ids[at] if at <= e else 1
+        chosen += float(logits[token] - logits[torch.tensor(options)].logsumexp(0))
+        said.append(token)
+    return chosen
+
+
+@pytest.mark.parametrize("how", ["likelihood", "best"])
 @pytest.mark.parametrize("name", ["tokenizer", "bytes_tokenizer"])
-def test_the_best_span_is_the_likeliest_of_all_pieces(model, name, request, toy_task):
+def test_the_span_is_the_best_of_all_pieces(model, name, how, request, toy_task):
     tok = request.getfixturevalue(name)
     model.eval()
-    decoder, examples = decoder_of(toy_task("span"), tok, TEXTS[:3])
-    for p in decoder(model, [0, 1, 2]):
+    decoder, examples = decoder_of(toy_task("span", decoding=Decoding(span=how)), tok, ["red blu", "I`d  go"])
+    for p in decoder(model, [0, 1]):
         source = source_span(tok, examples[p.row])
-        ids = tok(examples[p.row].inputs)["input_ids"]
-        encoded, mask = encode(model, ids)
-        scored = {}
+        encoded, mask = encode(model, tok(examples[p.row].inputs)["input_ids"])
+        scored: dict[str, float] = {}  # of a text, by its best place
         with torch.no_grad():
             for s in range(len(source.ids)):
                 for e in range(s, len(source.ids)):
-                    labels = torch.tensor([[*source.ids[s : e + 1], 1]])
-                    said = float(sequence_log_likelihood(model, encoded, mask, labels))
-                    scored[source.text(s, e)] = max(said, scored.get(source.text(s, e), said))
-        assert scored[p.raw] == pytest.approx(max(scored.values()), rel=1e-4)
+                    if how == "best":
+                        score = constrained(model, encoded, mask, source, s, e)
+                    else:
+                        labels = torch.tensor([[*source.ids[s : e + 1], 1]])
+                        score = float(sequence_log_likelihood(model, encoded, mask, labels))
+                    text = source.text(s, e)
+                    scored[text] = max(score, scored.get(text, score))
+        assert scored[p.raw] == pytest.approx(max(scored.values()), rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("how", ["best", "greedy"])
+@given(st.integers(1, 9), st.integers(0, 99))
+def test_the_probabilities_of_all_pieces_sum_to_one(n, seed):
+    draw = torch.Generator().manual_seed(seed)
+    first, ahead, stop = (-5 * torch.rand(shape, generator=draw) for shape in ((n,), (n, n), (n, n)))
+    probabilities = piece_log_probabilities(first, ahead, stop)
+    assert float(probabilities.exp().sum()) == pytest.approx(1.0, abs=1e-5)
+    beyond = torch.arange(n)[:, None] + torch.arange(n) >= n
+    assert (probabilities[beyond] == -torch.inf).all()
+    assert (probabilities[~beyond] > -torch.inf).all()
+
+
+@pytest.mark.parametrize("how", ["best", "likelihood", "greedy"])
 @pytest.mark.parametrize("name", ["tokenizer", "bytes_tokenizer"])
 @pytest.mark.parametrize("beams", [1, 2])
 def test_a_span_is_always_a_piece_of_the_source(tiny_model, how, name, beams, request, toy_task):

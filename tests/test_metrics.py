@@ -37,7 +37,9 @@ BUILT_IN = [
     "sequence_accuracy",
     "spearman",
     "token_f1",
+    "token_probability",
 ]
+LIKELIHOOD = ("perplexity", "token_probability", "log_likelihood")
 MEANS = [
     "accuracy",
     "mse",
@@ -100,7 +102,7 @@ def test_all_metrics_are_there():
     assert list(METRICS) == BUILT_IN
 
 
-@pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in ("perplexity", "log_likelihood")])
+@pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in LIKELIHOOD])
 def test_targets_against_themselves_are_perfect(name):
     targets = [*strings_for(name), *strings_for(name)]
     perfect = {"bleu": 100.0, "chrf": 100.0, "mse": 0.0}.get(name, 1.0)
@@ -176,7 +178,7 @@ def test_a_metric_pickles_to_itself(name):
     assert pickle.loads(pickle.dumps(METRICS.get(name))) is METRICS.get(name)
 
 
-@pytest.mark.parametrize("name", ["pearson", "spearman", "bleu", "perplexity"])
+@pytest.mark.parametrize("name", ["pearson", "spearman", "bleu", "perplexity", "token_probability"])
 def test_a_metric_without_a_part_for_each_example_has_a_column_of_nan(name):
     outputs = outputs_for("pearson", ["1", "2", "3"], ["2", "3", "4"])
     assert np.isnan(METRICS.get(name).scores(outputs)).tolist() == [True] * 3

@@ -92,6 +92,7 @@ def test_perplexity_weighs_tokens_and_log_likelihood_weighs_examples(rows):
     perplexity = METRICS.get("perplexity").compute(outputs)
     assert perplexity == pytest.approx(math.exp(-sum(nats) / sum(tokens)))
     assert perplexity >= 1.0
+    assert METRICS.get("token_probability").compute(outputs) == pytest.approx(1 / perplexity)
     assert METRICS.get("log_likelihood").compute(outputs) == pytest.approx(sum(nats) / len(rows), abs=1e-9)
     assert METRICS.get("log_likelihood").scores(outputs).tolist() == nats.tolist()
 

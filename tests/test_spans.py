@@ -72,6 +72,14 @@ def test_a_span_without_context_is_refused(tokenizer):
     )
 
 
+def test_a_piece_that_ends_with_a_words_mark_ends_before_that_word():
+    # Tokens: "▁" "re" "d" "▁" "b"; the marks carry the offsets of the character after them.
+    source = SourceSpan("red b", [3, 44, 19, 3, 7], [(0, 1), (0, 2), (2, 3), (4, 5), (4, 5)])
+    assert [source.text(0, k) for k in range(5)] == ["r", "re", "red", "red", "red b"]
+    assert source.text(3, 3) == source.text(3, 4) == "b"
+    assert source.text(1, 3) == "red"
+
+
 # -------------------------------------------------------------------------------------------------------------- locate
 
 

@@ -67,7 +67,7 @@ def test_the_first_metric_is_the_papers():
     assert primary["span"] == "jaccard"
     assert primary["squad"] == primary["record"] == "token_f1"
     assert primary["multirc"] == "multirc_f1"
-    assert primary["denoise"] == "perplexity"
+    assert primary["denoise"] == "token_probability"
 
 
 def test_every_hub_source_is_pinned_or_a_branch_that_is_named(task):

@@ -1,0 +1,262 @@
+"""From the words of a command line to settings, and one clear sentence for whatever is wrong with them.
+
+Words
+    option    one setting as the command line says it: `--per-step 4`, `--per_step=4`, `--trainer.max_steps 5`
+    preset    a YAML file of settings that is installed with the package, called by its name
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from multitask.config import TrainConfig, flag, parse_options
+from multitask.errors import UserError
+from multitask.registry import did_you_mean
+
+TRAINER_OPTIONS = ("max_steps", "accelerator", "devices", "strategy", "num_nodes", "accumulate_grad_batches")
+"""Of Lightning's Trainer, those that people write without `--trainer.`; a hint needs no import of Lightning."""
+
+
+def config_parser(command: str, description: str) -> Any:
+    """A parser whose options are the fields of `TrainConfig`, with the texts under the fields as help."""
+    import jsonargparse
+
+    class Parser(jsonargparse.ArgumentParser):
+        def format_help(self, *args: Any, **kwargs: Any) -> str:
+            """With hyphens, which is how people write flags; underscores are understood too."""
+            text = super().format_help(*args, **kwargs)
+            return re.sub(r"--[a-z][a-z_]+", lambda m: m.group().replace("_", "-"), text)
+
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = Parser(
+        prog=f"multitask {command}", description=description, exit_on_error=False, allow_abbrev=False, env_prefix=False
+    )
+    parser.add_argument("--config", action="config", help="A YAML file of these options, or the name of a preset.")
+    parser.add_class_arguments(TrainConfig, None, as_group=False)
+    return parser
+
+
+def plain_parser(command: str, description: str) -> argparse.ArgumentParser:
+    """A parser for a command that has few options of its own; its errors are `UserError`s."""
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise UserError(_sentence(message, self))
+
+    return Parser(prog=f"multitask {command}", description=description, allow_abbrev=False)
+
+
+def parse_config(parser: Any, arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
+    """The settings, and the values of options that are the command's own.
+
+    Raises:
+        UserError: For an option or value that cannot be; for what is in a config file, with the file's name.
+    """
+    words = spelled_out(arguments)
+    for at, word in enumerate(words):
+        if word == "--config" and at + 1 < len(words):
+            _check_file(words[at + 1], parser)
+    values = _parsed(parser, words)
+    values.pop("config", None)
+    settings = {f.name: values.pop(f.name) for f in dataclasses.fields(TrainConfig)}
+    config = TrainConfig(**settings)
+    config.trainer = parse_options(config.trainer)
+    return config, values
+
+
+def _parsed(parser: Any, words: list[str]) -> dict[str, Any]:
+    try:
+        namespace = parser.parse_args(words)
+    except argparse.ArgumentError as error:
+        raise UserError(_sentence(str(error), parser)) from error
+    return dict(namespace.as_dict())
+
+
+# ------------------------------------------------------------------------------------------------------------- spelling
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments as jsonargparse wants them.
+
+    Hyphens become underscores, a switch alone is true, a list may be one value or several with commas and its option
+    may be repeated, and a preset's name becomes its path.
+
+    >>> spelled_out(["--per-step", "4", "--resume", "--trainer.max-steps=5"])
+    ['--per_step', '4', '--resume=true', '--trainer.max_steps=5']
+    >>> spelled_out(["--include", "a.py", "--include", "b.py,c.py"])
+    ['--include', '["a.py", "b.py", "c.py"]']
+    """
+    kinds = {f.name: str(f.type) for f in dataclasses.fields(TrainConfig)}
+    lists: dict[str, list[str]] = {}
+    out: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        option, equals, value = argument.partition("=")
+        if not option.startswith("--"):
+            out.append(argument)
+            continue
+        head, dot, rest = option[2:].partition(".")
+        name = head.replace("-", "_")
+        if name == "trainer":  # of other options what follows the dot is a task, whose name may have a hyphen
+            rest = rest.replace("-", "_")
+        option = f"--{name}{dot}{rest}"
+        kind = kinds.get(name, "")
+        if kind == "bool" and not equals and not (waiting and waiting[0].lower() in ("true", "false")):
+            out.append(f"{option}=true")
+        elif (kind == "list[str]" or name == "config") and (equals or (waiting and not waiting[0].startswith("--"))):
+            text = value if equals else waiting.pop(0)
+            if name == "config":
+                out += [option, str(preset(text))]
+            elif text.startswith("["):
+                out += [option, text]
+            else:
+                lists.setdefault(option, []).extend(text.split(","))
+        else:
+            out.append(option + equals + value)
+    for option, values in lists.items():
+        out += [option, json.dumps(values)]
+    return out
+
+
+def preset(name: str) -> Path:
+    """The path of a config file: itself, or the preset of that name.
+
+    Raises:
+        UserError: If it is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    import importlib.util
+
+    spec = importlib.util.find_spec("multitask.configs")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    presets = {p.stem: p for folder in folders for p in Path(folder).glob("*.yaml")}
+    if name in presets:
+        return presets[name]
+    raise UserError(f"--config {name} is neither a file nor a preset: {did_you_mean(name, list(presets))}")
+
+
+def _check_file(path: str, parser: Any) -> None:
+    """What is wrong with a config file, said with its name."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--config {path} is not UTF-8 at byte {error.start}.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"--config {path}{at} is not YAML: {problem}.") from error
+    if not isinstance(found, dict) or not found:
+        holds = "nothing" if not found else f"a {type(found).__name__}"
+        raise UserError(f"--config {path} must hold settings, as in `tasks: span,sst2`. It holds {holds}.")
+    known = [f.name for f in dataclasses.fields(TrainConfig)]
+    for name in found:
+        if name not in known:
+            raise UserError(f"--config {path} has the unknown setting '{name}': {did_you_mean(str(name), known)}")
+    try:
+        _parsed(parser, ["--config", path])
+    except UserError as error:
+        raise UserError(f"--config {path}: {error}") from error
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+def _sentence(message: str, parser: Any) -> str:
+    """What argparse and jsonargparse say, often over several lines and in Python's types, as one sentence."""
+    text = " ".join(message.split())
+    rules: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+        (r'Parser key "(?P<name>[\w.]+)": .*(?:Got value|Given value): (?P<value>.*)', _wrong_value),
+        (r"argument (?P<name>--[\w-]+).*: expected one argument", lambda m: f"{_hyphens(m['name'])} needs a value."),
+        (
+            r"argument (?P<name>--[\w-]+).*: invalid choice: (?P<value>.*) \(choose from (?P<known>.*)\)",
+            lambda m: f"{m['name']} must be one of {m['known'].replace(chr(39), '')}. Got {m['value']}.",
+        ),
+        (
+            r"argument (?P<name>--[\w-]+).*: invalid (?P<kind>\w+) value: (?P<value>.*)",
+            lambda m: f"{m['name']} must be {_NAMES.get(m['kind'], m['kind'])}. Got {m['value']}.",
+        ),
+        (
+            r"the following arguments are required: (?P<names>.*)",
+            lambda m: f"{m['names']} must be given; {parser.prog} --help shows how.",
+        ),
+        (r"[Uu]nrecognized arguments: (?P<words>.*)", lambda m: _unrecognized(m["words"], parser)),
+        (r".*nested key.*?(?P<words>--[\w.-]+)", lambda m: _unrecognized(m["words"], parser)),
+    ]
+    for pattern, say in rules:
+        match = re.match(pattern, text)
+        if match:
+            return say(match)
+    return text
+
+
+_NAMES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+
+
+def _wrong_value(match: re.Match[str]) -> str:
+    name, value = match["name"].split(".")[0], match["value"]
+    nested = re.fullmatch(r"NestedArg\(key='(.*)', val='?(.*?)'?\)", value)
+    if nested and name in ("columns", "per_step", "trainer", "loss_weights", "scale", "rate_schedule"):
+        value = nested[2]
+    elif nested:
+        return f"{flag(name)} takes one value, and no name after a dot. Got {flag(name)}.{nested[1]}."
+    return f"{flag(name)} must be {_expected(name)}. Got {value!r}."
+
+
+def _expected(name: str) -> str:
+    """What a setting may be, in words.
+
+    >>> _expected("seed"), _expected("loss"), _expected("loss_weights")
+    ('a whole number', 'one of task, token, example', 'a number for each task, as in --loss-weights.sst2 2')
+    """
+    special = {
+        "columns": "names of columns, as in --columns.sst2.sentence text",
+        "per_step": "a number, or one for each task as in --per-step.sst2 2",
+        "rate_schedule": "rates by fraction of the steps, as in {0: {sst2: 1, span: 3}, 1: {sst2: 1, span: 1}}",
+        "trainer": "options of Lightning's Trainer, as in --trainer.max_steps 500",
+    }
+    if name in special:
+        return special[name]
+    hint = typing.get_type_hints(TrainConfig).get(name)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(typing.get_args(hint))
+    if typing.get_origin(hint) is dict:
+        return f"a number for each task, as in {flag(name)}.sst2 2"
+    if typing.get_origin(hint) is list:
+        return "one value or several, separated by commas"
+    return _NAMES.get(getattr(hint, "__name__", ""), "something else")
+
+
+def _unrecognized(words: str, parser: Any) -> str:
+    """For an unknown option the nearest known ones; for anything else what it may have been meant as."""
+    first = words.split()[0]
+    if not first.startswith("-"):
+        return f"unexpected argument '{first}': options begin with --, and several tasks are separated by commas."
+    option = _hyphens(first.split("=")[0])
+    name = option[2:].replace("-", "_")
+    known = [_hyphens(o) for action in parser._actions for o in action.option_strings if o.startswith("--")]
+    if name in TRAINER_OPTIONS and "--trainer" in known:
+        return f"unknown option {option}: did you mean '--trainer.{name}'?"
+    hint = did_you_mean(option, sorted({k for k in known if not k.endswith("+")}), listed=0)
+    return f"unknown option {option}: {hint if hint.startswith('did') else f'{parser.prog} --help shows them all.'}"
+
+
+def _hyphens(option: str) -> str:
+    head, dot, rest = option.partition(".")
+    return head.replace("_", "-") + dot + rest

@@ -1,0 +1,161 @@
+"""Scores: every row once, unlabelled rows left out, each beside a baseline that needs no model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multitask.data import EvalRows, batches_of
+from multitask.decoding import Prediction
+from multitask.evaluation import baseline_answers, evaluate_task, mean_points, points_of, predictions_frame, score_task
+from multitask.metrics import resolve_metrics
+from multitask.task import UNLABELLED, Example
+from multitask.tokens import tokenize_task
+
+some_lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40).map(np.array)
+
+
+@given(some_lengths, st.integers(1, 200), st.integers(1, 4))
+def test_every_row_is_evaluated_once_whatever_the_batches_and_processes(lengths, batch_tokens, world):
+    rows = [
+        row
+        for rank in range(world)
+        for batch in EvalRows(0, lengths, batch_tokens=batch_tokens, rank=rank, world=world)
+        for row in batch.rows
+    ]
+    assert sorted(rows) == list(range(len(lengths)))
+
+
+@given(some_lengths, st.integers(1, 200))
+def test_no_batch_has_more_tokens_than_allowed_but_for_a_single_row(lengths, batch_tokens):
+    for rows in batches_of(np.argsort(-lengths, kind="stable"), lengths, batch_tokens):
+        assert len(rows) == 1 or lengths[rows].max() * len(rows) <= batch_tokens
+
+
+@pytest.mark.parametrize("kind", ["labels", "span", "number", "text"])
+def test_scores_do_not_depend_on_the_batch_size(t5, tokenizer, toy_task, kind):
+    task = toy_task(kind)
+    examples = [task(row) for row in task.source.rows("validation")]
+    tokens = tokenize_task(tokenizer, task, examples)
+    done: list[int] = []
+    made = [
+        evaluate_task(t5, tokenizer, task, examples, tokens, train=examples, batch_tokens=n, advance=done.append)
+        for n in (1, 60, 100_000)
+    ]
+    assert sum(done) == 3 * len(examples)
+    for one in made:
+        assert list(one.frame["inputs"]) == [e.inputs for e in examples]
+        assert list(one.frame["prediction"]) == list(made[0].frame["prediction"])
+        assert one.metrics == pytest.approx(made[0].metrics, nan_ok=True)
+        assert one.baseline == pytest.approx(made[0].baseline, nan_ok=True)
+        assert one.log_likelihood == pytest.approx(made[0].log_likelihood, rel=1e-4)
+    assert list(made[0].numbers)[0] == task.primary.name
+
+
+def said(texts, likelihood=-2.0, valid=True):
+    return [Prediction(i, t, t, likelihood, 2, valid) for i, t in enumerate(texts)]
+
+
+LABELLED = [Example("a", "no", id="v-0"), Example("b", "yes", id="v-1"), Example("c", "yes", id="v-2")]
+
+
+def test_rows_without_a_label_are_left_out_of_the_metrics(toy_task):
+    examples = [*LABELLED, Example("d", UNLABELLED, id="v-3")]
+    scores = score_task(toy_task("labels"), examples, said(["no", "no", "yes", "yes"]), train=LABELLED)
+    assert scores.metrics == {"accuracy": pytest.approx(2 / 3)}
+    assert scores.baseline == {"accuracy": pytest.approx(2 / 3)}
+    assert scores.frame["score"].tolist()[:3] == [1.0, 0.0, 1.0]
+    assert math.isnan(scores.frame["score"][3])
+    assert list(scores.frame["id"]) == ["v-0", "v-1", "v-2", "v-3"]
+
+
+def test_the_likelihood_of_an_unknown_target_is_left_out(toy_task):
+    examples = [*LABELLED, Example("d", UNLABELLED)]
+    predictions = [*said(["no", "no", "yes"]), Prediction(3, "no", "no", -500.0, 2, True)]
+    assert score_task(toy_task("labels"), examples, predictions).log_likelihood == -2.0
+
+
+def test_a_split_without_labels_has_no_score_and_no_error(toy_task):
+    examples = [Example("d", UNLABELLED, id="t-0")]
+    scores = score_task(toy_task("labels"), examples, said(["yes"]), train=LABELLED)
+    assert math.isnan(scores.metrics["accuracy"])
+    assert scores.frame["prediction"].tolist() == ["yes"]
+    assert math.isnan(scores.frame["score"][0])
+
+
+def test_an_empty_split_has_no_score(toy_task):
+    scores = score_task(toy_task("labels"), [], [], train=LABELLED)
+    assert all(math.isnan(v) for v in scores.numbers.values())
+    assert len(scores.frame) == 0
+
+
+def test_predictions_are_sorted_by_row(toy_task):
+    shuffled = [said(["no", "no", "yes"])[i] for i in (2, 0, 1)]
+    assert score_task(toy_task("labels"), LABELLED, shuffled).frame["id"].tolist() == ["v-0", "v-1", "v-2"]
+
+
+def test_invalid_outputs_are_counted(toy_task):
+    predictions = [*said(["no"]), Prediction(1, "blue", "blue", -1.0, 2, False)]
+    assert score_task(toy_task("labels"), LABELLED, predictions).invalid_rate == 0.5
+
+
+def test_a_corpus_metric_has_no_score_per_example(toy_task):
+    task = toy_task("number")
+    examples = [Example("a", "1.0"), Example("b", "2.0"), Example("c", "4.0")]
+    frame = predictions_frame(task, examples, said(["1.0", "2.0", "3.0"]))
+    assert frame["score"].isna().all()
+
+
+# ------------------------------------------------------------------------------------------------------------ baselines
+
+
+def test_the_baseline_of_labels_is_the_commonest_in_training(toy_task):
+    train = [*LABELLED, *[Example("x", UNLABELLED)] * 9]
+    assert baseline_answers(toy_task("labels"), train, LABELLED) == ("always 'yes'", ["yes"] * 3)
+
+
+def test_the_baseline_of_a_span_is_the_whole_text(toy_task):
+    examples = [Example("s: a b", "a", context="a b"), Example("s: c", "c", context="c")]
+    assert baseline_answers(toy_task("span"), [], examples) == ("the whole text", ["a b", "c"])
+
+
+def test_the_baseline_of_a_number_is_the_mean(toy_task):
+    train = [Example("a", "1.0"), Example("b", "4.0")]
+    assert baseline_answers(toy_task("number"), train, train) == ("always 2.5", ["2.5", "2.5"])
+
+
+def test_there_is_no_baseline_without_training_rows_or_for_free_text(toy_task):
+    assert baseline_answers(toy_task("labels"), [], LABELLED) == ("", None)
+    assert score_task(toy_task("labels"), LABELLED, said(["no"] * 3)).baseline == {}
+
+
+# --------------------------------------------------------------------------------------------------------------- points
+
+
+def test_points_are_oriented_so_that_more_is_better(toy_task):
+    lower = next(m for name in ("perplexity", "mse", "mae") for m in _known(name))
+    task = toy_task("text", metrics=(lower,))
+    assert lower.higher_is_better is False
+    assert points_of(task, 3.0) == -3.0 * lower.scale
+    assert points_of(toy_task("labels"), 0.25) == 25.0
+
+
+def _known(name):
+    try:
+        return resolve_metrics([name])
+    except Exception:  # not every name exists in every version
+        return ()
+
+
+def test_the_mean_is_over_tasks_not_over_rows(toy_task):
+    tasks = {"a": toy_task("labels", name="a"), "b": toy_task("labels", name="b")}
+    scores = {
+        "a": score_task(tasks["a"], LABELLED, said(["no", "yes", "yes"])),
+        "b": score_task(tasks["b"], LABELLED[:1], said(["yes"])),
+    }
+    assert mean_points(scores, tasks) == 50.0
+    assert math.isnan(mean_points({}, {}))

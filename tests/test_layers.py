@@ -1,0 +1,91 @@
+"""The data's way is one direction: a module imports only from modules to its left, and nothing heavy too early."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import multitask
+
+PACKAGE = Path(multitask.__file__).parent
+
+ORDER = """
+    errors registry flags
+    outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
+    task plugins
+    table readers python_sources lexicon sample sources examples testing
+    schedule rates mixture permutation plan
+    tokens spans batching optim data module checkpoints models decoding evaluation
+    folder
+    config console prepare vocabulary lightning progress
+    results
+    run
+""".split()
+"""The pipeline from left to right. What uses it (cli, inference, checks, …) may import all of it."""
+
+HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "pandas", "scipy", "sklearn", "pyarrow")
+
+
+def imported(path: Path) -> set[str]:
+    """The multitask modules that are imported when the file is, without those for type checkers only."""
+    names: set[str] = set()
+    todo: list[ast.AST] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "multitask" and node.level == 0:
+            inner = (node.module or "").split(".")[1:]
+            names |= {inner[0]} if inner else {a.name for a in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("multitask.")}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            todo += node.orelse
+        elif isinstance(node, (ast.If, ast.Try, ast.With, ast.ClassDef)):
+            todo += ast.iter_child_nodes(node)
+    return {n for n in names if (PACKAGE / f"{n}.py").is_file() or (PACKAGE / n).is_dir()}
+
+
+MODULES = {p.stem: imported(p) for p in sorted(PACKAGE.glob("*.py")) if p.stem != "__init__"}
+
+
+def test_imports_are_seen():
+    assert {"errors", "metrics", "registry"} <= MODULES["task"]
+    assert "sources" not in MODULES["task"]  # for type checkers only
+
+
+def test_no_import_goes_round_in_a_circle():
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " → ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for other in sorted(MODULES.get(name, ())):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", [n for n in ORDER if n in MODULES])
+def test_a_module_imports_only_what_stands_to_its_left(name):
+    known = set(ORDER[: ORDER.index(name)])
+    assert MODULES[name] <= known, f"{name} imports {sorted(MODULES[name] - known)}"
+
+
+def test_the_plan_and_the_sampler_know_nothing_of_models():
+    def everything(name: str) -> set[str]:
+        return {name}.union(*(everything(n) for n in MODULES.get(name, ())))
+
+    assert not everything("plan") & {"models", "module", "decoding", "data", "task", "sources", "run"}
+    assert not everything("module") & {"task", "sources", "examples", "prepare", "config", "run"}
+
+
+@pytest.mark.parametrize("module", ["multitask", "multitask.cli", "multitask.config", "multitask.task", "multitask.plan"])
+def test_nothing_heavy_is_imported_before_it_is_needed(module, tmp_path):
+    code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
