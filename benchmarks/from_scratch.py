@@ -62,7 +62,9 @@ def main() -> None:
         ("span", "jaccard", "multitask, from random weights", number(result["span_jaccard"])),
         ("span", "jaccard", "the whole text", number(result["span_whole_text"])),
     ]
-    print_table(f"{result['steps']:,} steps, {result['minutes']} minutes", ("task", "metric", "model", "score"), rows, left=3)
+    print_table(
+        f"{result['steps']:,} steps, {result['minutes']} minutes", ("task", "metric", "model", "score"), rows, left=3
+    )
     print(json.dumps(result))
 
 

@@ -1,0 +1,1 @@
+"""Presets for `--config NAME`: YAML files of `TrainConfig`'s fields. Installed as `multitask.configs`."""

@@ -85,6 +85,7 @@ def _train(arguments: list[str]) -> int:
     _check_early(config)
     from multitask.run import StoppedError, train
 
+    _quiet_lightning()
     try:
         train(config)
     except StoppedError as error:
@@ -237,6 +238,11 @@ def _predict(arguments: list[str]) -> int:
     parser.add_argument("--output", metavar="FILE", help="write to FILE instead of standard output")
     _add_include(parser)
     options = parser.parse_args(_with_hyphens(arguments))
+    output = Path(options.output) if options.output else None
+    if output and output.is_dir():
+        raise UserError(f"--output {output} is a folder; give a file.")
+    if output and not output.parent.is_dir():
+        raise UserError(f"--output {output} cannot be written: there is no folder {output.parent}.")
     _quiet_libraries()
     from multitask.finished import prediction_task
     from multitask.new_inputs import new_examples, read_inputs
@@ -250,14 +256,14 @@ def _predict(arguments: list[str]) -> int:
 
     frame = predict(options.run, options.task, inputs, include=options.include)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records"))
-    if options.output:
+    if output:
         from multitask.folder import atomic
 
         try:
-            with atomic(Path(options.output)) as temporary:
+            with atomic(output) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UserError(f"--output {options.output} cannot be written: {error.strerror}.") from error
+            raise UserError(f"--output {output} cannot be written: {error.strerror}.") from error
     else:
         sys.stdout.write(text)
     return 0
@@ -295,12 +301,18 @@ def _quiet_libraries() -> None:
 
     Before they are imported, which is when they read these variables.
     """
-    import logging
-
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if "transformers" in sys.modules:  # it has read them already: a notebook that calls main()
+        sys.modules["transformers"].utils.logging.disable_progress_bar()
+
+
+def _quiet_lightning() -> None:
+    """The same for Lightning, after it is imported, which is when it sets its level."""
+    import logging
+
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(escape(name), justify="left" if i < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    # A pipe has no width of its own, and 80 would cut columns that a file has room for.
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    # A pipe has no width of its own, and 80 would cut columns that a file has room for.
+    file = io.StringIO()
+    Console(highlight=False, width=160, file=file).print(table)
+    say(*(line.rstrip() for line in file.getvalue().splitlines()))
 
 
 def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation") -> None:

@@ -84,14 +84,14 @@ def score_task(
         ]
         base = outputs_of(task, examples, said)
         baseline = {m.name: m.compute(base) for m in task.metrics if m.name not in LIKELIHOOD_METRICS}
-    likelihoods = [p.log_likelihood for p in predictions]
+    likelihoods = np.asarray(outputs.log_likelihood)  # of the rows with a label
     return TaskScores(
         task=task.name,
         metrics={m.name: m.compute(outputs) for m in task.metrics},
         baseline=baseline,
         baseline_name=name,
         invalid_rate=float(np.mean([not p.valid for p in predictions])) if predictions else math.nan,
-        log_likelihood=float(np.mean(likelihoods)) if likelihoods else math.nan,
+        log_likelihood=float(np.mean(likelihoods)) if len(outputs) else math.nan,
         generated=bool(getattr(examples, "generated", False)),
         frame=predictions_frame(task, examples, predictions),
     )

@@ -90,15 +90,15 @@ def finite(value: Any) -> Any:
     return value
 
 
-def open_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make sure that the run may be written to `out`, before anything long starts.
+def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse what `open_folder` would refuse, without touching anything.
 
     Raises:
         UserError: If there is a run already, or nothing to resume, or no permission.
     """
-    there = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; give a folder for the run.")
+    there = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
     if resume:
         if "config.yaml" not in there:
             raise UserError(f"--resume: there is no run in {out} to continue; leave --resume out to begin one.")
@@ -108,12 +108,26 @@ def open_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
                 f"there is a run in {out} already: --resume continues it, --overwrite replaces it, "
                 "or give another --out."
             )
-        for name in PARTS:
-            target = out / name
-            shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
     elif there:  # not a run's folder: never deleted from
         raise UserError(f"--out {out} holds other files ({', '.join(there[:3])}, …); give an empty or new folder.")
+    nearest = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        reason = "Permission denied" if nearest.is_dir() else f"{nearest} is not a folder"
+        raise UserError(f"--out {out} cannot be written: {reason}.")
+
+
+def open_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make the folder ready to write a run to; an old run is deleted if `overwrite` says so.
+
+    Raises:
+        UserError: As `check_folder`, or if writing fails.
+    """
+    check_folder(out, resume=resume, overwrite=overwrite)
     try:
+        if overwrite:
+            for name in PARTS:
+                target = out / name
+                shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
         out.mkdir(parents=True, exist_ok=True)
         with atomic(out / ".writable") as probe:
             probe.write_text("")

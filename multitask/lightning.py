@@ -42,18 +42,9 @@ def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
     from pytorch_lightning import callbacks
     from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+    from multitask.checkpoints import ResumableCheckpoint
+
     made: list[Any] = []
-    if config.trainer.get("enable_checkpointing", True):
-        resumable = ModelCheckpoint(
-            str(checkpoints),
-            filename="step-{step}",
-            auto_insert_metric_name=False,
-            every_n_train_steps=config.checkpoint_every,
-            save_top_k=1,  # without a monitor: the newest
-            save_on_exception=True,
-            enable_version_counter=False,
-        )
-        made.append(resumable)
     monitor = "val/mean" if config.select in ("last", "mean") else f"val/{config.select}"
     if config.select != "last":
         made.append(
@@ -64,7 +55,7 @@ def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
                 monitor=monitor,
                 mode="max",
                 save_top_k=1,
-                save_weights_only=True,
+                save_weights_only=not config.ema,  # the average is put in by its callback, which a bare save leaves out
                 enable_version_counter=False,
             )
         )
@@ -77,4 +68,6 @@ def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
         if name not in known:
             raise UserError(f"unknown callback '{name}': {did_you_mean(name, known)}")
         made.append(getattr(callbacks, name)())
+    if config.trainer.get("enable_checkpointing", True):
+        made.append(ResumableCheckpoint(checkpoints, config.checkpoint_every))  # last: it holds the others' states
     return made

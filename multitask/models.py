@@ -157,6 +157,15 @@ def load_pretrained(name: str, *, revision: str | None = None, dropout: float | 
     return model.train()  # `from_pretrained` gives it in evaluation mode: fine-tuning would go without dropout
 
 
+def checkpoint_activations(model: Any) -> None:
+    """Compute activations twice instead of keeping them; transformers is renaming the switch between 5.0 and 6.0."""
+    settings = {"use_reentrant": False}  # the reentrant kind does not go with a graph of several micro-batches
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+
+
 _SUPERVISED = ("t5-small", "t5-base", "t5-large", "t5-3b", "t5-11b")
 _GLUE_FAMILY = (
     *("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"),

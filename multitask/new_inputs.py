@@ -21,9 +21,8 @@ def new_examples(task: Task, inputs: Iterable[str | Mapping[str, Any]]) -> list[
     Raises:
         UserError: If a row lacks a column that its input is made of, or does not fit the task.
     """
-    stand_ins: dict[str, Any] = {}
     return [
-        text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number, stand_ins)
+        text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number)
         for number, one in enumerate(inputs, 1)
     ]
 
@@ -39,6 +38,15 @@ def text_example(task: Task, line: str, number: int) -> Example:
     return Example(task.prefix + text, UNLABELLED, id=str(number), context=context)
 
 
+STAND_INS: tuple[Any, ...] = (
+    *("a b c d e f g h", "i j k l m n o p"),  # long enough for a text of which denoising masks a part
+    *(-1, 0, 1, 1000),  # labels, of which -1 is "unknown" in GLUE's test splits, and a position far off
+    *({"text": ["a"]}, {"text": ["b"]}, ["a"], ["b"]),  # answers, as in SQuAD and in ReCoRD
+    UNLABELLED,
+)
+"""Values of all kinds that columns have."""
+
+
 class _MissingColumnError(KeyError):
     """Told from a KeyError of the formatter's own dictionaries."""
 
@@ -48,20 +56,19 @@ class _Row(dict[str, Any]):
         raise _MissingColumnError(column)
 
 
-def row_example(task: Task, row: Mapping[str, Any], number: int, stand_ins: dict[str, Any]) -> Example:
+def row_example(task: Task, row: Mapping[str, Any], number: int) -> Example:
     """A row as an Example; columns that only the target is made of may be missing.
 
     Args:
         task: The task.
         row: {column: value}.
         number: Of the row, from 1, for errors.
-        stand_ins: What was learnt from the rows before, {target column: a value that the formatter takes}.
 
     Raises:
         UserError: If a column that the input is made of is missing, or the row does not fit the task.
     """
     try:
-        made = _formatted(task, {**stand_ins, **row}, stand_ins)
+        made, complete = _formatted(task, dict(row))
     except _MissingColumnError as error:
         raise UserError(
             f"row {number} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
@@ -72,39 +79,33 @@ def row_example(task: Task, row: Mapping[str, Any], number: int, stand_ins: dict
         raise UserError(f"row {number} does not fit task '{task.name}': {kind}{error}") from error
     if len(made) != 1:
         raise UserError(f"row {number} becomes {len(made)} examples of task '{task.name}'; give one at a time.")
-    if stand_ins.keys() - row.keys():  # the target is made of a stand-in
-        return dataclasses.replace(made[0], target=UNLABELLED, references=(UNLABELLED,))
-    return made[0]
+    return made[0] if complete else dataclasses.replace(made[0], target=UNLABELLED, references=(UNLABELLED,))
 
 
-def _formatted(task: Task, row: dict[str, Any], stand_ins: dict[str, Any]) -> list[Example]:
-    """The row's examples. A missing column is the target's if two different stand-ins make the same input of it."""
+def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
+    """The row's examples, and whether it had all columns.
+
+    A missing column is the target's if all stand-ins that the formatter takes, two or more, make the same input. That
+    is asked for every row anew: what leaves no trace in one input (which of one pronoun is meant) may decide another.
+    """
     try:
-        return task.examples(_Row(row), split="test")
+        return task.examples(_Row(row), split="test"), True
     except _MissingColumnError as error:
         missing = error
-    column = missing.args[0]
-    labels = task.labels[:2] or (UNLABELLED, "")
-    for one, other in (
-        ("a b c d e f g h", "i j k l m n o p"),  # long enough for a text of which denoising masks a part
-        *((-1, 0), (0, 1), (0.0, 1.0)),  # a number; -1 is "unknown" in GLUE's test splits
-        *(labels, (None, "")),
-        *(({"text": ["a"]}, {"text": ["b"]}), (["a"], ["b"])),  # answers, as in SQuAD and in ReCoRD
-    ):
-        learnt: dict[str, Any] = {}
+    made = []
+    for value in (*STAND_INS, *task.labels[:2]):
         try:
-            first, second = (_formatted(task, {**row, column: value}, learnt) for value in (one, other))
+            examples, _ = _formatted(task, {**row, missing.args[0]: value})
         except _MissingColumnError:
             raise  # of another column, which the input is made of
         except Exception:  # the formatter takes no such value here
             continue
-        inputs = [[(e.inputs, e.context) for e in examples] for examples in (first, second)]
-        if inputs[0] and inputs[0] == inputs[1]:
-            stand_ins.update({**learnt, column: one})
-            return first
-        if inputs[0] and inputs[1]:
-            break
-    raise missing
+        if examples:
+            made.append(examples)
+    inputs = [[(e.inputs, e.context) for e in examples] for examples in made]
+    if len(made) < 2 or any(one != inputs[0] for one in inputs):
+        raise missing
+    return made[0], False
 
 
 def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]]:

@@ -48,7 +48,7 @@ def write_config(path: Path, config: TrainConfig) -> None:
 
 def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings."""
-    model.save_pretrained(folder)
+    model.cpu().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -22,8 +22,8 @@ from multitask.config import TrainConfig, check_config, check_precision, check_t
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, points_of, score_task
-from multitask.folder import open_folder, read_json, write_json
-from multitask.models import build_model, contamination, is_from_scratch, load_pretrained
+from multitask.folder import check_folder, open_folder, read_json, write_json
+from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import load_mix
 from multitask.progress import TrainProgress, counting, duration
 from multitask.results import config_dict, mix_report, save_model, task_settings, write_config, write_scores
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVENTS = "events"
+
+OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers"})
+"""Settings that a resumed run may change: they do not touch what is computed."""
 
 
 class StoppedError(Exception):
@@ -117,16 +120,18 @@ class _Training:
         import torch
 
         config = self.config
-        self.mix = load_mix(config)
         self.first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0  # Lightning starts the others with it set
+        self.quiet = self.quiet or not self.first_process
+        if self.first_process:
+            check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
+        checkpoint = self._checkpoint() if config.resume else None
+        self.trainer = self._trainer()
+        self.mix = load_mix(config)
+        # Only now, when nothing is wrong with the new run, may an old one be deleted.
         if self.first_process:
             open_folder(self.out, resume=config.resume, overwrite=config.overwrite)
             if not config.resume:
                 write_config(self.out / "config.yaml", config)
-        else:
-            self.quiet = True
-        checkpoint = self._checkpoint() if config.resume else None
-        self.trainer = self._trainer()
         self.tokenizer = self._tokenizer()
         self.tokens = self._tokenize("train")
         self.held = {name: d.selection or d.validation for name, d in self.mix.data.items()}
@@ -136,7 +141,8 @@ class _Training:
             module, steps = self._fit(model, checkpoint)
             if not self.first_process:
                 return Run(self.out)
-            scores = self._evaluate(module.model)
+            # Lightning moves the model to the CPU when training ends.
+            scores = self._evaluate(module.model.to(self.trainer.strategy.root_device))
         self._write(module, steps, scores)
         return Run(self.out)
 
@@ -147,7 +153,7 @@ class _Training:
 
         stored = yaml.safe_load((self.out / "config.yaml").read_text(encoding="utf-8")) or {}
         now = config_dict(self.config)
-        for name in sorted(now.keys() - {"out"}):
+        for name in sorted(now.keys() - OPERATIONAL):
             if stored.get(name) != now[name]:
                 raise UserError(
                     f"--resume: the run in {self.out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
@@ -200,7 +206,7 @@ class _Training:
                     f"{model.config.vocab_size:,} embeddings: they do not belong together."
                 )
         if config.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            checkpoint_activations(model)
         model.config.task_specific_params = {name: task_settings(task) for name, task in self.mix.tasks.items()}
         return model
 

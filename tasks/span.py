@@ -23,7 +23,7 @@ from multitask.task import Decoding, Example, Row, register_task
     metrics=["jaccard", "sequence_accuracy"],
     max_input_tokens=160,
     max_target_tokens=128,
-    decoding=Decoding(max_new_tokens=128, span="best"),
+    decoding=Decoding(max_new_tokens=128, span="expected"),
 )
 def span(row: Row) -> Example:
     """The part of a tweet that bears its sentiment."""

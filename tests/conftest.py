@@ -111,7 +111,7 @@ def t5() -> Any:
 
 # --------------------------------------------------------------------------------------------------------------- tasks
 
-WORDS = "red blue green round square big small old new fast slow warm cold".split()
+WORDS = ("red", "blue", "green", "round", "square", "big", "small", "old", "new", "fast", "slow", "warm", "cold")
 
 
 def toy_rows(count: int, seed: int) -> list[dict[str, Any]]:

@@ -89,7 +89,10 @@ def test_every_field_has_a_text_for_the_help():
         ),
         ({"loggers": ["tensorbord"]}, "unknown logger 'tensorbord': did you mean 'tensorboard'?"),
         ({"trainer": {"logger": True}}, "--trainer.logger is set by --loggers."),
-        ({"trainer": {"max_epochs": 3}}, "--trainer.max_epochs is set by --trainer.max_steps: a mixture has no epoch of its own."),
+        (
+            {"trainer": {"max_epochs": 3}},
+            "--trainer.max_epochs is set by --trainer.max_steps: a mixture has no epoch of its own.",
+        ),
         ({"trainer": {"max_steps": 0}}, "--trainer.max_steps is a number of optimizer steps, 1 or more. Got 0."),
         (
             {"trainer": {"accumulate_grad_batches": 0}},

@@ -53,7 +53,7 @@ def test_scores_do_not_depend_on_the_batch_size(t5, tokenizer, toy_task, kind):
         assert one.metrics == pytest.approx(made[0].metrics, nan_ok=True)
         assert one.baseline == pytest.approx(made[0].baseline, nan_ok=True)
         assert one.log_likelihood == pytest.approx(made[0].log_likelihood, rel=1e-4)
-    assert list(made[0].numbers)[0] == task.primary.name
+    assert next(iter(made[0].numbers)) == task.primary.name
 
 
 def said(texts, likelihood=-2.0, valid=True):

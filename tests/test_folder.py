@@ -73,7 +73,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
         read_json(tmp_path / "metrics.json")
     assert str(error.value) == f"{tmp_path / 'metrics.json'} is not there: is {tmp_path} the folder of a finished run?"
     (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(UserError, match="metrics.json cannot be read as JSON: "):
+    with pytest.raises(UserError, match=r"metrics\.json cannot be read as JSON: "):
         read_json(tmp_path / "metrics.json")
 
 

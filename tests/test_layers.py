@@ -14,7 +14,7 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    errors registry flags
+    errors registry
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table readers python_sources lexicon sample sources examples testing
@@ -24,7 +24,7 @@ ORDER = """
     config console prepare vocabulary lightning progress
     results
     run
-""".split()
+""".split()  # noqa: SIM905
 """The pipeline from left to right. What uses it (cli, inference, checks, …) may import all of it."""
 
 HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "pandas", "scipy", "sklearn", "pyarrow")
@@ -84,7 +84,9 @@ def test_the_plan_and_the_sampler_know_nothing_of_models():
     assert not everything("module") & {"task", "sources", "examples", "prepare", "config", "run"}
 
 
-@pytest.mark.parametrize("module", ["multitask", "multitask.cli", "multitask.config", "multitask.task", "multitask.plan"])
+@pytest.mark.parametrize(
+    "module", ["multitask", "multitask.cli", "multitask.config", "multitask.task", "multitask.plan"]
+)
 def test_nothing_heavy_is_imported_before_it_is_needed(module, tmp_path):
     code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -99,7 +99,7 @@ def at(monkeypatch):
     return add
 
 
-# ------------------------------------------------------------------------------------------------------ it learns, twice
+# ------------------------------------------------------------------------------------------ it learns, twice
 
 
 def test_the_loss_falls(tmp_path):
@@ -115,7 +115,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tmp_path):
     one, again = run(tmp_path / "a"), run(tmp_path / "b")
     assert_identical(one, again)
     other = run(tmp_path / "c", seed=1)
-    assert not all(torch.equal(t, weights(other)[n]) for n, t in weights(one).items() if t.shape == weights(other)[n].shape)
+    assert not all(
+        torch.equal(t, weights(other)[n]) for n, t in weights(one).items() if t.shape == weights(other)[n].shape
+    )
 
 
 def test_a_run_leaves_the_global_generators_alone(tmp_path):
@@ -144,7 +146,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_as_if_nothing_had_been(tmp_path, at, se
     whole = run(tmp_path / "whole", steps=8, **settings)
     at(stop, lambda: os.kill(os.getpid(), signal.SIGINT))
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(StoppedError, match=f"^stopped at step {stop} of 8; the same command with --resume goes on.$"):
+    with pytest.raises(StoppedError, match=rf"^stopped at step {stop} of 8; the same command with --resume goes on.$"):
         run(tmp_path / "stopped", steps=8, **settings)
     assert signal.getsignal(signal.SIGINT) is before
     assert not (tmp_path / "stopped" / "metrics.json").exists()
@@ -255,7 +257,7 @@ def test_a_run_is_continued_with_its_own_settings_only(tmp_path, at):
     )
 
 
-# -------------------------------------------------------------------------------------------------- the same step, cut up
+# -------------------------------------------------------------------------------- the same step, cut up
 
 
 def test_accumulation_gives_the_same_weights(tmp_path):
@@ -298,7 +300,7 @@ def test_a_run_folder_has_all_its_parts(tmp_path):
     assert read(folder, "run.json")["status"] == "finished"
     metrics = read(folder, "metrics.json")
     assert set(metrics) == {"toy_labels", "toy_span"}
-    assert list(metrics["toy_labels"])[0] == "accuracy"
+    assert next(iter(metrics["toy_labels"])) == "accuracy"
     frame = pd.read_parquet(folder / "predictions" / "toy_labels.parquet")
     assert frame["score"].mean() == pytest.approx(metrics["toy_labels"]["accuracy"])
     assert frame["log_likelihood"].mean() == pytest.approx(metrics["toy_labels"]["log_likelihood"])
@@ -319,7 +321,9 @@ def test_the_realised_mix_is_the_planned_one(tmp_path):
         assert entry["realised"]["examples"] == entry["planned"]["examples"]
         assert entry["realised"]["epochs"] == pytest.approx(entry["planned"]["epochs"])
     assert [mix["tasks"][t]["realised"]["examples"] for t in ("toy_labels", "toy_span")] == [46, 23]
-    shares = [sum(e["realised"][k] for e in mix["tasks"].values()) for k in ("rate", "loss_share", "target_token_share")]
+    shares = [
+        sum(e["realised"][k] for e in mix["tasks"].values()) for k in ("rate", "loss_share", "target_token_share")
+    ]
     assert shares == pytest.approx([1.0] * 3)
 
 
@@ -349,7 +353,7 @@ def test_a_runs_model_can_be_trained_further(tmp_path):
 
 def test_a_run_is_not_overwritten_by_itself(tmp_path):
     run(tmp_path / "run", steps=1)
-    with pytest.raises(UserError, match="^there is a run in .* already: --resume continues it, --overwrite replaces"):
+    with pytest.raises(UserError, match=r"^there is a run in .* already: --resume continues it, --overwrite replaces"):
         run(tmp_path / "run", steps=1)
     run(tmp_path / "run", steps=1, overwrite=True)
 
@@ -359,7 +363,9 @@ def test_a_run_is_not_overwritten_by_itself(tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["adafactor", "adamw", "adamw-scaled"])
 def test_each_optimizer_learns(tmp_path, optimizer):
-    folder = run(tmp_path / "run", steps=15, batch_size=24, optimizer=optimizer, lr=1e-3 if optimizer == "adamw" else 1e-2)
+    folder = run(
+        tmp_path / "run", steps=15, batch_size=24, optimizer=optimizer, lr=1e-3 if optimizer == "adamw" else 1e-2
+    )
     losses = logged(folder, "train/loss")
     assert np.mean(losses[-3:]) < 0.95 * losses[0]
 

@@ -67,9 +67,7 @@ def test_replaced_characters_lead_back_to_the_text_as_it_was(tokenizer):
 def test_a_span_without_context_is_refused(tokenizer):
     with pytest.raises(UserError) as error:
         source_span(tokenizer, Example("a", "b", id="train-3"))
-    assert str(error.value) == (
-        "example 'train-3' has no context to cut a span from: give Example(…, context=text)."
-    )
+    assert str(error.value) == ("example 'train-3' has no context to cut a span from: give Example(…, context=text).")
 
 
 def test_a_piece_that_ends_with_a_words_mark_ends_before_that_word():
@@ -106,7 +104,7 @@ def test_a_context_that_is_not_in_the_input_is_refused():
         "the context of a span must stand in the example's input, character for character. "
         "Got context 'something else' and input 'span: 12345 67890 12345'."
     )
-    with pytest.raises(UserError, match="^the context of a span must stand"):
+    with pytest.raises(UserError, match=r"^the context of a span must stand"):
         locate("longer than the input", "short")
 
 

@@ -1,0 +1,611 @@
+"""The command line as a new user meets it: every command on toy data, and every mistake in one line."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from multitask.cli import main
+from multitask.config import TrainConfig
+from multitask.flags import config_parser, parse_config
+from multitask.plugins import INCLUDED
+from multitask.task import TASKS
+
+MY_TASKS = """
+from multitask import Example, register_task
+
+@register_task(prefix="route ticket: ", labels=("billing", "technical"), metrics=["accuracy"])
+def ticket(row):
+    return Example(row["body"], row["queue"])
+"""
+TICKET = ("--include", "my_tasks.py", "--tasks", "ticket", "--data", "data")
+TINY = (*TICKET, "--trainer.max_steps", "3", "--batch-size", "8")
+LAYOUT = "train.EXT (EXT: csv, tsv, json, jsonl, parquet, txt)"
+
+
+def tickets(count, seed):
+    draw = random.Random(seed)
+    texts = {"billing": "my invoice is wrong", "technical": "the app crashes"}
+    queues = [draw.choice(sorted(texts)) for _ in range(count)]
+    return "".join(json.dumps({"body": f"{texts[q]} {draw.randint(1, 99)}", "queue": q}) + "\n" for q in queues)
+
+
+FILES = {
+    "my_tasks.py": MY_TASKS,
+    "data/ticket/train.jsonl": tickets(60, 1),
+    "data/ticket/validation.jsonl": tickets(12, 2),
+    "other_names/ticket/train.jsonl": tickets(60, 1).replace('"body"', '"text"'),
+    "other_names/ticket/validation.jsonl": tickets(12, 2).replace('"body"', '"text"'),
+    "without_columns/sst2/train.jsonl": '{"sentence": "a", "label": 1}\n{"text": "a", "label": 1}\n',
+    "empty/sst2/train.jsonl": "",
+    "empty_csv/sst2/train.csv": "sentence,label\n",
+    "bad_json/sst2/train.jsonl": '{"sentence": "a", "label": 1}\n{"sentence": a}\n',
+    "bad_csv/sst2/train.csv": "sentence,label\na,1\nb,2,3\n",
+    "bad_label/sst2/train.csv": "sentence,label\na,7\n",
+    "no_yaml.yaml": "tasks: [a\n",
+    "no_mapping.yaml": "- sst2\n",
+    "nothing.yaml": "",
+    "unknown_key.yaml": "taskz: sst2\n",
+    "wrong_type.yaml": "seed: one\n",
+    "unknown_task.yaml": "tasks: ssst2\n",
+    "unknown_trainer.yaml": "trainer:\n  max_stepz: 3\n",
+    "fails.py": "x = 1\n1 / 0\n",
+    "unclosed.py": "x = (\n",
+    "no_run/config.yaml": "tasks: ticket\n",
+    "model_only/model/config.json": "{}",
+    "lines.txt": 'my invoice\n{"body": "the app"}\n{"body"\n',
+    "latin.txt": b"caf\xe9\n",
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A user's folder, with one finished run in it."""
+    folder = tmp_path_factory.mktemp("shop")
+    for name, content in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    before, here = os.environ.get(INCLUDED), Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["train", *TINY, "--out", "run"]) == 0
+        yield folder
+    finally:
+        os.chdir(here)
+        TASKS.discard("ticket")
+        for name in [n for n in sys.modules if n.startswith("_multitask_include_")]:
+            del sys.modules[name]
+        os.environ.pop(INCLUDED, None)
+        if before is not None:
+            os.environ[INCLUDED] = before
+
+
+@pytest.fixture(autouse=True)
+def _in_the_shop(shop, monkeypatch):
+    monkeypatch.chdir(shop)
+
+
+def said(capsys, *arguments, code=0):
+    """Standard output of a command that ends with `code`."""
+    capsys.readouterr()
+    assert main(list(arguments)) == code
+    return capsys.readouterr().out
+
+
+def typed(monkeypatch, text):
+    content = text if isinstance(text, bytes) else text.encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def settings(*arguments):
+    return parse_config(config_parser("train", ""), arguments)[0]
+
+
+# ------------------------------------------------------------------------------------------------------- what it does
+
+
+def test_the_shortest_task_trains_and_leaves_its_run_folder():
+    assert {p.name for p in Path("run").iterdir()} >= {
+        "config.yaml",
+        "metrics.json",
+        "mix.json",
+        "predictions",
+        "model",
+    }
+    assert list(json.loads(Path("run/metrics.json").read_text())) == ["ticket"]
+
+
+def test_a_run_is_repeated_from_its_own_config(capsys):
+    said(capsys, "train", "--config", "run/config.yaml", "--out", "again")
+    assert Path("again/metrics.json").read_text() == Path("run/metrics.json").read_text()
+
+
+def test_train_evaluates_on_the_way_with_a_fixed_number_of_each_task(capsys):
+    out = said(capsys, "train", *TINY, "--eval-every", "2", "--per-step", "4", "--out", "watched")
+    assert "evaluation: ticket" in out
+    assert "Mixture over 3 steps of 4 examples" in out
+
+
+def test_overwrite_replaces_a_run(capsys):
+    said(capsys, "train", *TINY, "--out", "replaced")
+    said(capsys, "train", *TINY, "--seed", "1", "--out", "replaced", "--overwrite")
+    assert yaml.safe_load(Path("replaced/config.yaml").read_text())["seed"] == 1
+
+
+def test_columns_are_renamed_on_the_command_line(capsys):
+    arguments = ("mix", *TICKET[:4], "--data", "other_names", "--columns.ticket.body", "text", "--format", "json")
+    assert json.loads(said(capsys, *arguments))["tasks"]["ticket"]["rows"] == 60
+
+
+def test_eval_repeats_the_scores_of_training(capsys):
+    scores = json.loads(said(capsys, "eval", "run", "--format", "json"))
+    # The model is read back from its file and batches differ: equal up to rounding.
+    for name, value in json.loads(Path("run/metrics.json").read_text())["ticket"].items():
+        assert scores["ticket"][name] == pytest.approx(value, abs=1e-4)
+
+
+def test_eval_writes_its_scores_where_it_is_told_to(capsys):
+    out = said(capsys, "eval", "run", "--labels_by", "generate", "--out", "scores")
+    assert "Scores on the validation split" in out
+    assert {p.name for p in Path("scores").iterdir()} == {"metrics.json", "baselines.json", "predictions"}
+
+
+def test_predict_answers_lines_and_rows_in_order(capsys, monkeypatch):
+    typed(
+        monkeypatch,
+        '\ufeffmy invoice\r\n\n{"body": "the \u2028 app"}\nroute ticket: x\n{"body": "y", "queue": "billing"}',
+    )
+    out = said(capsys, "predict", "run", "--task", "ticket")
+    rows = [json.loads(line) for line in out.strip("\n").split("\n")]
+    assert [row["input"] for row in rows] == ["my invoice", "the \u2028 app", "x", "y"]
+    assert {row["prediction"] for row in rows} <= {"billing", "technical"}
+    assert all(row["valid"] is True for row in rows)
+
+
+def test_predict_reads_and_writes_files(capsys):
+    Path("some.txt").write_text("my invoice\nthe app\n")
+    assert said(capsys, "predict", "run", "--task", "ticket", "--input", "some.txt", "--output", "some.jsonl") == ""
+    assert [json.loads(line)["input"] for line in Path("some.jsonl").read_text().splitlines()] == [
+        "my invoice",
+        "the app",
+    ]
+
+
+def test_predict_of_nothing_says_nothing(capsys, monkeypatch):
+    typed(monkeypatch, "\n\n")
+    assert said(capsys, "predict", "run", "--task", "ticket") == ""
+
+
+def test_predict_returns_a_piece_of_the_text_for_a_span(capsys, monkeypatch):
+    """A task that the run was not trained on: the answer is no good, but an exact piece of the text."""
+    typed(monkeypatch, 'positive text: so happy  today\n{"text": "so happy  today", "sentiment": "positive"}\n')
+    rows = [json.loads(line) for line in said(capsys, "predict", "run", "--task", "span").splitlines()]
+    assert [row["input"] for row in rows] == ["positive text: so happy  today"] * 2
+    assert rows[0] == rows[1]
+    assert rows[0]["prediction"] in "so happy  today"
+
+
+def test_tasks_lists_and_describes(capsys):
+    assert " sst2 " in said(capsys, "tasks")
+    assert "'route ticket: '" in said(capsys, "tasks", "ticket", "--include", "my_tasks.py")
+
+
+def test_tasks_check_reports_in_both_formats(capsys):
+    assert "warning" in said(capsys, "tasks", "check", *TICKET)
+    assert list(json.loads(said(capsys, "tasks", "check", *TICKET, "--format", "json"))["tasks"]) == ["ticket"]
+
+
+def test_version_and_help(capsys):
+    assert said(capsys, "--version").startswith("multitask ")
+    assert "multitask train --tasks span,sst2" in said(capsys, "--help")
+    assert "--per-step" in said(capsys, "train", "--help")
+
+
+def test_print_config_prints_what_a_config_file_may_say(capsys):
+    printed = yaml.safe_load(said(capsys, "train", "--config", "demo", "--seed", "3", "--print-config"))
+    assert printed["seed"] == 3
+    assert printed["tasks"] == "span,sst2"
+
+
+# -------------------------------------------------------------------------------------------------------- the options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--tasks", "a,b"], "tasks", "a,b"),
+        (["--tasks=a=2,b=1"], "tasks", "a=2,b=1"),
+        (["--batch-size", "8"], "batch_size", 8),
+        (["--batch_size=8"], "batch_size", 8),
+        (["--lr", "1e-3"], "lr", 0.001),
+        (["--trainer.max_steps", "5"], "trainer", {"max_steps": 5}),
+        (["--trainer.max-steps=5", "--trainer.devices", "2"], "trainer", {"max_steps": 5, "devices": 2}),
+        (["--trainer.limit_val_batches", "1e-3"], "trainer", {"limit_val_batches": 0.001}),
+        (["--config", "demo", "--trainer.devices", "2"], "trainer", {"max_steps": 1500, "devices": 2}),
+        (["--loss_weights.sst2", "2"], "loss_weights", {"sst2": 2.0}),
+        (["--loss-weights.my-task=2", "--loss-weights.b", "3"], "loss_weights", {"my-task": 2.0, "b": 3.0}),
+        (["--loss-weights", "{sst2: 2}"], "loss_weights", {"sst2": 2.0}),
+        (["--columns.sst2.sentence", "text"], "columns", {"sst2": {"sentence": "text"}}),
+        (["--per-step", "4"], "per_step", 4.0),
+        (["--per-step.a", "4", "--per-step.b", "0.5"], "per_step", {"a": 4.0, "b": 0.5}),
+        (["--include", "a.py", "--include=b.py,c.py"], "include", ["a.py", "b.py", "c.py"]),
+        (["--resume"], "resume", True),
+        (["--copy-head", "false"], "copy_head", False),
+        (["--rate-schedule", "{0: {a: 1}, 1: {a: 3}}"], "rate_schedule", {0: {"a": 1.0}, 1: {"a": 3.0}}),
+    ],
+)
+def test_options_are_understood_in_all_their_spellings(arguments, field, value):
+    assert getattr(settings(*arguments), field) == value
+
+
+def test_no_options_mean_the_defaults():
+    assert settings() == TrainConfig()
+
+
+def test_a_later_option_wins_over_the_config_file():
+    Path("seed.yaml").write_text("seed: 1\nbatch_size: 8\n")
+    got = settings("--config", "seed.yaml", "--seed", "2")
+    assert (got.seed, got.batch_size) == (2, 8)
+
+
+# ----------------------------------------------------------------------------------------------------------- mistakes
+
+MISTAKES = [
+    ("", "give a command: train, eval, predict, tasks, mix; multitask --help describes them."),
+    ("trian", "unknown command 'trian': did you mean 'train'?"),
+    ("train --tasks spam", "unknown task or mixture 'spam': did you mean 'span'?"),
+    ("train --tasks sst2,sst2", "'sst2' is named twice in mixture 'sst2,sst2'; name it once."),
+    ("train --tasks sst2=a", "the rate of 'sst2' in --tasks must be a number, as in sst2=2. Got 'a'."),
+    ("train --tasks", "--tasks needs a value."),
+    ("train --config", "--config needs a value."),
+    ("train --include --seed 1", "--include needs a value."),
+    ("train --temprature 3", "unknown option --temprature: did you mean '--temperature' or '--temperature-end'?"),
+    ("train --zzz 3", "unknown option --zzz: multitask train --help shows them all."),
+    ("train --max_steps 3", "unknown option --max-steps: did you mean '--trainer.max_steps'?"),
+    ("eval run --foo", "unknown option --foo: did you mean '--format' or '--out'?"),
+    (
+        "train --tasks span sst2",
+        "unexpected argument 'sst2': options begin with --, and several tasks are separated by commas.",
+    ),
+    ("train --seed x", "--seed must be a whole number. Got 'x'."),
+    ("train --batch-size 1.5", "--batch-size must be a whole number. Got '1.5'."),
+    ("train --seed.x 3", "--seed takes one value, and no name after a dot. Got --seed.x."),
+    ("train --lr abc", "--lr must be a number. Got 'abc'."),
+    ("train --lr 0", "--lr must be above 0. Got 0.0."),
+    ("train --overwrite=maybe", "--overwrite must be true or false. Got 'maybe'."),
+    ("train --mixing foo", "--mixing must be one of proportional, equal, temperature, unimax. Got 'foo'."),
+    ("train --loss foo", "--loss must be one of task, token, example. Got 'foo'."),
+    ("mix --format xml", "--format must be one of table, json. Got 'xml'."),
+    (
+        "train --columns.sst2 text",
+        "--columns must be names of columns, as in --columns.sst2.sentence text. Got 'text'.",
+    ),
+    (
+        "train --loss_weights.sst2 abc",
+        "--loss-weights must be a number for each task, as in --loss-weights.sst2 2. Got 'abc'.",
+    ),
+    ("train --per-step.sst2 x", "--per-step must be a number, or one for each task as in --per-step.sst2 2. Got 'x'."),
+    ("train --trainer 3", "--trainer must be options of Lightning's Trainer, as in --trainer.max_steps 500. Got '3'."),
+    (
+        "train --trainer.max_steps x",
+        "--trainer.max_steps is a number of optimizer steps, 1 or more. Got 'x'.",
+    ),
+    (
+        "train --trainer.max_stepz 3",
+        "unknown option --trainer.max_stepz: did you mean 'max_steps' or 'max_time' or 'min_steps'?",
+    ),
+    (
+        "mix --trainer.max_stepz 3",
+        "unknown option --trainer.max_stepz: did you mean 'max_steps' or 'max_time' or 'min_steps'?",
+    ),
+    (
+        "train --precision fp16",
+        "precision fp16 is refused: T5's activations overflow in fp16 and the loss becomes NaN. "
+        "Use --precision bf16 or fp32.",
+    ),
+    (
+        "train --trainer.precision 16-mixed",
+        "precision 16-mixed is refused: T5's activations overflow in fp16 and the loss becomes NaN. "
+        "Use --precision bf16 or fp32.",
+    ),
+    (
+        "train --resume --overwrite",
+        "--resume continues the run in --out and --overwrite replaces it: give one of them.",
+    ),
+    ("train --select mean", "--select mean chooses among evaluations during training: give --eval-every STEPS."),
+    # data
+    (
+        "train --tasks sst2 --data nowhere",
+        f"--data: there is no directory 'nowhere'; make it with DIR/sst2/{LAYOUT}, or correct the path.",
+    ),
+    (
+        "train --tasks sst2 --data data",
+        "task 'sst2' needs the folder 'data/sst2', which is not there; 'data' has the folders ticket.",
+    ),
+    (
+        "train --include my_tasks.py --tasks ticket",
+        f"task 'ticket' has no rows yet; use --data DIR with DIR/ticket/{LAYOUT}.",
+    ),
+    (
+        "train --tasks sst2 --data without_columns",
+        "task 'sst2': without_columns/sst2/train.jsonl, line 2 has no column 'sentence', it has text, label; "
+        "rename it there, or give the task columns={'sentence': 'ITS NAME THERE'}.",
+    ),
+    ("train --tasks sst2 --data empty", "'empty/sst2/train.jsonl' has no rows; remove the file or fill it."),
+    ("train --tasks sst2 --data empty_csv", "'empty_csv/sst2/train.csv' has no rows; remove the file or fill it."),
+    (
+        "train --tasks sst2 --data bad_json",
+        "bad_json/sst2/train.jsonl, line 2: not JSON: Expecting value at column 14.",
+    ),
+    (
+        "train --tasks sst2 --data bad_csv",
+        "bad_csv/sst2/train.csv, line 3: expected 2 fields (sentence, label), found 3; "
+        "put a field that holds a comma in quotes.",
+    ),
+    # config files and included files
+    ("train --config nopreset", "--config nopreset is neither a file nor a preset: known: "),
+    ("train --config glu", "--config glu is neither a file nor a preset: did you mean 'glue'?"),
+    (
+        "train --config no_yaml.yaml",
+        "--config no_yaml.yaml, line 2 is not YAML: expected ',' or ']', but got '<stream end>'.",
+    ),
+    (
+        "train --config no_mapping.yaml",
+        "--config no_mapping.yaml must hold settings, as in `tasks: span,sst2`. It holds a list.",
+    ),
+    (
+        "train --config nothing.yaml",
+        "--config nothing.yaml must hold settings, as in `tasks: span,sst2`. It holds nothing.",
+    ),
+    (
+        "train --config unknown_key.yaml",
+        "--config unknown_key.yaml has the unknown setting 'taskz': did you mean 'tasks'?",
+    ),
+    ("train --config wrong_type.yaml", "--config wrong_type.yaml: --seed must be a whole number. Got 'one'."),
+    ("train --config unknown_task.yaml", "unknown task or mixture 'ssst2': did you mean 'sst2'?"),
+    (
+        "train --config unknown_trainer.yaml",
+        "unknown option --trainer.max_stepz: did you mean 'max_steps' or 'max_time' or 'min_steps'?",
+    ),
+    ("train --include fails.py", "--include 'fails.py', line 2: ZeroDivisionError: division by zero"),
+    ("train --include unclosed.py", "--include 'unclosed.py', line 1: '(' was never closed."),
+    (
+        "train --include none.py",
+        "--include 'none.py': there is no Python file of that name; give the path of a .py file.",
+    ),
+    # the run folder
+    (
+        "train TINY --out run",
+        "there is a run in run already: --resume continues it, --overwrite replaces it, or give another --out.",
+    ),
+    ("train TINY --out data", "--out data holds other files (ticket, …); give an empty or new folder."),
+    ("train TINY --out my_tasks.py", "--out my_tasks.py is a file; give a folder for the run."),
+    ("train TINY --out /dev/null/x", "--out /dev/null/x cannot be written: /dev/null is not a folder."),
+    ("train TINY --out new --resume", "--resume: there is no run in new to continue; leave --resume out to begin one."),
+    (
+        "train TINY --out run --resume --seed 3",
+        "--resume: the run in run has seed = 0, asked for is 3; a run is continued with its own settings.",
+    ),
+    # the model
+    (
+        "train TINY --model tinny --out new",
+        "--model tinny is neither a folder nor a size to start from scratch (tiny, mini, small), "
+        "and it is not in the cache while HF_HUB_OFFLINE is set: did you mean 'tiny'?",
+    ),
+    (
+        "train TINY --model no/such/id --out new",
+        "--model no/such/id is neither a folder nor a size to start from scratch (tiny, mini, small), "
+        "and no id on the Hub is written so.",
+    ),
+    (
+        "train TINY --model data --out new",
+        "--model data holds no model (no config.json): give one that save_pretrained wrote.",
+    ),
+    (
+        "train TINY --model model_only --out new",
+        "--model model_only holds no model (no config.json): give model_only/model.",
+    ),
+    # using a run
+    ("eval", "RUN must be given; multitask eval --help shows how."),
+    ("eval nowhere", "nowhere is not a run folder: it has no config.yaml."),
+    (
+        "eval no_run",
+        "no_run has no model yet: the run is not finished; multitask train … --resume continues it.",
+    ),
+    (
+        "eval run --split test",
+        "data/ticket has no split 'test': its splits are train, validation "
+        "(files are named test.EXT with EXT one of .csv, .tsv, .json, .jsonl, .parquet, .txt).",
+    ),
+    ("eval run --batch-tokens x", "--batch-tokens must be a whole number. Got 'x'."),
+    ("eval run --batch-tokens 0", "--batch-tokens must be at least 1. Got 0."),
+    ("eval run --out data", "--out data holds other files (ticket, …); give an empty or new folder."),
+    ("predict run", "--task must be given; multitask predict --help shows how."),
+    ("predict nowhere --task ticket", "nowhere is not a run folder: it has no config.yaml."),
+    ("predict run --task tickte", "unknown task 'tickte': did you mean 'ticket'?"),
+    (
+        "predict run --task ticket --input lines.txt",
+        "lines.txt, line 3: begins as a JSON object but is none: Expecting ':' delimiter: line 1 column 8 (char 7).",
+    ),
+    ("predict run --task ticket --input none.txt", "--input none.txt cannot be read: No such file or directory."),
+    ("predict run --task ticket --input latin.txt", "--input latin.txt is not UTF-8 at byte 3."),
+    (
+        "predict run --task ticket --input my_tasks.py --output /dev/null/x",
+        "--output /dev/null/x cannot be written: there is no folder /dev/null.",
+    ),
+    ("predict run --task ticket --output data", "--output data is a folder; give a file."),
+    ("tasks ssst2", "unknown task 'ssst2': did you mean 'sst2'?"),
+    ("tasks check --tasks ssst2", "unknown task or mixture 'ssst2': did you mean 'sst2'?"),
+]
+"""A message that does not end a sentence is a beginning."""
+
+
+@pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line or "nothing" for line, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_exit_code_2(line, message, capsys):
+    before = sorted(Path().iterdir())
+    code = main([word for part in line.split() for word in (TINY if part == "TINY" else (part,))])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    got = captured.err.removeprefix("multitask: error: ").removesuffix("\n")
+    assert got == message if not message.endswith(": ") else got.startswith(message)
+    assert sorted(Path().iterdir()) == before  # nothing was begun
+
+
+def test_a_label_that_is_none_is_named_with_its_line(capsys):
+    assert main(["train", "--tasks", "sst2", "--data", "bad_label"]) == 2
+    error = capsys.readouterr().err
+    assert "task 'sst2' cannot format bad_label/sst2/train.csv, line 2: ValueError: label 7 in column 'label'" in error
+    assert error.count("\n") == 1
+
+
+def test_a_folder_that_may_not_be_written_is_a_mistake(capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    assert main(["train", *TINY, "--out", "forbidden"]) == 2
+    assert capsys.readouterr().err == "multitask: error: --out forbidden cannot be written: Permission denied.\n"
+
+
+def test_a_row_that_lacks_a_column_is_named(capsys, monkeypatch):
+    typed(monkeypatch, '{"body": "a"}\n{"text": "a"}\n')
+    assert main(["predict", "run", "--task", "ticket"]) == 2
+    assert capsys.readouterr().err == (
+        "multitask: error: row 2 has no column 'body', which the input of task 'ticket' is made of; it has text.\n"
+    )
+
+
+def test_a_runs_own_include_file_is_asked_for_where_it_is_not_found(capsys, monkeypatch, tmp_path, shop):
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", str(shop / "run")]) == 2
+    assert capsys.readouterr().err == (
+        f"multitask: error: {shop}/run was trained with --include my_tasks.py, which is not there from here: "
+        "give --include with its path.\n"
+    )
+    arguments = ["--include", str(shop / "my_tasks.py"), "--data", str(shop / "data")]
+    assert main(["eval", str(shop / "run"), *arguments]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        ("RepositoryNotFoundError", ", and the Hub has none of that id."),
+        ("ConnectionError", ", it is not in the cache, and the Hub cannot be reached (no route)."),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_said_after_one_question(capsys, monkeypatch, error, end):
+    import builtins
+
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    kind = getattr(errors, error, None) or getattr(builtins, error)
+    asked = []
+
+    def refuse(self, name, **_):
+        asked.append(name)
+        raised = kind.__new__(kind, "no route")
+        raised.args = ("no route",)
+        raise raised
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    assert main(["mix", *TICKET, "--model", "some/model"]) == 2
+    what = "--model some/model is neither a folder nor a size to start from scratch (tiny, mini, small)"
+    assert capsys.readouterr().err == f"multitask: error: {what}{end}\n"
+    assert asked == ["some/model"]
+
+
+def test_mistakes_are_found_before_torch_is_imported():
+    program = (
+        "import sys; from multitask.cli import main; "
+        "code = main(sys.argv[1:]); print(code, 'torch' in sys.modules, 'pytorch_lightning' in sys.modules)"
+    )
+    for words in (
+        ["train", "--tasks", "spam"],
+        ["train", "--data", "nowhere"],
+        ["predict", "no_run", "--task", "sst2"],
+    ):
+        done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+        assert done.stdout == "2 False False\n", done.stderr
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken(_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("multitask.run.train", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["train", *TINY, "--out", "new"])
+
+
+def test_ctrl_c_before_training_is_exit_code_130(capsys, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("multitask.run.train", interrupted)
+    assert main(["train", *TINY, "--out", "new"]) == 130
+    assert capsys.readouterr().err == "multitask: interrupted.\n"
+
+
+# ------------------------------------------------------------------------------------------------------- as a process
+
+
+def test_ctrl_c_during_training_names_resume_which_finishes_the_run(capsys):
+    long = (*TICKET, "--trainer.max_steps", "150", "--batch-size", "8", "--checkpoint-every", "10", "--out", "stopped")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "multitask.cli", "train", *long],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != INCLUDED},
+        # A shell that starts jobs in the background has them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 120
+    while not list(Path("stopped").glob("checkpoints/*.ckpt")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("multitask: stopped at step ")
+    assert last.endswith(" of 150; the same command with --resume goes on.")
+    assert main(["eval", "stopped"]) == 2
+    assert "the run is not finished" in capsys.readouterr().err
+    assert "continuing at step" in said(capsys, "train", *long, "--resume")
+    assert json.loads(Path("stopped/run.json").read_text())["steps"] == 150
+
+
+@pytest.mark.xfail(strict=True, reason="plugins.include looks for the file among the modules before it loads tasks")
+def test_a_process_that_training_starts_includes_the_same_file(capsys):
+    """Lightning starts its other processes with the same arguments, and they inherit MULTITASK_INCLUDE."""
+    done = subprocess.run(
+        [sys.executable, "-m", "multitask.cli", "tasks", "ticket", "--include", "my_tasks.py"],
+        env={**os.environ, INCLUDED: str(Path("my_tasks.py").resolve())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m multitask.cli tasks | head -n 1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

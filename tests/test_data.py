@@ -1,0 +1,142 @@
+"""From the plan to weighted batches: the position is the index, and company changes nothing."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from multitask import data
+from multitask.data import MultitaskData, StepMaker, Steps
+from multitask.plan import MixingPlan
+from multitask.tokens import Ragged, TokenizedTask
+
+
+def made_tokens(rows: int, seed: int) -> TokenizedTask:
+    draw = np.random.default_rng(seed)
+
+    def sequences(longest: int) -> Ragged:
+        return Ragged.of([[*draw.integers(3, 300, draw.integers(0, longest)), 1] for _ in range(rows)])
+
+    return TokenizedTask(sequences(12), sequences(5), 0, 0)
+
+
+TOKENS = {"a": made_tokens(20, 1), "b": made_tokens(9, 2), "c": made_tokens(5, 3)}
+
+
+def maker(per_step, loss="task", factors=None, batch_size=None) -> StepMaker:
+    plan = MixingPlan({t: len(TOKENS[t]) for t in per_step}, per_step, 0)
+    total = float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
+    return StepMaker(
+        plan,
+        tuple(per_step),
+        tuple(TOKENS[t] for t in per_step),
+        loss,
+        tuple((factors or {}).get(t, 1.0) for t in per_step),
+        batch_size or total,
+        0,
+    )
+
+
+def examples(micros, tasks):
+    """{(task, input ids): (target ids, weight)} of real examples."""
+    found = {}
+    for m in micros:
+        for ids, mask, labels, weight, task, real in zip(*map(np.asarray, m), strict=True):
+            if real:
+                key = tasks[int(task)], tuple(ids[mask == 1].tolist()), tuple(labels[labels >= 0].tolist())
+                found[key] = float(weight)
+    return found
+
+
+def test_a_step_holds_the_rows_of_the_plan():
+    made = maker({"a": 4, "b": 2})
+    for step in range(6):
+        rows = made.plan.step(step)
+        wanted = {
+            (t, tuple(TOKENS[t].inputs[r]), tuple(TOKENS[t].targets[r])) for t, part in rows.items() for r in part
+        }
+        assert set(examples(made.make(step), made.tasks)) == wanted
+
+
+def test_the_loss_of_a_task_is_weighted_by_its_rate():
+    made = maker({"a": 6, "b": 2}, factors={"b": 3.0})
+    micros = made.make(0)
+    sums = dict.fromkeys(made.tasks, 0.0)
+    for m in micros:
+        for t, name in enumerate(made.tasks):
+            sums[name] += float((m.weights * (m.labels >= 0).sum(1))[m.task_ids == t].sum())
+    assert sums == pytest.approx({"a": 0.75, "b": 3 * 0.25}, rel=1e-6)
+
+
+@pytest.mark.parametrize("alone", ["a", "b", "c"])
+def test_an_arm_of_a_study_is_the_joint_run_with_the_others_taken_out(alone):
+    per_step = {"a": 4, "b": "3/2", "c": "1/2"}
+    joint = maker(per_step)
+    single = maker({alone: per_step[alone]}, batch_size=joint.batch_size)
+    for step in range(8):
+        theirs = examples(joint.make(step), joint.tasks)
+        assert examples(single.make(step), single.tasks) == {k: w for k, w in theirs.items() if k[0] == alone}
+
+
+def test_every_step_has_something_to_compute():
+    made = maker({"a": "1/3", "b": "1/3"})
+    for step, part in itertools.product(range(6), range(2)):
+        micros = made.make(step, part, 2)
+        assert sum(len(m.weights) for m in micros) >= 1
+
+
+def indices(steps, count, monkeypatch=None):
+    return [(b["step"], b["index"], b["scale"]) for b in itertools.islice(steps, count)]
+
+
+def test_steps_begin_where_they_are_told_and_are_cut_into_parts():
+    made = maker({"a": 4})
+    assert indices(Steps(made, start=0, rank=0, world=1, accumulate=1), 3) == [(0, 0, 1.0), (1, 1, 1.0), (2, 2, 1.0)]
+    assert indices(Steps(made, start=5, rank=1, world=2, accumulate=2), 3) == [
+        (5, 10, 4.0),
+        (5, 11, 4.0),
+        (6, 12, 4.0),
+    ]
+
+
+def test_all_processes_and_accumulated_parts_together_are_the_step():
+    made = maker({"a": 5, "b": 2})
+    whole = examples(made.make(3), made.tasks)
+    parts: dict = {}
+    for rank in range(3):
+        for batch in itertools.islice(Steps(made, start=3, rank=rank, world=3, accumulate=2), 2):
+            assert batch["step"] == 3
+            part = examples([m.values() for m in batch["micro"]], made.tasks)
+            assert not parts.keys() & part.keys()
+            parts.update(part)
+    assert parts == whole
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_take_turns(monkeypatch, workers):
+    made = maker({"a": 4})
+    plain = indices(Steps(made, start=4, rank=0, world=1, accumulate=2), 12)
+    streams = []
+    for w in range(workers):
+        monkeypatch.setattr(data, "get_worker_info", lambda w=w: SimpleNamespace(id=w, num_workers=workers))
+        streams.append(indices(Steps(made, start=4, rank=0, world=1, accumulate=2), 12))
+    assert [streams[i % workers][i // workers] for i in range(12)] == plain
+
+
+def test_the_loader_of_a_trainer_knows_its_rank_and_start():
+    made = MultitaskData(maker({"a": 4}), eval_lengths={"a": np.array([3, 9, 1])}, start=7)
+    made.trainer = SimpleNamespace(
+        global_rank=1,
+        world_size=2,
+        accumulate_grad_batches=1,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+    loader = made.train_dataloader()
+    assert next(iter(loader))["step"] == 7
+    assert loader.state_dict() == {}
+    (watched,) = made.val_dataloader()
+    assert [tuple(batch) for batch in watched] == [(0, [0])]

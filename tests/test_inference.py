@@ -1,0 +1,272 @@
+"""Using a finished run from Python: scores on other data, predictions for strings and rows without targets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import multitask
+from multitask.errors import UserError
+from multitask.finished import check_finished, run_config
+from multitask.inference import evaluate, predict
+from multitask.metrics import resolve_metrics
+from multitask.new_inputs import new_examples, read_inputs, row_example
+from multitask.sample import SAMPLED, sample_rows
+from multitask.task import TASKS, UNLABELLED, Example, Task, add_task
+
+
+@pytest.fixture(scope="module")
+def run(toy_task, tmp_path_factory):
+    """A run of the four toy tasks, a few steps."""
+    tasks = [add_task(toy_task(kind)) for kind in ("labels", "span", "number", "text")]
+    out = tmp_path_factory.mktemp("toys") / "run"
+    yield multitask.train(
+        tasks=[t.name for t in tasks], trainer={"max_steps": 3}, batch_size=8, vocab_size=120, out=str(out), quiet=True
+    )
+    for task in tasks:
+        TASKS.discard(task.name)
+
+
+def formatted(formatter, **fields):
+    """An unregistered task of one formatter."""
+    metrics = resolve_metrics([fields.pop("metric", "exact_match")])
+    return Task(name="made_up", formatter=formatter, prefix="made up: ", metrics=metrics, **fields)
+
+
+# ---------------------------------------------------------------------------------------------------------- evaluating
+
+
+def test_evaluating_again_gives_the_scores_of_training(run):
+    stored = json.loads((run.folder / "metrics.json").read_text())
+    again = evaluate(run.folder)
+    assert list(again) == list(stored)
+    for task, values in stored.items():
+        for name, value in again[task].numbers.items():
+            # Read back from safetensors, and in other batches: equal up to rounding.
+            assert value == pytest.approx(values[name], abs=1e-4, nan_ok=True) if values[name] is not None else True
+
+
+def test_one_task_may_be_evaluated_alone(run):
+    assert list(evaluate(run.folder, "toy_span")) == ["toy_span"]
+    assert list(evaluate(run.folder, ["toy_span", "toy_text"])) == ["toy_span", "toy_text"]
+
+
+def test_files_without_training_rows_are_evaluated(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(TASKS._objects, "toy_labels", TASKS.get("toy_labels").replace(source=None))
+    folder = tmp_path / "toy_labels"
+    folder.mkdir()
+    (folder / "validation.jsonl").write_text('{"text": "red blue", "label": 0}\n{"text": "big slow", "label": 1}\n')
+    scores = evaluate(run.folder, "toy_labels", data=str(tmp_path))["toy_labels"]
+    assert list(scores.frame["target"]) == ["no", "yes"]
+    assert scores.baseline == {}
+
+
+def test_a_split_without_labels_is_refused(run, tmp_path, monkeypatch):
+    task = formatted(lambda row: Example(row["text"], row["label"]), labels=("no", "yes"), output="labels")
+    monkeypatch.setitem(TASKS._objects, "made_up", task)
+    folder = tmp_path / "made_up"
+    folder.mkdir()
+    (folder / "test.jsonl").write_text('{"text": "red blue", "label": "<unk>"}\n')
+    with pytest.raises(UserError) as caught:
+        evaluate(run.folder, "made_up", data=str(tmp_path), split="test")
+    assert str(caught.value) == (
+        f"task 'made_up' has no labels in split 'test' of {folder}, so there is nothing to score; "
+        "multitask predict answers rows without labels."
+    )
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError) as caught:
+        evaluate(tmp_path)
+    assert str(caught.value) == f"{tmp_path} is not a run folder: it has no config.yaml."
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("", "holds no settings."),
+        ("- 1", "holds no settings."),
+        ("a: [", "cannot be read: while parsing a flow node"),
+        ("taskz: sst2", "has the unknown setting 'taskz': did you mean 'tasks'?"),
+    ],
+)
+def test_settings_that_cannot_be_read_name_their_file(tmp_path, text, end):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        run_config(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'config.yaml'} {end}"
+
+
+def test_a_run_without_a_model_is_not_finished(tmp_path):
+    (tmp_path / "config.yaml").write_text("tasks: sst2")
+    with pytest.raises(UserError) as caught:
+        check_finished(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} has no model yet: the run is not finished; multitask train … --resume continues it."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- predicting
+
+
+@pytest.mark.parametrize("kind", ["labels", "span", "number", "text"])
+def test_strings_and_rows_get_the_same_answer_in_their_order(run, kind):
+    texts = ["red blue green", "big", "old new fast slow warm cold"]
+    from_strings = run.predict(f"toy_{kind}", texts)
+    row = {"label": 0, "size": 1} if kind in ("labels", "number") else {}
+    from_rows = run.predict(f"toy_{kind}", [{"text": text, **row} for text in texts])
+    assert list(from_strings["input"]) == texts
+    assert from_strings.equals(from_rows)
+
+
+def test_predictions_are_those_of_evaluation(run):
+    frame = evaluate(run.folder, "toy_labels")["toy_labels"].frame
+    inputs = [text.removeprefix("toy labels: ") for text in frame["inputs"]]
+    assert list(predict(run.folder, "toy_labels", inputs)["prediction"]) == list(frame["prediction"])
+
+
+def test_a_predicted_span_is_a_piece_of_its_text(run):
+    texts = ["red  blue", "positive text: big `small` old"]
+    frame = predict(run.folder, "toy_span", texts)
+    assert frame["prediction"][0] in texts[0]
+    assert frame["prediction"][1] in "big `small` old"
+
+
+def test_no_inputs_give_an_empty_frame(run):
+    frame = predict(run.folder, "toy_text", [])
+    assert list(frame.columns) == ["input", "prediction", "valid"]
+    assert len(frame) == 0
+
+
+def test_an_unknown_task_is_refused_before_the_model_is_loaded(run, monkeypatch):
+    monkeypatch.setattr("multitask.inference.load_run", None)
+    with pytest.raises(UserError, match=r"^unknown task 'toy_txt': did you mean 'toy_text'"):
+        predict(run.folder, "toy_txt", ["a"])
+
+
+def test_one_string_is_not_a_list_of_letters(run):
+    with pytest.raises(
+        TypeError, match=r"^inputs must be a list of strings or rows\. Got one string: put it in a list\.$"
+    ):
+        predict(run.folder, "toy_text", "red blue")
+
+
+# ------------------------------------------------------------------------------------------------ rows without targets
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("span", "selected_text"), ("sst2", "label"), ("tweet_sentiment", "sentiment")]
+)
+def test_the_input_of_a_row_does_not_need_its_target(name, target):
+    assert name in SAMPLED
+    task, rows = TASKS.get(name), sample_rows(name, "validation")[:50]
+    made = new_examples(task, [{k: v for k, v in row.items() if k != target} for row in rows])
+    for example, row in zip(made, rows, strict=True):
+        (whole,) = task.examples(row, "test")
+        assert (example.inputs, example.context) == (whole.inputs, whole.context)
+        assert (example.target, example.references) == (UNLABELLED, (UNLABELLED,))
+
+
+WITHOUT_TARGETS = {
+    "stsb": {"sentence1": "a", "sentence2": "b"},
+    "boolq": {"question": "q", "passage": "p"},
+    "trec": {"text": "a"},
+    "squad": {"question": "q", "context": "c"},
+    "aeslc": {"email_body": "a"},
+    "multi30k": {"en": "a"},
+    "wellformedness": {"content": "a"},
+    "disfl_qa": {"disfluent question": "a"},
+    "wsc": {"text": "It stood by the stable. It was new.", "span2_text": "It", "span2_index": 5},
+    "record": {"passage": "p", "query": "@placeholder q", "entities": ["a", "b"]},
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_TARGETS)
+def test_every_kind_of_target_may_be_missing_and_no_input(name):
+    task, row = TASKS.get(name), WITHOUT_TARGETS[name]
+    assert new_examples(task, [row])[0].target == UNLABELLED
+    for column in row:
+        rest = {k: v for k, v in row.items() if k != column}
+        with pytest.raises(UserError) as caught:
+            new_examples(task, [rest])
+        assert str(caught.value) == (
+            f"row 1 has no column '{column}', which the input of task '{name}' is made of; "
+            f"it has {', '.join(rest) or 'no columns'}."
+        )
+
+
+def test_what_one_row_can_do_without_another_may_need():
+    """Which "it" is meant matters in the second row only."""
+    one = {"text": "The stable was large. It was new.", "span2_text": "It"}
+    assert new_examples(TASKS.get("wsc"), [one])[0].inputs == "wsc: The stable was large. *It* was new."
+    with pytest.raises(UserError, match=r"^row 2 has no column 'span2_index', "):
+        new_examples(TASKS.get("wsc"), [one, {**one, "text": "It stood by the stable. It was new."}])
+
+
+@pytest.mark.parametrize(
+    ("formatter", "labels"),
+    [
+        (lambda row: Example(row["body"], row["queue"]), ("billing", "technical")),
+        (lambda row: Example(row["body"], ("billing", "technical")[int(row["queue"])]), ("billing", "technical")),
+        (lambda row: Example(row["body"], row["answers"]["text"][0]), ()),
+        (lambda row: Example(row["body"], row["answers"][0]), ()),
+        (lambda row: Example(row["body"], f"{row['price'] / 2:.1f}"), ()),
+    ],
+    ids=["label", "index", "answers", "list", "number"],
+)
+def test_a_users_own_formatter_needs_no_target_either(formatter, labels):
+    task = formatted(formatter, labels=labels, output="labels" if labels else "text")
+    assert [e.inputs for e in new_examples(task, [{"body": "x"}, {"body": "y"}])] == ["made up: x", "made up: y"]
+
+
+def test_a_target_that_is_given_is_kept():
+    task = formatted(lambda row: Example(row["a"], row["b"]))
+    assert [e.target for e in new_examples(task, [{"a": "x"}, {"a": "x", "b": "y"}])] == [UNLABELLED, "y"]
+
+
+def test_renamed_columns_are_asked_for_by_their_name_in_the_file():
+    task = formatted(lambda row: Example(row["a"], row["b"]), columns={"a": "text"})
+    assert new_examples(task, [{"text": "x"}])[0].inputs == "made up: x"
+    with pytest.raises(UserError, match=r"^row 1 has no column 'text', "):
+        new_examples(task, [{"a": "x"}])
+
+
+def test_a_masked_text_is_an_input_even_where_a_short_one_leaves_no_trace():
+    with pytest.raises(UserError, match=r"^row 1 has no column 'text', "):
+        new_examples(TASKS.get("denoise"), [{}])
+
+
+@pytest.mark.parametrize(
+    ("formatter", "message"),
+    [
+        (lambda row: [], "row 7 becomes 0 examples of task 'made_up'; give one at a time."),
+        (lambda row: [Example("a", "b")] * 2, "row 7 becomes 2 examples of task 'made_up'; give one at a time."),
+        (lambda row: Example({}["x"], ""), "row 7 does not fit task 'made_up': KeyError: 'x'"),
+        (lambda row: Example("a", int("z")), "row 7 does not fit task 'made_up': invalid literal for int()"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(formatter, message):
+    with pytest.raises(UserError) as caught:
+        row_example(formatted(formatter), {"a": 1}, 7)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_line_may_begin_with_the_prefix_or_not():
+    task = formatted(lambda row: Example(row["a"], "b"))
+    assert [e.inputs for e in new_examples(task, ["x", "made up: x"])] == ["made up: x"] * 2
+
+
+def test_a_lines_span_is_cut_after_the_first_marker():
+    (example,) = new_examples(TASKS.get("span"), ["positive text: I`m on text: it"])
+    assert example.inputs == "span sentiment: positive text: I'm on text: it"
+    assert example.context == "I`m on text: it"
+
+
+def test_lines_are_text_or_rows():
+    assert read_inputs(["a\r\n", " ", '{"x": 1}', '"b"'], name="f") == ["a", {"x": 1}, '"b"']
+    with pytest.raises(UserError) as caught:
+        read_inputs(["", '{"x"'], name="f")
+    assert str(caught.value) == (
+        "f, line 2: begins as a JSON object but is none: Expecting ':' delimiter: line 1 column 5 (char 4)."
+    )
