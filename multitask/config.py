@@ -162,9 +162,12 @@ def check_config(config: TrainConfig) -> None:
         ("patience", 0),
         ("workers", 0),
         ("selection_rows", 1),
+        ("seed", 0),
+        ("weight_decay", 0),
+        ("warmup_steps", 0),
     ):
         value = getattr(config, name)
-        if value < low:
+        if value is not None and value < low:
             raise UserError(f"{flag(name)} must be at least {low}. Got {value}.")
     for name in ("lr", "temperature", "temperature_end", "max_epochs", "cap", "vocab_size"):
         value = getattr(config, name)
@@ -273,6 +276,7 @@ def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
     optimizer = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")
     lr = config.lr or {"adafactor": 1e-3, "adamw-scaled": 1e-2, "adamw": 1e-4}[optimizer]
     trainer = {"max_steps": DEFAULT_STEPS, **parse_options(config.trainer)}
+    check_trainer(trainer)
     steps = int(trainer["max_steps"])
     return dataclasses.replace(
         config,

@@ -262,7 +262,7 @@ def _row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserE
         column, there = error.args[0], ", ".join(rows[position])
         return UserError(
             f"task '{task.name}': {where} has no column '{column}', it has {there}; "
-            f"rename it there, or give the task columns={{'{column}': 'ITS NAME THERE'}}."
+            f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE."
         )
     frames = traceback.extract_tb(error.__traceback__)
     code = getattr(task.formatter, "__code__", None)

@@ -29,8 +29,10 @@ def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
     """The model, tokenizer and settings of a finished run."""
     folder = Path(run)
     config = check_finished(folder)
+    import torch
+
     model = load_pretrained(str(folder / "model"))
-    model.eval()
+    model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     return model, load_tokenizer(str(folder / "model")), config
 
 

@@ -19,8 +19,11 @@ def loggers_of(config: TrainConfig, folder: Path) -> list[Any]:
     """
     from pytorch_lightning import loggers
 
+    # A resumed run writes csv-2, csv-3, …: the logger empties a file that it finds.
+    parts = len(list(folder.glob("csv*")))
+    version = f"csv-{parts + 1}" if parts else "csv"
     made: list[Any] = [
-        loggers.CSVLogger(str(folder), name="", version="csv", flush_logs_every_n_steps=config.log_every)
+        loggers.CSVLogger(str(folder), name="", version=version, flush_logs_every_n_steps=config.log_every)
     ]
     for name in config.loggers:
         if name == "csv":

@@ -93,15 +93,19 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
     except _MissingColumnError as error:
         missing = error
     made = []
+    other: _MissingColumnError | None = None
     for value in (*STAND_INS, *task.labels[:2]):
         try:
             examples, _ = _formatted(task, {**row, missing.args[0]: value})
-        except _MissingColumnError:
-            raise  # of another column, which the input is made of
+        except _MissingColumnError as error:
+            other = error
+            continue
         except Exception:  # the formatter takes no such value here
             continue
         if examples:
             made.append(examples)
+    if not made and other is not None:  # whatever stands here, another column is missing, and the input's
+        raise other
     inputs = [[(e.inputs, e.context) for e in examples] for examples in made]
     if len(made) < 2 or any(one != inputs[0] for one in inputs):
         raise missing

@@ -51,12 +51,12 @@ def include(path: str | Path) -> ModuleType:
     if full.suffix != ".py" or not full.is_file():
         raise UserError(f"--include '{where}': there is no Python file of that name; give the path of a .py file.")
     name = f"_multitask_include_{hashlib.sha256(str(full).encode()).hexdigest()[:12]}_{full.stem}"
+    TASKS.load()  # so that what is there before is known; in a process that training started this includes the file
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, full)
     assert spec is not None and spec.loader is not None  # a .py file has a loader
     module = importlib.util.module_from_spec(spec)
-    TASKS.load()  # so that what is there before is known
     before = set(TASKS.registered())
     sys.modules[name] = module  # before it runs, as `import` does: pickle and dataclasses look it up
     if str(full.parent) not in sys.path:

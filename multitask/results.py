@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from multitask import __version__
 from multitask.config import TrainConfig
 from multitask.console import token_shares
 from multitask.evaluation import TaskScores
 from multitask.folder import atomic, write_json
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
+
+OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers"})
+"""Settings that do not touch what is computed: a resumed run may change them."""
 
 
 def task_settings(task: Any) -> dict[str, Any]:
@@ -36,6 +42,19 @@ def config_dict(config: TrainConfig) -> dict[str, Any]:
     for switch in ("resume", "overwrite"):
         del values[switch]
     return values
+
+
+def run_address(config: TrainConfig, mix: Mix) -> str:
+    """SHA-256 of all that determines a run: settings, task versions, data, plan and the version of this code.
+
+    Two runs with one address give the same result on one machine; where they were written does not matter.
+    """
+    settings = {k: v for k, v in config_dict(config).items() if k not in (*OPERATIONAL, "data", "include")}
+    tasks = {
+        name: [mix.tasks[name].version, d.train.fingerprint, d.validation.fingerprint] for name, d in mix.data.items()
+    }
+    parts = {"code": __version__, "settings": settings, "tasks": tasks, "plan": mix.plan.fingerprint()}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def write_config(path: Path, config: TrainConfig) -> None:

@@ -23,10 +23,21 @@ from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, points_of, score_task
 from multitask.folder import check_folder, open_folder, read_json, write_json
+from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
-from multitask.prepare import load_mix
+from multitask.prepare import data_setting, load_mix
 from multitask.progress import TrainProgress, counting, duration
-from multitask.results import config_dict, mix_report, save_model, task_settings, write_config, write_scores
+from multitask.registry import did_you_mean
+from multitask.results import (
+    OPERATIONAL,
+    config_dict,
+    mix_report,
+    run_address,
+    save_model,
+    task_settings,
+    write_config,
+    write_scores,
+)
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.vocabulary import mixture_tokenizer
 
@@ -34,9 +45,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVENTS = "events"
-
-OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers"})
-"""Settings that a resumed run may change: they do not touch what is computed."""
 
 
 class StoppedError(Exception):
@@ -89,15 +97,30 @@ class Run:
 def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings: Any) -> Run:
     """Train one model on a mixture of tasks and evaluate each; gives the run.
 
+    The same as `multitask train` with the same settings, which `help(multitask.TrainConfig)` explains one by one:
+
+        run = multitask.train(tasks="span,sst2", data="data/", model="google-t5/t5-small", out="runs/first",
+                              trainer={"max_steps": 2000})
+        run.metrics              # a DataFrame: task, metric, score, baseline
+        run.predictions("span")  # a DataFrame: id, inputs, prediction, target, score, log_likelihood, …
+        run.predict("span", ["positive text: so happy with it"])
+
+    What it writes is described in `multitask.folder`; a run that exists in `out` is refused unless `resume` or
+    `overwrite` is true. torch's global random generator is left as it was.
+
     Args:
-        config: All settings; or give them by name.
+        config: All settings at once; by default `TrainConfig()`.
         quiet: Print nothing but progress.
-        settings: Fields of `TrainConfig`, e.g. `tasks="span,sst2"`, `trainer={"max_steps": 200}`.
+        settings: Single settings by name, which win over `config`.
 
     Raises:
         UserError: For whatever a user can mend, before training starts.
-        StoppedError: If it was interrupted; `resume=True` continues.
+        StoppedError: If it was interrupted; the same call with `resume=True` continues.
     """
+    known = [f.name for f in dataclasses.fields(TrainConfig)]
+    for name in settings:
+        if name not in known:
+            raise UserError(f"unknown setting '{name}': {did_you_mean(name, known)}")
     config = dataclasses.replace(config or TrainConfig(), **settings)
     return _Training(config, quiet).run()
 
@@ -108,11 +131,12 @@ class _Training:
     def __init__(self, config: TrainConfig, quiet: bool) -> None:
         self.started = time.time()
         self.quiet = quiet
-        config = dataclasses.replace(config, trainer=dict(config.trainer))
+        config = dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data))
         check_precision(config.precision)
         self.config = resolved(config, from_scratch=is_from_scratch(config.model))
         check_config(self.config)
         check_trainer_names(self.config.trainer)
+        check_model(self.config.model, self.config.revision)
         self.out = Path(self.config.out or default_folder(self.config))
         self.config = dataclasses.replace(self.config, out=str(self.out))
 
@@ -127,16 +151,17 @@ class _Training:
         checkpoint = self._checkpoint() if config.resume else None
         self.trainer = self._trainer()
         self.mix = load_mix(config)
-        # Only now, when nothing is wrong with the new run, may an old one be deleted.
-        if self.first_process:
-            open_folder(self.out, resume=config.resume, overwrite=config.overwrite)
-            if not config.resume:
-                write_config(self.out / "config.yaml", config)
         self.tokenizer = self._tokenizer()
         self.tokens = self._tokenize("train")
         self.held = {name: d.selection or d.validation for name, d in self.mix.data.items()}
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's global generator; put it back afterwards
             model = self._model()
+            # Only now, when nothing is wrong with the new run, may an old one be deleted.
+            if self.first_process:
+                open_folder(self.out, resume=config.resume, overwrite=config.overwrite)
+                if not config.resume:
+                    write_config(self.out / "config.yaml", config)
+                    self.tokenizer.save_pretrained(self.out / "model")
             self._announce(model)
             module, steps = self._fit(model, checkpoint)
             if not self.first_process:
@@ -165,16 +190,13 @@ class _Training:
         return found[-1]
 
     def _tokenizer(self) -> Tokenizer:
-        config, kept = self.config, self.out / "model"
+        config = self.config
         if config.resume:
-            return load_tokenizer(str(kept))
+            return load_tokenizer(str(self.out / "model"))
         if is_from_scratch(config.model) and not config.vocab:
             self._say("training a vocabulary on the mixture's text …")
         # Every process makes its own from the same text in the same order, and so gets the same one.
-        tokenizer = mixture_tokenizer(config, self.mix)
-        if self.first_process:
-            tokenizer.save_pretrained(kept)
-        return tokenizer
+        return mixture_tokenizer(config, self.mix)
 
     def _tokenize(self, split: str) -> dict[str, TokenizedTask]:
         parts = {name: getattr(d, split) for name, d in self.mix.data.items()}
@@ -432,6 +454,7 @@ class _Training:
 
         return {
             "status": "finished",
+            "address": run_address(self.config, self.mix),
             "steps": steps,
             "seconds": round(seconds, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -179,20 +179,24 @@ def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
     import sentencepiece
 
     written = io.BytesIO()  # in memory: given a path, the file would name it, and be another one in another folder
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=written,
-        vocab_size=size,
-        hard_vocab_limit=False,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        character_coverage=1.0,
-        num_threads=1,
-        max_sentence_length=100_000,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=written,
+            vocab_size=size,
+            hard_vocab_limit=False,
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            character_coverage=1.0,
+            num_threads=1,
+            max_sentence_length=100_000,
+            minloglevel=2,
+        )
+    except RuntimeError as error:  # e.g. fewer pieces than the text has characters
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"no vocabulary of {size:,} pieces could be trained on this text: {reason}") from error
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "spiece.model"
     path.write_bytes(written.getvalue())

@@ -144,7 +144,7 @@ def judge_referent(prediction: str, example: Example) -> str:
     >>> judge_referent("stable", Example("…", "not stable"))
     'stable'
     """
-    if not prediction.strip() or prediction.strip() == example.target:
+    if not prediction.strip() or prediction.strip() == example.target or example.target == UNLABELLED:
         return prediction.strip()
     referent = example.target.removeprefix(NOT)
     return referent if same_referent(prediction, referent) else NOT + referent

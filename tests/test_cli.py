@@ -591,7 +591,6 @@ def test_ctrl_c_during_training_names_resume_which_finishes_the_run(capsys):
     assert json.loads(Path("stopped/run.json").read_text())["steps"] == 150
 
 
-@pytest.mark.xfail(strict=True, reason="plugins.include looks for the file among the modules before it loads tasks")
 def test_a_process_that_training_starts_includes_the_same_file(capsys):
     """Lightning starts its other processes with the same arguments, and they inherit MULTITASK_INCLUDE."""
     done = subprocess.run(

@@ -220,6 +220,17 @@ def test_a_users_own_formatter_needs_no_target_either(formatter, labels):
     assert [e.inputs for e in new_examples(task, [{"body": "x"}, {"body": "y"}])] == ["made up: x", "made up: y"]
 
 
+@pytest.mark.parametrize("target_first", [True, False])
+def test_of_several_missing_columns_the_inputs_is_named(target_first):
+    def formatter(row):
+        if target_first:
+            return Example(target=row["b"], inputs=row["a"])
+        return Example(row["a"], row["b"])
+
+    with pytest.raises(UserError, match=r"^row 1 has no column 'a', which the input .* it has c\.$"):
+        new_examples(formatted(formatter), [{"c": 1}])
+
+
 def test_a_target_that_is_given_is_kept():
     task = formatted(lambda row: Example(row["a"], row["b"]))
     assert [e.target for e in new_examples(task, [{"a": "x"}, {"a": "x", "b": "y"}])] == [UNLABELLED, "y"]
