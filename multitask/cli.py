@@ -33,9 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("multitask: interrupted.", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # `multitask predict … | head`; Python flushes once more at its end, and must not fail there
+    except BrokenPipeError:
+        # `multitask predict … | head`: Python flushes once more at its end, and must not fail there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except SystemExit as done:  # argparse, after --help and --print-config

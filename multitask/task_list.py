@@ -49,10 +49,14 @@ def describe_task(name: str) -> str:
     settings = task.decoding
     if task.output == "labels":
         decoding = "the labels are scored and the likeliest wins"
-    elif task.output == "span" and settings.span == "best":
-        decoding = "the likeliest of all pieces of the source"
     elif task.output == "span":
-        decoding = f"a piece of the source, token by token, {settings.max_new_tokens} at most"
+        decoding = {
+            "best": "the most probable of all pieces of the source",
+            "expected": "the piece of the source with the largest expected word overlap",
+            "likelihood": "the piece of the source with the largest summed log-likelihood",
+            "greedy": f"a piece of the source, token by token, {settings.max_new_tokens} at most",
+            "generate": f"freely, {settings.max_new_tokens} tokens at most, then aligned with the source",
+        }[settings.span]
     else:
         beams = "greedy" if settings.num_beams == 1 else f"{settings.num_beams} beams"
         decoding = f"{beams}, {settings.max_new_tokens} tokens at most"
