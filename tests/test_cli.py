@@ -341,7 +341,7 @@ MISTAKES = [
     (
         "train --tasks sst2 --data without_columns",
         "task 'sst2': without_columns/sst2/train.jsonl, line 2 has no column 'sentence', it has text, label; "
-        "rename it there, or give the task columns={'sentence': 'ITS NAME THERE'}.",
+        "rename it there, or say --columns.sst2.sentence ITS_NAME_THERE.",
     ),
     ("train --tasks sst2 --data empty", "'empty/sst2/train.jsonl' has no rows; remove the file or fill it."),
     ("train --tasks sst2 --data empty_csv", "'empty_csv/sst2/train.csv' has no rows; remove the file or fill it."),

@@ -136,7 +136,7 @@ def test_a_missing_column_is_named_with_the_ones_there_are(tmp_path):
     (tmp_path / "train.tsv").write_text("sentence\tlabel\nx\ta\n")
     assert error_of(load_examples, toy(), files(tmp_path), "train") == (
         f"task 'toy': {tmp_path}/train.tsv, line 2 has no column 'text', it has sentence, label; "
-        "rename it there, or give the task columns={'text': 'ITS NAME THERE'}."
+        "rename it there, or say --columns.toy.text ITS_NAME_THERE."
     )
     renamed = toy(columns={"text": "sentence"})
     assert load_examples(renamed, files(tmp_path), "train")[0].inputs == "toy: x"

@@ -19,7 +19,7 @@ ORDER = """
     task plugins
     table readers python_sources lexicon sample sources examples testing
     schedule rates mixture permutation plan
-    tokens spans batching optim data module checkpoints models decoding evaluation
+    tokens spans batching optim data module checkpoints models model_check decoding evaluation
     folder
     config console prepare vocabulary lightning progress
     results
