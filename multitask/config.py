@@ -133,7 +133,7 @@ class TrainConfig:
     """Replace the run in --out."""
 
 
-DEFAULT_STEPS = 1000
+DEFAULT_STEPS = 1300
 """Optimizer steps when `--trainer.max_steps` is not given."""
 
 

@@ -233,7 +233,7 @@ def test_print_config_prints_what_a_config_file_may_say(capsys):
         (["--trainer.max_steps", "5"], "trainer", {"max_steps": 5}),
         (["--trainer.max-steps=5", "--trainer.devices", "2"], "trainer", {"max_steps": 5, "devices": 2}),
         (["--trainer.limit_val_batches", "1e-3"], "trainer", {"limit_val_batches": 0.001}),
-        (["--config", "demo", "--trainer.devices", "2"], "trainer", {"max_steps": 1000, "devices": 2}),
+        (["--config", "demo", "--trainer.devices", "2"], "trainer", {"max_steps": 1300, "devices": 2}),
         (["--loss_weights.sst2", "2"], "loss_weights", {"sst2": 2.0}),
         (["--loss-weights.my-task=2", "--loss-weights.b", "3"], "loss_weights", {"my-task": 2.0, "b": 3.0}),
         (["--loss-weights", "{sst2: 2}"], "loss_weights", {"sst2": 2.0}),
