@@ -271,6 +271,14 @@ def parse_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: read(value) for name, value in options.items()}
 
 
+def selection_size(config: TrainConfig) -> int:
+    """Training rows a task that are taken out for choices made during training: which checkpoint, and when to stop.
+
+    0 if nothing is chosen. Both must be made on the same rows, and neither on the reported split.
+    """
+    return config.selection_rows if config.select != "last" or config.patience else 0
+
+
 def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
     """The config with every default that depends on the model filled in: what `config.yaml` in the run folder says."""
     optimizer = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multitask.config import TrainConfig
+from multitask.config import TrainConfig, selection_size
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task
 from multitask.examples import Examples, load_examples, load_task
@@ -96,7 +96,7 @@ def _examples(task: Task, where: str | None, split: str, config: TrainConfig) ->
     source = resolve_source(task, where)
     has_train = "train" in source.splits()
     if split == "validation" and has_train:
-        selection = config.selection_rows if config.select != "last" else 0
+        selection = selection_size(config)
         loaded = load_task(task, source, seed=config.seed, holdout=config.holdout, selection=selection)
         return loaded.validation, loaded.train
     examples = load_examples(task, source, split)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from multitask.config import TrainConfig
+from multitask.config import TrainConfig, selection_size
 from multitask.errors import UserError
 from multitask.examples import TaskData, load_task
 from multitask.mixture import Mixture, parse_tasks
@@ -91,7 +91,7 @@ def load_mix(config: TrainConfig) -> Mix:
             metric.prepare()  # a metric from the Hub is fetched now, not after hours of training
     where = data_setting(config.data)
     sources = {name: resolve_source(task, where) for name, task in tasks.items()}
-    selection = config.selection_rows if config.select != "last" else 0
+    selection = selection_size(config)
     data = {
         name: load_task(task, sources[name], seed=config.seed, holdout=config.holdout, selection=selection)
         for name, task in tasks.items()

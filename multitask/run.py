@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from multitask import __version__
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
-from multitask.evaluation import TaskScores, evaluate_task, points_of, score_task
+from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.folder import check_folder, open_folder, read_json, write_json
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
@@ -352,10 +350,9 @@ class _Training:
         from multitask.lightning import callbacks_of, loggers_of
 
         config = self.config
-        accelerator = config.trainer.get("accelerator", "auto")
         options: dict[str, Any] = {
             "max_epochs": -1,
-            "accelerator": accelerator,
+            "accelerator": "auto",
             "devices": 1,
             "logger": loggers_of(config, self.out / EVENTS),
             "callbacks": callbacks_of(config, self.out / "checkpoints"),
@@ -401,16 +398,15 @@ class _Training:
 
     def _score_watched(self, watched: Sequence[Any]) -> dict[str, float]:
         values: dict[str, float] = {}
-        points = []
+        scored: dict[str, TaskScores] = {}
         for i, (name, part) in enumerate(self.watched.items()):
             predictions = [p for batch in watched for task_id, p in batch if task_id == i]
             task = self.mix.tasks[name]
-            scores = score_task(task, part, predictions)
+            scores = scored[name] = score_task(task, part, predictions)
             values.update({f"val/{name}/{metric}": value for metric, value in scores.metrics.items()})
             values[f"val/{name}/log_likelihood"] = scores.log_likelihood
             values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
-            points.append(values[f"val/{name}"])
-        values["val/mean"] = float(np.mean(points))
+        values["val/mean"] = mean_points(scored, self.mix.tasks)
         if not self.quiet:
             shown = "  ".join(f"{n} {values[f'val/{n}']:.1f}" for n in self.watched)
             say(f"evaluation: {shown}  mean {values['val/mean']:.1f}")

@@ -7,7 +7,15 @@ import dataclasses
 import pytest
 import yaml
 
-from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, parse_options, resolved
+from multitask.config import (
+    TrainConfig,
+    check_config,
+    check_precision,
+    check_trainer_names,
+    parse_options,
+    resolved,
+    selection_size,
+)
 from multitask.errors import UserError
 
 
@@ -133,3 +141,9 @@ def test_options_are_read_as_yaml():
         "f": 2.5,
         "g": [1, 2],
     }
+
+
+def test_choices_during_training_are_made_on_rows_that_are_not_reported():
+    assert selection_size(TrainConfig()) == 0
+    assert selection_size(TrainConfig(select="mean")) == 500
+    assert selection_size(TrainConfig(patience=3, eval_every=10)) == 500  # when to stop is a choice, too
