@@ -44,6 +44,7 @@ class MicroBatch(NamedTuple):
     weights: np.ndarray  # [B] float32, of each target token of the example
     task_ids: np.ndarray  # [B] int64, position in the list of tasks
     real: np.ndarray  # [B] bool, False for a stand-in that no step of the plan has
+    rows: np.ndarray  # [B] int64, row of the task's training examples
 
 
 class StepExamples(NamedTuple):
@@ -192,5 +193,11 @@ def _padded(part: StepExamples, tokens: Sequence[TokenizedTask], pad: int) -> Mi
             block[inside] = filled[inside[:, : filled.shape[1]]]
             out[here] = block
     return MicroBatch(
-        input_ids, mask_in.astype(np.int64), labels, part.weights.astype(np.float32), part.task_ids, part.real
+        input_ids,
+        mask_in.astype(np.int64),
+        labels,
+        part.weights.astype(np.float32),
+        part.task_ids,
+        part.real,
+        part.rows,
     )

@@ -47,6 +47,7 @@ class ResumableCheckpoint(Checkpoint):
         self._whole = False
         self._saved = -1
         self._asked = False
+        self._stop = False
         self._before: Any = None
 
     # ---- the state -----------------------------------------------------------------------------------------------
@@ -54,7 +55,14 @@ class ResumableCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """A forward and backward pass changes nothing that is saved, unless gradients are being added up."""
+        """A forward and backward pass changes nothing that is saved, unless gradients are being added up.
+
+        Stopping waits for this moment: Lightning logs a step after its callbacks have seen its end.
+        """
+        if self._stop:
+            for logger in trainer.loggers:
+                logger.save()
+            raise KeyboardInterrupt
         self._whole = trainer.global_step > 0 and batch_idx % trainer.accumulate_grad_batches == 0
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
@@ -86,14 +94,15 @@ class ResumableCheckpoint(Checkpoint):
         asked = trainer.strategy.reduce_boolean_decision(self._asked, all=False)
         if asked or trainer.global_step % self._every == 0:
             self._save(trainer)
-        if asked and trainer.global_step < trainer.max_steps:
-            raise KeyboardInterrupt
+        self._stop = asked and trainer.global_step < trainer.max_steps
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         if step == self._saved:
             return
         self._saved = step
+        for logger in trainer.loggers:
+            logger.save()  # what a resumed run will not log again must not be lost with this process
         kept = self._folder / f"step-{step}.ckpt"
         trainer.save_checkpoint(kept)
         if trainer.is_global_zero:
@@ -105,7 +114,7 @@ class ResumableCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signal over."""
-        self._asked = False
+        self._asked = self._stop = False
         if threading.current_thread() is threading.main_thread():  # Python sets handlers there only
             self._before = signal.signal(signal.SIGINT, self._ask)
 

@@ -244,6 +244,15 @@ def _split_warnings(task: Task, split: str, s: SplitReport) -> Iterator[Warning_
         )
 
 
+def overlap_sentences(overlap: Overlap) -> list[str]:
+    """What to say of evaluated texts that stand in a training; shared phrases, which prove little, are left out."""
+    return [sentence for rank, _, sentence in _overlap_warnings(overlap) if rank <= LEAKAGE]
+
+
+LEAKAGE = 3
+"""The last kind of overlap that means a shared text and not a phrase."""
+
+
 def _overlap_warnings(o: Overlap) -> Iterator[Warning_]:
     own = o.train == o.validation
     whose = "its own training" if own else f"the training of {o.train}"

@@ -53,6 +53,12 @@ class TrainConfig:
     per_step: float | dict[str, float] | None = None
     """Examples of each task in a step, one number for all or {task: b}, instead of batch size and rates; one task's
     examples then do not depend on its company."""
+    rate_base: float | None = None
+    """With `--per-step`: the examples per step that a task's rate, the weight of its loss, is relative to; by default
+    their sum. A study gives one number to all its runs, so that a task's loss is the same in any company."""
+    twin: str | None = None
+    """Train this task alone, as two disjoint halves of its rows that are mixed like two tasks: a study's null control,
+    a company without any effect."""
 
     # ---- model ----
     model: str = "tiny"
@@ -96,6 +102,8 @@ class TrainConfig:
     """`fp32`, or `bf16`: autocast with fp32 weights. fp16 overflows in T5 and is refused."""
     seed: int = 0
     """Of the weights, the order of examples and dropout."""
+    data_seed: int | None = None
+    """Of the choice of rows that are held out; by default `seed`. Runs that are compared must share it."""
     trainer: dict[str, Any] = field(default_factory=dict)
     """Any option of Lightning's Trainer: --trainer.max_steps 4000, --trainer.devices 2, …"""
 
@@ -105,20 +113,30 @@ class TrainConfig:
     eval_limit: int = 500
     """Rows a task that evaluation during training looks at; the final evaluation looks at all."""
     select: str = "last"
-    """Which checkpoint is kept: `last`, `mean` (best mean over tasks) or a task's name. The choice is made on training
-    rows that are held out for it, never on the reported split."""
+    """Which checkpoint is kept: `last`, `mean` (best mean over tasks), a task's name, or `per-task` (each task is
+    scored at its own best; the model that is kept is the best by mean). The choice is made on training rows that are
+    held out for it, never on the reported split."""
     patience: int = 0
     """Stop after so many evaluations without a better `select` score; 0 never."""
     selection_rows: int = 500
     """Training rows a task that are held out for `select`."""
-    labels_by: Literal["rank", "generate"] = "rank"
-    """Score a label task's labels, or let the model write and count foreign strings as wrong."""
+    hold_selection: bool = False
+    """Hold them out even if this run chooses nothing on them, as runs of a study do that tunes its learning rate."""
+    validation_rows: int | None = None
+    """Rows a task that scores are reported on, by default all of its validation split; a choice by `data_seed`."""
+    evaluate_on: Literal["validation", "selection"] = "validation"
+    """Which rows the final scores are of: the reported split, or those held out for choices."""
+    labels_by: Literal["rank", "generate", "both"] = "rank"
+    """Score a label task's labels, or let the model write and count foreign strings as wrong. `both` scores them,
+    and keeps in the predictions what the model writes and what length-normalised scores choose."""
     batch_tokens: int = 4096
     """Padded input tokens of an evaluation batch."""
     checkpoint_every: int = 500
     """Steps between checkpoints that `--resume` can go on from."""
     log_every: int = 50
     """Steps between lines of the log."""
+    log_examples: bool = False
+    """Write examples/: the step, task and id of every example that was trained on."""
     loggers: list[str] = field(default_factory=list)
     """Besides CSV: tensorboard, wandb, mlflow."""
     callbacks: list[str] = field(default_factory=list)
@@ -163,6 +181,8 @@ def check_config(config: TrainConfig) -> None:
         ("workers", 0),
         ("selection_rows", 1),
         ("seed", 0),
+        ("data_seed", 0),
+        ("validation_rows", 1),
         ("weight_decay", 0),
         ("warmup_steps", 0),
     ):
@@ -188,6 +208,13 @@ def check_config(config: TrainConfig) -> None:
                 raise UserError(
                     f"--per-step fixes the examples of each task, so {flag(name)} would do nothing: give one."
                 )
+    if config.rate_base is not None:
+        if config.per_step is None:
+            raise UserError("--rate-base is what --per-step is divided by: give --per-step too.")
+        if not (math.isfinite(config.rate_base) and config.rate_base > 0):
+            raise UserError(f"--rate-base must be above 0. Got {config.rate_base}.")
+    if config.twin is not None and config.per_step is None:
+        raise UserError("--twin gives each half of a task the same examples per step: say how many with --per-step.")
     if config.rate_schedule and (config.mixing or config.temperature or config.cap or config.scale):
         raise UserError("rate_schedule gives the rates, so mixing, temperature, cap and scale would do nothing.")
     if config.temperature_end is not None and config.temperature is None:
@@ -276,7 +303,13 @@ def selection_size(config: TrainConfig) -> int:
 
     0 if nothing is chosen. Both must be made on the same rows, and neither on the reported split.
     """
-    return config.selection_rows if config.select != "last" or config.patience else 0
+    chosen = config.select != "last" or config.patience or config.hold_selection or config.evaluate_on == "selection"
+    return config.selection_rows if chosen else 0
+
+
+def data_seed(config: TrainConfig) -> int:
+    """The seed of the choice of held-out rows."""
+    return config.seed if config.data_seed is None else config.data_seed
 
 
 def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:

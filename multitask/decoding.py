@@ -45,6 +45,10 @@ class Prediction:
     """Of the target, end of sequence included."""
     valid: bool
     """Whether the output is of the kind asked for: a label, a number, a piece of the source, not empty."""
+    generated: str | None = None
+    """Where labels are decoded by `both`: what the model writes, after the task's post-processing."""
+    normalised: str | None = None
+    """There too: the label whose log-likelihood *per token* is largest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,8 @@ class Decoder:
         examples: The split's examples, prefix included.
         inputs: Token ids of their inputs, cut to length.
         targets: Token ids of their targets; None to predict without targets.
-        labels_by: `rank` scores the labels; `generate` lets the model write freely, and a foreign string is wrong.
+        labels_by: `rank` scores the labels; `generate` lets the model write freely, and a foreign string is wrong;
+            `both` scores them and keeps what the model writes beside it.
     """
 
     task: Task
@@ -65,7 +70,7 @@ class Decoder:
     examples: Sequence[Example]
     inputs: Ragged
     targets: Ragged | None = None
-    labels_by: Literal["rank", "generate"] = "rank"
+    labels_by: Literal["rank", "generate", "both"] = "rank"
 
     @torch.inference_mode()
     def __call__(self, model: Any, rows: Sequence[int]) -> list[Prediction]:
@@ -87,8 +92,18 @@ class Decoder:
 
         likelihood, target_tokens = self._targets(model, encoded, mask, index)
         kind = self.task.output
-        if kind == "labels" and self.labels_by == "rank":
-            raw = self._rank(model, encoded, mask)
+        beside: list[tuple[str | None, str | None]] = [(None, None)] * len(rows)
+        if kind == "labels" and self.labels_by != "generate":
+            scores = self.label_scores(model, encoded, mask)  # [B, labels]
+            raw = self._likeliest(scores)
+            if self.labels_by == "both":
+                tokens = [len(self.tokenizer(label)["input_ids"]) for label in self.task.labels]
+                per_token = self._likeliest(scores / torch.tensor(tokens, device=scores.device))
+                written = self._generate(model, encoded, mask)
+                beside = [
+                    (self._answer(text, row), self._answer(label, row))
+                    for text, label, row in zip(written, per_token, rows, strict=True)
+                ]
         elif kind == "span":
             if self.task.decoding.span == "greedy":
                 raw = self._greedy_spans(model, encoded, mask, rows)
@@ -100,14 +115,14 @@ class Decoder:
         else:
             raw = self._generate(model, encoded, mask)
         return [
-            self._finish(row, text, float(ll), int(n))
-            for row, text, ll, n in zip(rows, raw, likelihood, target_tokens, strict=True)
+            Prediction(
+                row, self._answer(text, row), text, float(ll), int(n), self._is_valid(text, self.examples[row]), *more
+            )
+            for row, text, ll, n, more in zip(rows, raw, likelihood, target_tokens, beside, strict=True)
         ]
 
-    def _finish(self, row: int, raw: str, likelihood: float, target_tokens: int) -> Prediction:
-        example = self.examples[row]
-        text = self.task.postprocess(raw, example) if self.task.postprocess else raw
-        return Prediction(row, text, raw, likelihood, target_tokens, self._is_valid(raw, example))
+    def _answer(self, raw: str, row: int) -> str:
+        return self.task.postprocess(raw, self.examples[row]) if self.task.postprocess else raw
 
     def _is_valid(self, raw: str, example: Example) -> bool:
         if self.task.output == "labels":
@@ -131,8 +146,7 @@ class Decoder:
             self.targets.lengths[index],
         )
 
-    def _rank(self, model: Any, encoded: Tensor, mask: Tensor) -> list[str]:
-        scores = self.label_scores(model, encoded, mask)  # [B, labels]
+    def _likeliest(self, scores: Tensor) -> list[str]:
         return [self.task.labels[i] for i in scores.argmax(1).tolist()]
 
     def label_scores(self, model: Any, encoded: Tensor, mask: Tensor) -> Tensor:

@@ -98,8 +98,9 @@ def score_task(
 
 
 def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> pd.DataFrame:
-    """A row an example: id, inputs, prediction, target, references, score, log_likelihood, target_tokens, valid, raw.
+    """A row an example: id, inputs, prediction, target, references, score, log_likelihood, target_tokens, and more.
 
+    The others are valid, raw and group; and generated and normalised, where labels were decoded in these ways too.
     `score` is the primary metric's per-example part; NaN for metrics that have none (Pearson) and rows without label.
     """
     import pandas as pd
@@ -111,6 +112,7 @@ def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequ
         if labelled.any():
             scores[labelled] = primary.per_example(outputs_of(task, examples, predictions))
     rows = [examples[p.row] for p in predictions]
+    plain = all(p.generated is None for p in predictions)
     return pd.DataFrame(
         {
             "id": [e.id for e in rows],
@@ -123,6 +125,9 @@ def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequ
             "target_tokens": [p.target_tokens for p in predictions],
             "valid": [p.valid for p in predictions],
             "raw": [p.raw for p in predictions],
+            "group": [e.group for e in rows],
+            **({} if plain else {"generated": [p.generated for p in predictions]}),
+            **({} if plain else {"normalised": [p.normalised for p in predictions]}),
         }
     )
 
@@ -152,7 +157,7 @@ def evaluate_task(
     *,
     train: Sequence[Example] = (),
     batch_tokens: int = 4096,
-    labels_by: Literal["rank", "generate"] = "rank",
+    labels_by: Literal["rank", "generate", "both"] = "rank",
     advance: Callable[[int], None] | None = None,
 ) -> TaskScores:
     """Decode a whole split and score it; `advance(n)` is called as rows are done."""

@@ -7,6 +7,8 @@ metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 mix.json               planned and realised shares: examples, input and target tokens, epochs
 predictions/TASK.parquet   id, inputs, prediction, target, references, score, log_likelihood, …
+deployed.json          with --select per-task: what the one model that is kept scores
+examples/              with --log-examples: step, task and id of every example that was trained on
 model/                 Hugging Face format, prefixes and decoding settings in its config
 checkpoints/           what --resume goes on from
 events/                the loggers' files
@@ -27,8 +29,8 @@ from typing import Any
 from multitask.errors import UserError
 
 PARTS = (
-    *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json"),
-    *("predictions", "model", "checkpoints", "events"),
+    *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json", "deployed.json"),
+    *("predictions", "model", "checkpoints", "events", "examples"),
 )
 """What a run folder may hold; `--overwrite` deletes these and nothing else."""
 
@@ -80,7 +82,6 @@ def finite(value: Any) -> Any:
     >>> finite({"rouge": (1.0, float("nan"))})
     {'rouge': [1.0, None]}
     """
-    """Plain JSON data with null for NaN and infinity."""
     if isinstance(value, dict):
         return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multitask.config import TrainConfig, selection_size
+from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task
 from multitask.examples import Examples, load_examples, load_task
 from multitask.finished import check_finished, load_includes, prediction_task, renamed
 from multitask.models import load_pretrained
 from multitask.new_inputs import new_examples
-from multitask.prepare import data_setting, select_tasks
+from multitask.prepare import data_setting, fewer_rows, select_tasks
 from multitask.progress import counting
 from multitask.sources import resolve_source
 from multitask.task import UNLABELLED, Example, Task
@@ -46,7 +46,7 @@ def evaluate(
     data: str | None = None,
     split: str = "validation",
     include: Sequence[str] = (),
-    labels_by: Literal["rank", "generate"] | None = None,
+    labels_by: Literal["rank", "generate", "both"] | None = None,
     batch_tokens: int | None = None,
 ) -> dict[str, TaskScores]:
     """The scores of a finished run, on its own validation splits or on other data.
@@ -57,7 +57,7 @@ def evaluate(
         data: As `--data`; by default what the run was trained with.
         split: Which split; `validation` is what training reported on (the held-out rows, where there is no such split).
         include: Python files that register tasks, besides the run's own.
-        labels_by: `rank` or `generate`; by default as in the run.
+        labels_by: `rank`, `generate` or `both`; by default as in the run.
         batch_tokens: Padded input tokens of a batch.
 
     Returns:
@@ -97,7 +97,9 @@ def _examples(task: Task, where: str | None, split: str, config: TrainConfig) ->
     has_train = "train" in source.splits()
     if split == "validation" and has_train:
         selection = selection_size(config)
-        loaded = load_task(task, source, seed=config.seed, holdout=config.holdout, selection=selection)
+        loaded = load_task(task, source, seed=data_seed(config), holdout=config.holdout, selection=selection)
+        if config.validation_rows is not None:
+            loaded = fewer_rows(loaded, config.validation_rows, data_seed(config))
         return loaded.validation, loaded.train
     examples = load_examples(task, source, split)
     if not any(e.target != UNLABELLED for e in examples):

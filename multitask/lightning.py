@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +41,31 @@ def loggers_of(config: TrainConfig, folder: Path) -> list[Any]:
     return made
 
 
-def callbacks_of(config: TrainConfig, checkpoints: Path) -> list[Any]:
-    """Checkpoints to resume from, the best by `--select`, early stopping, weight averaging, and those by name."""
+def callbacks_of(config: TrainConfig, checkpoints: Path, tasks: Sequence[str] = ()) -> list[Any]:
+    """Checkpoints to resume from, the best by `--select`, early stopping, weight averaging, and those by name.
+
+    Args:
+        config: The settings.
+        checkpoints: The folder that they go to.
+        tasks: Those that are watched: `--select per-task` keeps the best checkpoint of each.
+    """
     from pytorch_lightning import callbacks
     from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
     from multitask.checkpoints import ResumableCheckpoint
 
     made: list[Any] = []
-    monitor = "val/mean" if config.select in ("last", "mean") else f"val/{config.select}"
-    if config.select != "last":
+    monitor = "val/mean" if config.select in ("last", "mean", "per-task") else f"val/{config.select}"
+    kept = {"best-": monitor} if config.select != "last" else {}
+    if config.select == "per-task":
+        kept.update({f"best@{task}-": f"val/{task}" for task in tasks})
+    for name, watched in kept.items():
         made.append(
             ModelCheckpoint(
                 str(checkpoints),
-                filename="best-{step}",
+                filename=name + "{step}",
                 auto_insert_metric_name=False,
-                monitor=monitor,
+                monitor=watched,
                 mode="max",
                 save_top_k=1,
                 save_weights_only=not config.ema,  # the average is put in by its callback, which a bare save leaves out

@@ -34,6 +34,7 @@ class MultitaskModule(pl.LightningModule):
         seed: Of dropout.
         watch: How a batch of a watched split is decoded; None if nothing is watched.
         score: From all decoded rows to the values that are logged.
+        record: Called with [examples, 3] step, task id and row of each step's examples; None to keep no record.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class MultitaskModule(pl.LightningModule):
         seed: int = 0,
         watch: Watch | None = None,
         score: Score | None = None,
+        record: Callable[[Tensor], None] | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -56,6 +58,7 @@ class MultitaskModule(pl.LightningModule):
         self._watch = None if watch is None else lambda model, batch: watch(model, batch)
         self._score = None if score is None else lambda watched: score(watched)
         self._watched: list[Any] = []
+        self._record = None if record is None else lambda rows: record(rows)
         # What this process trained on, for mix.json; a row a task: examples, input and target tokens, sum of losses.
         # Not a buffer: DDP would overwrite it with the first process's, weight averaging would average it.
         self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
@@ -93,6 +96,12 @@ class MultitaskModule(pl.LightningModule):
                 dim=1,
             )
             of_task.index_add_(0, micro["task_ids"], columns)
+            if self._record is not None:
+                is_real = micro["real"]
+                triples = torch.stack(
+                    [torch.full_like(micro["rows"], batch["step"]), micro["task_ids"], micro["rows"]], 1
+                )
+                self._record(triples[is_real].cpu())
         self._pending += of_task.cpu()
         loss: Tensor = total * batch["scale"]
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)

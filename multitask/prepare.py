@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from multitask.config import TrainConfig, selection_size
+from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
-from multitask.examples import TaskData, load_task
+from multitask.examples import TaskData, load_task, split_examples
 from multitask.mixture import Mixture, parse_tasks
 from multitask.plan import MixingPlan
 from multitask.plugins import check_distribution, include
@@ -29,8 +29,13 @@ class Mix:
     data: dict[str, TaskData]
     plan: MixingPlan
     batch_size: float
-    """Examples per step on average."""
+    """Examples per step on average; what a task's are divided by to give its rate, unless the settings say another."""
     steps: int
+
+    @property
+    def evaluated(self) -> list[str]:
+        """The tasks that are scored: all but the second half of a twin, which has the same validation rows."""
+        return [name for name in self.tasks if not name.endswith(TWIN)]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -83,7 +88,8 @@ def load_mix(config: TrainConfig) -> Mix:
     """
     load_plugins(config.include)
     mixture, tasks = select_tasks(config.tasks, config.columns)
-    for name in (*config.loss_weights, *([config.select] if config.select not in ("last", "mean") else [])):
+    selected = [config.select] if config.select not in ("last", "mean", "per-task") else []
+    for name in (*config.loss_weights, *selected):
         if name not in tasks:
             raise UserError(f"'{name}' is not among the tasks that are trained: {did_you_mean(name, list(tasks))}")
     for task in tasks.values():
@@ -91,26 +97,72 @@ def load_mix(config: TrainConfig) -> Mix:
             metric.prepare()  # a metric from the Hub is fetched now, not after hours of training
     where = data_setting(config.data)
     sources = {name: resolve_source(task, where) for name, task in tasks.items()}
-    selection = selection_size(config)
+    selection, seed = selection_size(config), data_seed(config)
     data = {
-        name: load_task(task, sources[name], seed=config.seed, holdout=config.holdout, selection=selection)
+        name: load_task(task, sources[name], seed=seed, holdout=config.holdout, selection=selection)
         for name, task in tasks.items()
     }
+    if config.validation_rows is not None:
+        data = {name: fewer_rows(d, config.validation_rows, seed) for name, d in data.items()}
+    return mix_of(config, mixture, tasks, data)
+
+
+def fewer_rows(data: TaskData, rows: int, seed: int) -> TaskData:
+    """At most so many validation examples (with groups, at least)."""
+    if len(data.validation) <= rows:
+        return data
+    chosen = split_examples(data.validation, rows, seed=seed)[1]
+    there = len(data.validation)
+    note = f"{data.task.name}: {len(chosen):,} of {there:,} validation examples are scored (chosen by seed {seed})."
+    return data._replace(validation=chosen, notes=[*data.notes, note])
+
+
+def mix_of(config: TrainConfig, mixture: Mixture, tasks: dict[str, Task], data: dict[str, TaskData]) -> Mix:
+    """Plan the training on examples that are loaded already: a run of a study loads them once for all its arms.
+
+    Raises:
+        UserError: If the settings do not fit the tasks.
+    """
+    if config.twin is not None:
+        if list(tasks) != [config.twin]:
+            raise UserError(
+                f"--twin {config.twin} is trained alone, as its own company; --tasks names {', '.join(tasks)}."
+            )
+        tasks, data = _twins(config, tasks, data)
     steps = int(config.trainer["max_steps"])
-    sizes = {name: len(d.train) for name, d in data.items()}
-    plan, batch = plan_of(config, mixture, sizes, steps)
+    plan, batch = plan_of(config, mixture, {name: len(d.train) for name, d in data.items()}, steps)
     return Mix(tasks, data, plan, batch, steps)
+
+
+TWIN = "~2"
+"""What the name of a twin's second half ends with."""
+
+
+def _twins(
+    config: TrainConfig, tasks: dict[str, Task], data: dict[str, TaskData]
+) -> tuple[dict[str, Task], dict[str, TaskData]]:
+    """The task as two: each has half of the training rows, and a stream of its own."""
+    (name, whole), (task,) = next(iter(data.items())), tasks.values()
+    if len(whole.train) < 2:
+        raise UserError(f"--twin {name}: {len(whole.train)} training example cannot be split in two halves.")
+    first, second = split_examples(whole.train, len(whole.train) // 2, seed=data_seed(config))
+    return {name: task, name + TWIN: task}, {
+        name: whole._replace(train=first),
+        name + TWIN: whole._replace(train=second, notes=[]),
+    }
 
 
 def plan_of(config: TrainConfig, mixture: Mixture, sizes: Mapping[str, int], steps: int) -> tuple[MixingPlan, float]:
     """The plan, and its examples per step."""
     if config.per_step is not None:
         fixed = config.per_step if isinstance(config.per_step, dict) else dict.fromkeys(sizes, config.per_step)
+        if config.twin is not None and config.twin in fixed:
+            fixed = {**fixed, config.twin + TWIN: fixed[config.twin]}
         if fixed.keys() != sizes.keys():
             odd = ", ".join(sorted(fixed.keys() ^ sizes.keys()))
             raise UserError(f"--per-step must name the tasks that are trained, each once. Only one side has {odd}.")
         plan = MixingPlan(sizes, {task: exact(b) for task, b in fixed.items()}, config.seed)
-        return plan, float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
+        return plan, config.rate_base or float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
     settings: dict[str, Any] = {
         "strategy": config.mixing,
         "temperature": config.temperature,

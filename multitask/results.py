@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from multitask.folder import atomic, write_json
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
 
-OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers"})
+OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples"})
 """Settings that do not touch what is computed: a resumed run may change them."""
 
 
@@ -50,11 +51,29 @@ def run_address(config: TrainConfig, mix: Mix) -> str:
     Two runs with one address give the same result on one machine; where they were written does not matter.
     """
     settings = {k: v for k, v in config_dict(config).items() if k not in (*OPERATIONAL, "data", "include")}
+    for name in ("vocab", "model"):
+        settings[name] = _content(settings[name])
     tasks = {
         name: [mix.tasks[name].version, d.train.fingerprint, d.validation.fingerprint] for name, d in mix.data.items()
     }
     parts = {"code": __version__, "settings": settings, "tasks": tasks, "plan": mix.plan.fingerprint()}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: str | None) -> Any:
+    """Of a folder what is in its files, so that one that was moved is the same and one that was changed is not."""
+    if path is None or not Path(path).exists():
+        return path
+    found = Path(path)
+    files = sorted(p for p in (found.iterdir() if found.is_dir() else [found]) if p.is_file())
+    return [[p.name, _digest(str(p), p.stat().st_size, p.stat().st_mtime_ns)] for p in files]
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: str, size: int, changed: int) -> str:
+    """SHA-256 of a file; its size and time are there for the cache, which a study asks once a run."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_config(path: Path, config: TrainConfig) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import glob
 import importlib.metadata
 import os
 import platform
@@ -13,17 +15,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multitask import __version__
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
-from multitask.folder import check_folder, open_folder, read_json, write_json
+from multitask.examples import Examples
+from multitask.folder import atomic, check_folder, open_folder, read_json, write_json
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
-from multitask.prepare import data_setting, load_mix
+from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
@@ -47,6 +50,16 @@ EVENTS = "events"
 
 class StoppedError(Exception):
     """Training was interrupted (Ctrl-C); the run can be continued with `--resume`."""
+
+
+class Prepared(NamedTuple):
+    """What runs on the same data can share: the cells of a study load and tokenise it once."""
+
+    mix: Mix
+    tokenizer: Tokenizer
+    train: dict[str, TokenizedTask]
+    evaluated: dict[str, TokenizedTask]
+    """Of the rows that are scored at the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +133,25 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
         if name not in known:
             raise UserError(f"unknown setting '{name}': {did_you_mean(name, known)}")
     config = dataclasses.replace(config or TrainConfig(), **settings)
-    return _Training(config, quiet).run()
+    return Training(config, quiet).run()
 
 
-class _Training:
-    """The steps of a run in order; what one finds is there for the next."""
+class Training:
+    """The steps of a run in order; what one finds is there for the next.
 
-    def __init__(self, config: TrainConfig, quiet: bool) -> None:
+    Args:
+        config: All settings.
+        quiet: Print nothing but progress.
+        prepared: Data that is loaded and tokenised already; must be what `config` would give.
+        callbacks: More of Lightning's.
+    """
+
+    def __init__(
+        self, config: TrainConfig, quiet: bool, prepared: Prepared | None = None, callbacks: Sequence[Any] = ()
+    ) -> None:
         self.started = time.time()
+        self.prepared, self.callbacks = prepared, callbacks
+        self.examples: list[Any] = []
         self.quiet = quiet
         config = dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data))
         check_precision(config.precision)
@@ -139,6 +163,7 @@ class _Training:
         self.config = dataclasses.replace(self.config, out=str(self.out))
 
     def run(self) -> Run:
+        """Train, evaluate and write the run folder."""
         import torch
 
         config = self.config
@@ -147,11 +172,17 @@ class _Training:
         if self.first_process:
             check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
         checkpoint = self._checkpoint() if config.resume else None
-        self.trainer = self._trainer()
-        self.mix = load_mix(config)
-        self.tokenizer = self._tokenizer()
-        self.tokens = self._tokenize("train")
-        self.held = {name: d.selection or d.validation for name, d in self.mix.data.items()}
+        load_plugins(config.include)
+        self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]))
+        if self.prepared is None:
+            self.mix = load_mix(config)
+            self.tokenizer = self._tokenizer()
+            self.tokens = self._tokenize({name: d.train for name, d in self.mix.data.items()})
+        else:
+            self.mix, self.tokenizer, self.tokens, _ = self.prepared
+        self.held = {
+            name: self.mix.data[name].selection or self.mix.data[name].validation for name in self.mix.evaluated
+        }
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's global generator; put it back afterwards
             model = self._model()
             # Only now, when nothing is wrong with the new run, may an old one be deleted.
@@ -164,9 +195,8 @@ class _Training:
             module, steps = self._fit(model, checkpoint)
             if not self.first_process:
                 return Run(self.out)
-            # Lightning moves the model to the CPU when training ends.
-            scores = self._evaluate(module.model.to(self.trainer.strategy.root_device))
-        self._write(module, steps, scores)
+            scores, deployed = self._evaluate(module)
+        self._write(module, steps, scores, deployed)
         return Run(self.out)
 
     # ---- before training ---------------------------------------------------------------------------------------
@@ -196,8 +226,7 @@ class _Training:
         # Every process makes its own from the same text in the same order, and so gets the same one.
         return mixture_tokenizer(config, self.mix)
 
-    def _tokenize(self, split: str) -> dict[str, TokenizedTask]:
-        parts = {name: getattr(d, split) for name, d in self.mix.data.items()}
+    def _tokenize(self, parts: Mapping[str, Examples]) -> dict[str, TokenizedTask]:
         with counting("tokenising", sum(map(len, parts.values()))) as counter:
             return {
                 name: tokenize_task(self.tokenizer, self.mix.tasks[name], part, counter.advance)
@@ -288,6 +317,7 @@ class _Training:
             seed=config.seed,
             watch=self._watch() if watching else None,
             score=self._score_watched if watching else None,
+            record=self.examples.append if config.log_examples else None,
         )
         maker = StepMaker(
             mix.plan,
@@ -330,23 +360,34 @@ class _Training:
                     f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
                 ) from None
         steps = max(start, trainer.global_step)
-        best = sorted((self.out / "checkpoints").glob("best-*.ckpt"), key=lambda p: int(p.stem.split("-")[1]))
-        if best and config.select != "last":
-            module.load_state_dict(torch.load(best[-1], map_location="cpu", weights_only=True)["state_dict"])
-            self._say(f"keeping {best[-1].name}, the best by {config.select} on held-out training rows")
+        if config.log_examples:
+            self._write_examples(start)
         return module, steps
 
-    def _trainer(self) -> Any:
+    def _keep_best(self, module: Any, task: str | None = None) -> None:
+        """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
+        import torch
+
+        name = "best" if task is None else f"best@{task}"
+        found = (self.out / "checkpoints").glob(f"{glob.escape(name)}-*.ckpt")
+        best = sorted(found, key=lambda p: int(p.stem.rsplit("-", 1)[1]))
+        if best:
+            module.load_state_dict(torch.load(best[-1], map_location="cpu", weights_only=True)["state_dict"])
+            self._say(
+                f"{task or 'keeping'}: {best[-1].name}, the best by {task or self.config.select} on held-out rows"
+            )
+
+    def _trainer(self, watched: Sequence[str]) -> Any:
         """Lightning's Trainer; made before the data is touched, so that what it refuses is refused at once."""
         import pytorch_lightning as pl
         from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
-            return pl.Trainer(**self._trainer_options())
+            return pl.Trainer(**self._trainer_options(watched))
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
 
-    def _trainer_options(self) -> dict[str, Any]:
+    def _trainer_options(self, watched: Sequence[str]) -> dict[str, Any]:
         from multitask.lightning import callbacks_of, loggers_of
 
         config = self.config
@@ -355,7 +396,8 @@ class _Training:
             "accelerator": "auto",
             "devices": 1,
             "logger": loggers_of(config, self.out / EVENTS),
-            "callbacks": callbacks_of(config, self.out / "checkpoints"),
+            # Ours come before: the last one saves the state of all others.
+            "callbacks": [*self.callbacks, *callbacks_of(config, self.out / "checkpoints", watched)],
             "gradient_clip_val": config.clip or None,
             "precision": "bf16-mixed" if config.precision == "bf16" else "32-true",
             "default_root_dir": str(self.out),
@@ -377,6 +419,7 @@ class _Training:
 
     @property
     def watched(self) -> dict[str, Sequence[Any]]:
+        """The rows of each task that evaluation during training looks at."""
         return {name: part[: self.config.eval_limit] for name, part in self.held.items()}
 
     def _watch(self) -> Any:
@@ -414,37 +457,72 @@ class _Training:
 
     # ---- after training ----------------------------------------------------------------------------------------
 
-    def _evaluate(self, model: Any) -> dict[str, TaskScores]:
-        tokens = self._tokenize("validation")
-        scores = {}
-        for name, task in self.mix.tasks.items():
-            data = self.mix.data[name]
-            with counting(f"evaluating {name}", len(data.validation)) as counter:
-                scores[name] = evaluate_task(
-                    model,
-                    self.tokenizer,
-                    task,
-                    data.validation,
-                    tokens[name],
-                    train=data.train,
-                    batch_tokens=self.config.batch_tokens,
-                    labels_by=self.config.labels_by,
-                    advance=counter.advance,
-                )
-        return scores
+    def _evaluate(self, module: Any) -> tuple[dict[str, TaskScores], dict[str, TaskScores]]:
+        """The scores, and with `--select per-task` also those of the one model that is kept."""
+        parts = scored_examples(self.config, self.mix)
+        tokens = self.prepared.evaluated if self.prepared else self._tokenize(parts)
+        # Lightning moves the model to the CPU when training ends.
+        model = module.model.to(self.trainer.strategy.root_device)
+        scores: dict[str, TaskScores] = {}
+        if self.config.select == "per-task":
+            for name in parts:
+                self._keep_best(module, name)
+                scores[name] = self._evaluate_one(model, name, parts[name], tokens[name])
+        if self.config.select != "last":
+            self._keep_best(module)
+        kept = {name: self._evaluate_one(model, name, parts[name], tokens[name]) for name in parts}
+        return (scores, kept) if scores else (kept, {})
 
-    def _write(self, module: Any, steps: int, scores: dict[str, TaskScores]) -> None:
+    def _evaluate_one(self, model: Any, name: str, examples: Examples, tokens: TokenizedTask) -> TaskScores:
+        show = counting(f"evaluating {name}", len(examples)) if self.progress else contextlib.nullcontext()
+        with show as counter:
+            return evaluate_task(
+                model,
+                self.tokenizer,
+                self.mix.tasks[name],
+                examples,
+                tokens,
+                train=self.mix.data[name].train,
+                batch_tokens=self.config.batch_tokens,
+                labels_by=self.config.labels_by,
+                advance=counter.advance if counter else None,
+            )
+
+    @property
+    def progress(self) -> bool:
+        """Whether progress is shown."""
+        return bool(self.config.trainer.get("enable_progress_bar", True))
+
+    def _write_examples(self, start: int) -> None:
+        """The record of this process from step `start` on; a resumed run adds a file."""
+        import pandas as pd
+        import torch
+
+        names = list(self.mix.tasks)
+        empty = torch.zeros(0, 3, dtype=torch.int64)
+        rows = torch.cat([empty, *self.examples]).tolist()
+        frame = pd.DataFrame(
+            [(step, names[t], self.mix.data[names[t]].train[row].id) for step, t, row in rows],
+            columns=["step", "task", "id"],
+        )
+        with atomic(self.out / "examples" / f"from-{start}-process-{self.trainer.global_rank}.parquet") as temporary:
+            frame.to_parquet(temporary, index=False)
+
+    def _write(self, module: Any, steps: int, scores: dict[str, TaskScores], deployed: dict[str, TaskScores]) -> None:
         out, mix = self.out, self.mix
         save_model(module.model, self.tokenizer, out / "model")
+        if deployed:
+            write_json(out / "deployed.json", {name: s.numbers for name, s in deployed.items()})
         write_scores(out, scores)
         write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps))
         seconds = time.time() - self.started
-        write_json(out / "run.json", self._record(steps, seconds))
+        parameters = sum(p.numel() for p in module.model.parameters())
+        write_json(out / "run.json", self._record(steps, seconds, parameters))
         if not self.quiet:
             print_scores(scores)
         self._say(f"run folder: {out}  ({duration(seconds)})")
 
-    def _record(self, steps: int, seconds: float) -> dict[str, Any]:
+    def _record(self, steps: int, seconds: float, parameters: int) -> dict[str, Any]:
         import torch
         import transformers
 
@@ -452,6 +530,7 @@ class _Training:
             "status": "finished",
             "address": run_address(self.config, self.mix),
             "steps": steps,
+            "parameters": parameters,
             "seconds": round(seconds, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": {
@@ -471,12 +550,24 @@ class _Training:
                     "train": {"examples": len(d.train), "fingerprint": d.train.fingerprint},
                     "validation": {"examples": len(d.validation), "fingerprint": d.validation.fingerprint},
                     "skipped": {"train": dict(d.train.skipped), "validation": dict(d.validation.skipped)},
+                    "selection": None if d.selection is None else {"fingerprint": d.selection.fingerprint},
                     "cut": {"inputs": self.tokens[name].cut_inputs, "targets": self.tokens[name].cut_targets},
                 }
                 for name, d in self.mix.data.items()
             },
             "notes": self.mix.notes,
         }
+
+
+def scored_examples(config: TrainConfig, mix: Mix) -> dict[str, Examples]:
+    """The rows of each task that a run is scored on at its end."""
+    parts = {}
+    for name in mix.evaluated:
+        data = mix.data[name]
+        chosen = data.validation if config.evaluate_on == "validation" else data.selection
+        assert chosen is not None  # `selection_size` says that there is one
+        parts[name] = chosen
+    return parts
 
 
 def default_folder(config: TrainConfig) -> str:

@@ -127,7 +127,7 @@ def test_micro_batches_hold_the_very_tokens_of_the_step(seed, counts, loss):
     found = []
     for micro in micro_batches(step, tokens, pad=0):
         assert micro.input_ids.shape[1] == micro.attention_mask.sum(1).max()  # no wider than the longest
-        for ids, mask, labels, weight, task, real in zip(*micro, strict=True):
+        for ids, mask, labels, weight, task, real, _ in zip(*micro, strict=True):
             if real:
                 found.append((int(task), ids[mask == 1].tolist(), labels[labels != IGNORED].tolist(), float(weight)))
             assert (ids[mask == 0] == 0).all()

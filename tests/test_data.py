@@ -45,7 +45,7 @@ def examples(micros, tasks):
     """{(task, input ids): (target ids, weight)} of real examples."""
     found = {}
     for m in micros:
-        for ids, mask, labels, weight, task, real in zip(*map(np.asarray, m), strict=True):
+        for ids, mask, labels, weight, task, real, _ in zip(*map(np.asarray, m), strict=True):
             if real:
                 key = tasks[int(task)], tuple(ids[mask == 1].tolist()), tuple(labels[labels >= 0].tolist())
                 found[key] = float(weight)
