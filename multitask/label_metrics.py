@@ -121,28 +121,34 @@ def f1_macro_of(sums: Floats) -> Floats:
 
 
 def mcc_sums(outputs: Outputs) -> Floats:
-    """[N, L L] one-hot cells of the confusion matrix, targets down, predictions across.
+    """[N, 1 + 2 L] right or not, the target's label and the predicted label, each label as L zeros and ones.
+
+    All that Gorodkin's formula needs of the confusion matrix is its diagonal and its margins, which are fewer than its
+    L L cells, and those of the targets are the same for every model.
 
     An invalid prediction counts as another label (`never_invalid`): the opposite one where there are two. T5 gives it
     to scikit-learn as a third class, by which an invalid prediction can score better than a wrong one.
     """
     targets, predictions, labels = codes(outputs, "mcc")
-    cell = targets * labels + never_invalid(targets, predictions, labels)
-    return np.asarray(cell[:, None] == np.arange(labels * labels), dtype=np.float64)
+    predictions = never_invalid(targets, predictions, labels)
+    every = np.arange(labels)
+    columns = [(targets == predictions)[:, None], targets[:, None] == every, predictions[:, None] == every]
+    return np.concatenate(columns, axis=1).astype(np.float64)
 
 
 def mcc_of(sums: Floats) -> Floats:
-    """Matthews correlation of [..., L L] total counts, in [-1, 1]; 0 if targets or predictions are all one label.
+    """Matthews correlation of [..., 1 + 2 L] totals, in [-1, 1]; 0 if targets or predictions are all one label.
 
     Gorodkin 2004's form for any number of labels, as scikit-learn's `matthews_corrcoef`.
 
-    >>> float(mcc_of(np.array([2.0, 0.0, 0.0, 3.0]))), float(mcc_of(np.array([0.0, 2.0, 0.0, 3.0])))
-    (1.0, 0.0)
+    >>> float(mcc_of(np.array([5.0, 2.0, 3.0, 2.0, 3.0])))  # 5 right of 2 and 3, predicted as 2 and 3
+    1.0
+    >>> float(mcc_of(np.array([3.0, 2.0, 3.0, 0.0, 5.0])))  # all predicted as the second
+    0.0
     """
-    labels = round(sums.shape[-1] ** 0.5)
-    table = sums.reshape(*sums.shape[:-1], labels, labels)
-    total, right = table.sum(axis=(-2, -1)), np.trace(table, axis1=-2, axis2=-1)
-    of_target, of_prediction = table.sum(axis=-1), table.sum(axis=-2)
+    labels = sums.shape[-1] // 2
+    right, of_target, of_prediction = sums[..., 0], sums[..., 1 : labels + 1], sums[..., labels + 1 :]
+    total = of_target.sum(axis=-1)
     covariance = right * total - (of_target * of_prediction).sum(axis=-1)
     spread = (total**2 - (of_target**2).sum(axis=-1)) * (total**2 - (of_prediction**2).sum(axis=-1))
     matthews = np.divide(covariance, np.sqrt(spread), out=np.zeros_like(covariance), where=spread > 0)
@@ -155,9 +161,27 @@ def multirc_em(outputs: Outputs) -> float:
     Raises:
         ValueError: If an example has no group.
     """
+    return float(_questions(outputs)[0].mean())
+
+
+def multirc_em_sums(outputs: Outputs) -> Floats:
+    """[N, 2] whether the example's question is answered rightly, and 1, both over the question's number of answers.
+
+    A question is drawn as a whole, and then counts as often as it was drawn.
+
+    Raises:
+        ValueError: If an example has no group.
+    """
+    right, of_example = _questions(outputs)
+    share = 1.0 / np.bincount(of_example)[of_example]
+    return np.stack([right[of_example] * share, share], axis=-1)
+
+
+def _questions(outputs: Outputs) -> tuple[Floats, Integers]:
+    """([questions] 1.0 where all answers are right, [N] the question of each example)."""
     if not len(outputs.groups) or any(group is None for group in outputs.groups):
         raise ValueError("multirc_em needs a group for every example: give Example(..., group=QUESTION).")
-    right: dict[str | None, bool] = {}
-    for group, is_right in zip(outputs.groups, correct(outputs), strict=True):
-        right[group] = right.get(group, True) and bool(is_right)
-    return sum(right.values()) / len(right)
+    position: dict[str | None, int] = {}
+    of_example = np.array([position.setdefault(group, len(position)) for group in outputs.groups], dtype=np.int64)
+    wrong = np.bincount(of_example, weights=1.0 - correct(outputs))
+    return (wrong == 0).astype(np.float64), of_example

@@ -7,6 +7,8 @@ Words
     sums          [N, K] addends for each example, such that the value is a function of their total over the examples:
                   `of_sums(sums(outputs).sum(axis=0))`. Resampling needs the addends only, so that 10,000 resamples
                   with counts W [R, N] are `of_sums(W @ sums(outputs))`, without looking at a string again
+    counts        [R, N] how often each example stands in each of R resamples; `resampled` gives their R values, by the
+                  sums or `weighted` where a metric has them, else one resample after the other
 
 All that are built in work offline. Their functions are in `label_metrics`, `number_metrics` and `text_metrics`.
 """
@@ -53,9 +55,11 @@ class Metric:
     scale: float = 100.0
     """value × scale = points: 1 where the value is in points already, or has no upper end."""
     sums: Callable[[Outputs], Floats] | None = None
-    """[N, K] addends for each example; None if the value is not a function of totals (rank correlation, BLEU)."""
+    """[N, K] addends for each example; None if the value is not a function of totals (rank correlation)."""
     of_sums: Callable[[Floats], Floats] | None = None
     """[..., K] totals to [...] values."""
+    weighted: Callable[[Outputs], Callable[[Floats], Floats]] | None = None
+    """What sums are for a metric without them: reads the outputs once and gives the function from counts to values."""
     module: str = ""
     """Of a user's metric, the Python module that registers it: a worker process imports it to find the metric."""
 
@@ -78,6 +82,30 @@ class Metric:
         if self.per_example is None or not len(outputs):
             return np.full(len(outputs), np.nan)
         return np.asarray(self.per_example(outputs), dtype=np.float64)
+
+    def resampler(self, outputs: Outputs) -> Callable[[Floats], Floats]:
+        """The function from counts [R, N] to the values [R] of those resamples, in the metric's own unit.
+
+        Examples of one group are drawn together: their counts are equal, and a group drawn twice counts as two. A
+        metric of a user's own costs one `compute` a resample; those built in cost a fraction of a millisecond.
+
+        Raises:
+            ValueError: As `compute`.
+
+        >>> outputs = Outputs(["a", "b", "b"], ["a", "a", "b"])
+        >>> METRICS.get("accuracy").resampler(outputs)(np.array([[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]])).round(3).tolist()
+        [0.667, 0.333]
+        """
+        outputs.check(self.name)
+        if self.sums is not None and self.of_sums is not None and len(outputs):
+            return _OfTotals(self.sums(outputs), self.of_sums)
+        if self.weighted is not None and len(outputs):
+            return self.weighted(outputs)
+        return _OneByOne(self, outputs)
+
+    def resampled(self, outputs: Outputs, counts: Floats) -> Floats:
+        """[R] the values of the resamples with counts [R, N]: `resampler(outputs)(counts)`."""
+        return self.resampler(outputs)(counts)
 
     def __call__(self, predictions: Sequence[str], targets: Sequence[str], **columns: Any) -> float:
         """`compute(Outputs(predictions, targets, **columns))`."""
@@ -139,6 +167,43 @@ class _Counted:
         return np.stack([values, np.ones_like(values)], axis=-1)
 
 
+@dataclass(frozen=True)
+class _OfTotals:
+    """Counts to values, by sums."""
+
+    sums: Floats  # [N, K]
+    of_sums: Callable[[Floats], Floats]
+
+    def __call__(self, counts: Floats) -> Floats:
+        return self.of_sums(counts @ self.sums)
+
+
+@dataclass(frozen=True)
+class _OneByOne:
+    """Counts to values, each resample written out and scored."""
+
+    metric: Metric
+    outputs: Outputs
+
+    def __call__(self, counts: Floats) -> Floats:
+        return np.array([self.metric.compute(written_out(self.outputs, row)) for row in counts], dtype=np.float64)
+
+
+def written_out(outputs: Outputs, counts: Floats) -> Outputs:
+    """The resample in which each example stands `counts` [N] times; the copies of a group are groups of their own.
+
+    >>> written_out(Outputs(["a", "b"], ["c", "d"], groups=["p", "q"]), np.array([2, 1])).groups
+    ['p', 'q', 'p copy 1']
+    """
+    copies = [np.flatnonzero(counts > copy) for copy in range(int(max(counts, default=0)))]
+    taken = outputs.take(np.concatenate([np.empty(0, dtype=np.int64), *copies]))
+    if not len(outputs.groups):
+        return taken
+    number = [copy for copy, rows in enumerate(copies) for _ in rows]
+    named = [f"{g} copy {n}" if g is not None and n else g for g, n in zip(taken.groups, number, strict=True)]
+    return dataclasses.replace(taken, groups=named)
+
+
 def _quotient(sums: Floats) -> Floats:
     return np.asarray(sums[..., 0] / sums[..., 1])
 
@@ -164,10 +229,16 @@ _add_total("f1", label_metrics.f1_sums, label_metrics.f1_of, per_example=_right)
 _add_total("f1_macro", label_metrics.f1_macro_sums, label_metrics.f1_macro_of, per_example=_right)
 _add_total("mcc", label_metrics.mcc_sums, label_metrics.mcc_of, per_example=_right)
 _add_total("multirc_f1", label_metrics.multirc_f1_sums, label_metrics.f1_of, per_example=_right)
-_add("multirc_em", label_metrics.multirc_em, per_example=_right)
+_add(
+    "multirc_em",
+    label_metrics.multirc_em,
+    sums=label_metrics.multirc_em_sums,
+    of_sums=_quotient,
+    per_example=_right,
+)
 # numbers
 _add_total("pearson", number_metrics.pearson_sums, number_metrics.pearson_of)
-_add("spearman", number_metrics.spearman)
+_add("spearman", number_metrics.spearman, weighted=number_metrics.spearman_weighted)
 _add_mean("mse", number_metrics.squared_error, higher_is_better=False, scale=1.0)
 # text
 _add_mean("jaccard", text_metrics.jaccard)
@@ -178,8 +249,15 @@ _add_mean("rouge_1", text_metrics.rouge_1)
 _add_mean("rouge_2", text_metrics.rouge_2)
 _add_mean("rouge_l", text_metrics.rouge_l)
 _add_mean("rouge_lsum", text_metrics.rouge_lsum)
-_add("bleu", text_metrics.bleu, scale=1.0)
-_add("chrf", text_metrics.chrf, per_example=text_metrics.sentence_chrf, scale=1.0)
+_add("bleu", text_metrics.bleu, sums=text_metrics.bleu_sums, of_sums=text_metrics.bleu_of, scale=1.0)
+_add(
+    "chrf",
+    text_metrics.chrf,
+    sums=text_metrics.chrf_sums,
+    of_sums=text_metrics.chrf_of,
+    per_example=text_metrics.sentence_chrf,
+    scale=1.0,
+)
 # likelihood of the targets
 _add_total("token_probability", number_metrics.perplexity_sums, number_metrics.token_probability_of)
 _add_total("perplexity", number_metrics.perplexity_sums, number_metrics.perplexity_of, higher_is_better=False, scale=1)

@@ -9,10 +9,11 @@ Words
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from multitask.outputs import Floats, Outputs
+from multitask.outputs import Floats, Integers, Outputs
 
 UNREADABLE = -1.0
 
@@ -91,6 +92,43 @@ def spearman(outputs: Outputs) -> float:
     predictions, targets = numbers(outputs, "spearman")
     ranks = moments(np.asarray(rankdata(predictions)), np.asarray(rankdata(targets)))
     return float(pearson_of(ranks.sum(axis=0)))
+
+
+def spearman_weighted(outputs: Outputs) -> Callable[[Floats], Floats]:
+    """From counts [R, N] to Spearman's correlation [R] of those resamples; NaN where one of the two is all one number.
+
+    The ranks are those of the resample: ties, copies among them, at their mean rank. Everything is counted over the
+    distinct (prediction, target) pairs, which are few where numbers are rounded, as in STS-B.
+    """
+    predictions, targets = numbers(outputs, "spearman")
+    x, y = (np.unique(values, return_inverse=True)[1] for values in (predictions, targets))
+    pairs, of_example = np.unique(np.stack([x, y]), axis=1, return_inverse=True)
+    order, starts = _runs(of_example.reshape(-1))
+    of_y, starts_y = _runs(pairs[1])
+    _, starts_x = _runs(pairs[0])  # pairs are in the order of x already
+
+    def values(counts: Floats) -> Floats:
+        cells = np.add.reduceat(counts[:, order], starts, axis=1)  # [R, pairs]
+        at_x, at_y = np.add.reduceat(cells, starts_x, axis=1), np.add.reduceat(cells[:, of_y], starts_y, axis=1)
+        rank_x, rank_y = _centred_ranks(at_x), _centred_ranks(at_y)
+        spread = (at_x * rank_x**2).sum(axis=1) * (at_y * rank_y**2).sum(axis=1)
+        shared = (cells * rank_x[:, pairs[0]] * rank_y[:, pairs[1]]).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is NaN, the answer
+            return np.asarray(np.clip(shared / np.sqrt(spread), -1.0, 1.0))
+
+    return values
+
+
+def _runs(codes: Integers) -> tuple[Integers, Integers]:
+    """(positions in the order of 0 … U−1 codes, [U] where each code's run begins in that order)."""
+    order = np.argsort(codes, kind="stable")
+    return order, np.searchsorted(codes[order], np.arange(codes[order[-1]] + 1))
+
+
+def _centred_ranks(counts: Floats) -> Floats:
+    """[R, U] mean rank of each of U rising values with counts [R, U], less the mean of all ranks."""
+    upto = counts.cumsum(axis=1)
+    return np.asarray(upto - counts / 2 - upto[:, -1:] / 2)
 
 
 def squared_error(outputs: Outputs) -> Floats:

@@ -162,11 +162,63 @@ def bleu(outputs: Outputs) -> float:
     return float(BLEU().corpus_score(list(outputs.predictions), _streams(outputs)).score)  # type: ignore[arg-type]
 
 
+def bleu_sums(outputs: Outputs) -> Floats:
+    """[N, 10] words of the prediction, words of the closest reference, matched 1- to 4-grams, all 1- to 4-grams."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    # force: only that it does not warn of predictions that end in " ."; the numbers are the same
+    return _statistics(BLEU(force=True), outputs)
+
+
+def bleu_of(sums: Floats) -> Floats:
+    """BLEU in [0, 100] of [..., 10] totals, sacreBLEU's `compute_bleu` with its exponential smoothing.
+
+    >>> float(bleu_of(np.array([8.0, 8.0, 8.0, 6.0, 4.0, 2.0, 8.0, 6.0, 4.0, 2.0])))
+    100.0
+    """
+    words, reference, matched, grams = sums[..., 0], sums[..., 1], sums[..., 2:6], sums[..., 6:10]
+    halvings = np.cumsum(matched == 0, axis=-1)  # an order without a match has half the precision of "one match less"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(matched > 0, matched / grams, 0.5**halvings / grams)
+        brevity = np.where(words < reference, 1.0 - reference / words, 0.0)
+        score = 100.0 * np.exp(np.log(precision).mean(axis=-1) + brevity)
+    there = (matched > 0).any(axis=-1) & (grams > 0).all(axis=-1)
+    return np.where(there, score, 0.0)
+
+
 def chrf(outputs: Outputs) -> float:
     """Corpus chrF2 in [0, 100] (Popović 2015), sacreBLEU with its default settings, against all references."""
     from sacrebleu.metrics.chrf import CHRF
 
     return float(CHRF().corpus_score(list(outputs.predictions), _streams(outputs)).score)  # type: ignore[arg-type]
+
+
+def chrf_sums(outputs: Outputs) -> Floats:
+    """[N, 18] for each of 1 to 6 characters: n-grams of the prediction, of the best reference, and shared ones."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    return _statistics(CHRF(), outputs)
+
+
+def chrf_of(sums: Floats) -> Floats:
+    """chrF2 in [0, 100] of [..., 18] totals, sacreBLEU's `_compute_f_score`: orders missing on a side are left out.
+
+    >>> float(chrf_of(np.array([4.0, 4.0, 4.0, *[0.0] * 15])))
+    100.0
+    """
+    there, gold, shared = np.moveaxis(sums.reshape(*sums.shape[:-1], 6, 3), -1, 0)
+    counted = (there > 0) & (gold > 0)
+    orders = np.maximum(counted.sum(axis=-1), 1)
+    precision = np.divide(shared, there, out=np.zeros_like(shared), where=counted).sum(axis=-1) / orders
+    recall = np.divide(shared, gold, out=np.zeros_like(shared), where=counted).sum(axis=-1) / orders
+    below = 4 * precision + recall  # β² = 4
+    return np.asarray(np.divide(500 * precision * recall, below, out=np.zeros_like(below), where=below > 0))
+
+
+def _statistics(metric: Any, outputs: Outputs) -> Floats:
+    """[N, K] sacreBLEU's statistics of each sentence, whose totals are those of the corpus."""
+    rows = metric._extract_corpus_statistics(list(outputs.predictions), _streams(outputs))
+    return np.array(rows, dtype=np.float64)
 
 
 def sentence_chrf(outputs: Outputs) -> Floats:

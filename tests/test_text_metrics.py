@@ -165,6 +165,27 @@ def test_translation_metrics_take_a_varying_number_of_references(name, reference
     assert value > METRICS.get(name)(predictions, [g[-1] for g in gold])
 
 
+@pytest.mark.parametrize("name", ["bleu", "chrf"])
+def test_translation_metrics_by_counts_are_sacrebleus_on_each_resample(name):
+    words = ["der", "ein", "Hund", "läuft,", "schnell", ".", "im", "Park", "3,5"]
+    draw = np.random.default_rng(0)
+
+    def text(longest):
+        return " ".join(draw.choice(words, draw.integers(0, longest)))
+
+    for longest in (7, 12):  # short ones: often no 4-gram in common, or nothing at all
+        predictions = [text(longest) for _ in range(20)]
+        gold = [(text(longest), *([text(longest)] if i % 3 else [])) for i in range(20)]
+        outputs = Outputs(predictions, [g[0] for g in gold], references=gold)
+        metric = METRICS.get(name)
+        rows = draw.integers(0, 20, (40, 3 if longest == 7 else 20))
+        counts = np.stack([np.bincount(r, minlength=20) for r in rows]).astype(float)
+        expected = [metric.compute(outputs.take(r)) for r in rows]
+        assert len(set(expected)) > 1
+        assert metric.resampled(outputs, counts) == pytest.approx(expected, abs=1e-10)
+        assert metric.resampled(outputs, np.ones((1, 20)))[0] == pytest.approx(metric.compute(outputs), abs=1e-10)
+
+
 def test_chrf_per_example_is_sacrebleus_sentence_chrf():
     predictions, targets = ["the dog", "a cat sat"], ["the dogs", "the cat sat"]
     expected = [sacrebleu.sentence_chrf(p, [t]).score for p, t in zip(predictions, targets, strict=True)]
