@@ -9,6 +9,9 @@
     run = train(tasks="ticket", data="data/")      # data/ticket/train.jsonl, validation.jsonl
     run.metrics                                    # a DataFrame: task, metric, score, baseline
 
+    study = multitask.interference(tasks="span,sst2", seeds=5)
+    print(study.to_markdown())                     # which tasks help and which hurt each other
+
 What needs torch or pandas is imported on first use, so that the command line's `--help` answers at once.
 """
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from multitask.config import TrainConfig
     from multitask.errors import UserError
     from multitask.inference import evaluate, predict
+    from multitask.interference.findings import Study
     from multitask.metrics import Metric, register_metric
     from multitask.mixture import Mixture, mixing_rates, register_mixture
     from multitask.plan import MixingPlan
@@ -39,6 +43,7 @@ _HOMES = {
     **dict.fromkeys(("dataset", "files", "hub", "rows"), "sources"),
     **dict.fromkeys(("Run", "StoppedError", "train"), "run"),
     **dict.fromkeys(("evaluate", "predict"), "inference"),
+    "Study": "interference.findings",
     "MixingPlan": "plan",
     "TrainConfig": "config",
     "UserError": "errors",
@@ -55,6 +60,7 @@ __all__ = [
     "Row",
     "Run",
     "StoppedError",
+    "Study",
     "Task",
     "TrainConfig",
     "UserError",
@@ -65,6 +71,7 @@ __all__ = [
     "files",
     "hub",
     "include",
+    "interference",
     "mixing_rates",
     "predict",
     "register_metric",
@@ -78,6 +85,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
+    if name == "interference":  # a package that can be called
+        return importlib.import_module("multitask.interference")
     raise AttributeError(f"module 'multitask' has no attribute '{name}'")
 
 

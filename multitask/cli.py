@@ -53,6 +53,8 @@ def _run(arguments: list[str]) -> int:
         "predict": (_predict, "predictions for lines of text or JSON rows"),
         "tasks": (_tasks, "list the tasks, describe one, or check data for training (tasks check)"),
         "mix": (_mix, "show the planned mixture without training"),
+        "interference": (_interference, "train matched runs and tell which tasks help and hurt each other"),
+        "report": (_report, "the tables of a run or a study again, in any format"),
     }
     if not arguments:
         raise UserError(f"give a command: {', '.join(commands)}; multitask --help describes them.")
@@ -61,7 +63,7 @@ def _run(arguments: list[str]) -> int:
         print("usage: multitask COMMAND [options]\n")
         print("Fine-tune one text-to-text model on many tasks, and see which tasks help and hurt each other.\n")
         for command, (_, text) in commands.items():
-            print(f"  {command:9} {text}")
+            print(f"  {command:13} {text}")
         print("\n`multitask COMMAND --help` shows a command's options. Example:\n")
         print("  multitask train --tasks span,sst2")
         return 0
@@ -183,7 +185,9 @@ def _eval(arguments: list[str]) -> int:
     parser.add_argument("--data", help="DIR, hub or sample; by default what the run was trained with")
     parser.add_argument("--split", default="validation", help="the split (default: validation)")
     _add_include(parser)
-    parser.add_argument("--labels-by", choices=("rank", "generate"), help="score labels, or let the model write")
+    parser.add_argument(
+        "--labels-by", choices=("rank", "generate", "both"), help="score labels, or let the model write"
+    )
     parser.add_argument("--batch-tokens", type=int, help="padded input tokens of a batch")
     parser.add_argument("--out", metavar="DIR", help="write metrics.json, baselines.json and predictions/ there too")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="how to print the scores")
@@ -278,6 +282,89 @@ def _read_text(path: str | None) -> str:
         raise UserError(f"{name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not UTF-8 at byte {error.start}.") from error
+
+
+# ---- studies --------------------------------------------------------------------------------------------------------
+
+
+def _interference(arguments: list[str]) -> int:
+    from multitask.flags import config_parser, parse_config
+    from multitask.interference.options import FORMATS, add_study_options, study_config
+
+    about = (
+        "Train what a study needs, and tell with intervals, seeds and matched budgets which tasks help and hurt each "
+        "other. The same command continues a study that was interrupted, and adds tasks or seeds to it."
+    )
+    parser = config_parser("interference", about)
+    add_study_options(parser)
+    train, own = parse_config(parser, arguments)
+    runs, dry_run, format = own.pop("runs"), own.pop("dry_run"), own.pop("format")
+    assert format in FORMATS
+    config = study_config(train, own)
+    out, overwrite = train.out, train.overwrite
+    _quiet_libraries()
+    if runs:
+        from multitask.interference.tabulate import tabulate
+
+        _print_study(tabulate(runs, config, out=Path(out) if out else None), format)
+        return 0
+    from multitask.interference.conduct import Conduct, study_folder
+
+    where = Path(out or study_folder(config))
+    conduct = Conduct(config, where, quiet=format != "table", overwrite=overwrite)
+    if dry_run:
+        conduct.dry_run()
+        return 0
+    _print_study(conduct.run(), format)
+    if format == "table":
+        print(f"study folder: {where}  (report: {where / 'report.html'})")
+    return 0
+
+
+def _print_study(study: Any, format: str) -> None:
+    sys.stdout.write(study.render(format).rstrip("\n") + "\n")
+
+
+def _report(arguments: list[str]) -> int:
+    from multitask.flags import plain_parser
+    from multitask.interference.options import FORMATS
+
+    parser = plain_parser("report", "The tables of a run or a study again, in any format.")
+    parser.add_argument("folder", metavar="RUN_OR_STUDY", help="a run folder or a study folder")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="how to print it (html: the whole report)")
+    parser.add_argument("--output", metavar="FILE", help="write to FILE instead of standard output")
+    options = parser.parse_args(_with_hyphens(arguments))
+    folder = Path(options.folder)
+    if (folder / "interference.json").is_file():
+        from multitask.interference.findings import Study
+
+        text = Study.read(folder).render(options.format, color=False if options.output else None)
+    elif (folder / "study.yaml").is_file():
+        raise UserError(
+            f"the study in {folder} is not finished: the multitask interference command that began it goes on."
+        )
+    else:
+        from multitask.finished import check_finished
+        from multitask.folder import read_json
+        from multitask.interference.tables import render_run
+
+        if not folder.is_dir():
+            raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
+        check_finished(folder)
+        scores, baselines = read_json(folder / "metrics.json"), read_json(folder / "baselines.json")
+        text = render_run(scores, baselines, options.format)
+    text = text.rstrip("\n") + "\n"
+    if options.output:
+        from multitask.folder import atomic
+
+        try:
+            with atomic(Path(options.output)) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--output {options.output} cannot be written: {error.strerror}.") from error
+    else:
+        sys.stdout.write(text)
+    return 0
 
 
 # ---- common ---------------------------------------------------------------------------------------------------------

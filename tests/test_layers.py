@@ -27,7 +27,10 @@ ORDER = """
 """.split()  # noqa: SIM905
 """The pipeline from left to right. What uses it (cli, inference, checks, …) may import all of it."""
 
-HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "pandas", "scipy", "sklearn", "pyarrow")
+HEAVY = (
+    *("torch", "transformers", "pytorch_lightning", "datasets", "evaluate"),
+    *("pandas", "scipy", "sklearn", "pyarrow", "matplotlib"),
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -49,6 +52,50 @@ def imported(path: Path) -> set[str]:
 
 
 MODULES = {p.stem: imported(p) for p in sorted(PACKAGE.glob("*.py")) if p.stem != "__init__"}
+
+STUDY_ORDER = """
+    record palette lookup
+    resampling intervals statistics
+    design study
+    grouping advice
+    collect assemble
+    cells side_tables study_tables terminal markup tables
+    canvas drawings panels figures
+    report_parts report_effects report_tables report_matrices report_background report_examples report
+    findings
+    execute estimate conduct tabulate options
+""".split()  # noqa: SIM905
+"""The modules of multitask.interference; all of the pipeline stands to their left."""
+
+
+def imported_of_study(path: Path) -> set[str]:
+    """The modules of multitask.interference that are imported anywhere in the file, functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("multitask.interference."):
+            found.add((node.module or "").split(".")[2])
+        elif isinstance(node, ast.ImportFrom) and node.module == "multitask.interference":
+            found |= {a.name for a in node.names}
+    return found
+
+
+def test_every_module_of_a_study_has_its_place():
+    assert sorted(STUDY_ORDER) == sorted(
+        p.stem for p in (PACKAGE / "interference").glob("*.py") if p.stem != "__init__"
+    )
+
+
+@pytest.mark.parametrize("name", STUDY_ORDER)
+def test_a_module_of_a_study_imports_only_what_stands_to_its_left(name):
+    found = imported_of_study(PACKAGE / "interference" / f"{name}.py")
+    assert found <= set(STUDY_ORDER[: STUDY_ORDER.index(name)]), name
+
+
+def test_the_pipeline_knows_nothing_of_studies():
+    users = {"__init__", "cli"}
+    for path in PACKAGE.glob("*.py"):
+        if path.stem not in users:
+            assert not imported_of_study(path), path
 
 
 def test_imports_are_seen():
@@ -85,7 +132,11 @@ def test_the_plan_and_the_sampler_know_nothing_of_models():
 
 
 @pytest.mark.parametrize(
-    "module", ["multitask", "multitask.cli", "multitask.config", "multitask.task", "multitask.plan"]
+    "module",
+    [
+        *("multitask", "multitask.cli", "multitask.config", "multitask.task", "multitask.plan"),
+        *("multitask.interference", "multitask.interference.options", "multitask.interference.findings"),
+    ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module, tmp_path):
     code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"

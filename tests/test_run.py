@@ -22,6 +22,7 @@ import multitask.run
 from multitask.checkpoints import ResumableCheckpoint
 from multitask.errors import UserError
 from multitask.folder import PARTS
+from multitask.interference.collect import Finished
 from multitask.module import MultitaskModule
 from multitask.run import StoppedError, train
 
@@ -91,8 +92,8 @@ def at(monkeypatch):
     plain = multitask.lightning.callbacks_of
 
     def add(*args):
-        def made(config, checkpoints):
-            return [*plain(config, checkpoints), *([At(*args)] if args else [])]
+        def made(config, *rest):
+            return [*plain(config, *rest), *([At(*args)] if args else [])]
 
         monkeypatch.setattr(multitask.lightning, "callbacks_of", made)
 
@@ -188,6 +189,23 @@ def test_an_error_in_the_middle_of_a_step_is_not_counted_as_seen(tmp_path, monke
     assert_identical(run(tmp_path / "failed", resume=True), whole)
 
 
+@pytest.mark.parametrize("kind", ["stopped", "failed"])
+def test_a_resumed_run_logs_every_step_once_more_under_its_own_number(tmp_path, at, monkeypatch, kind):
+    whole = run(tmp_path / "whole", checkpoint_every=2)
+    if kind == "stopped":
+        at(3, lambda: os.kill(os.getpid(), signal.SIGINT))
+        error: type[BaseException] = StoppedError
+    else:
+        at(3, lambda: 1 / 0)
+        error = ZeroDivisionError
+    with pytest.raises(error):
+        run(tmp_path / "broken", checkpoint_every=2)
+    at()
+    broken = run(tmp_path / "broken", checkpoint_every=2, resume=True)
+    assert Finished(broken).logged == Finished(whole).logged
+    assert sorted(Finished(whole).logged["train/loss"]) == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_run_that_died_after_its_last_step_is_only_evaluated(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", checkpoint_every=3)
     with monkeypatch.context() as patch:
@@ -230,7 +248,7 @@ def test_a_resumed_run_chooses_among_all_its_evaluations(tmp_path, at, monkeypat
     settings = {"eval_every": 2, "eval_limit": 3, "select": "mean", "selection_rows": 6, "patience": 2}
     scores = {2: 5.0, 4: 1.0, 6: 3.0, 8: 9.0}
     monkeypatch.setattr(
-        multitask.run._Training,
+        multitask.run.Training,
         "_score_watched",
         lambda self, watched: {"val/mean": scores[self.trainer.global_step]},
     )
@@ -294,8 +312,8 @@ def test_a_progress_bar_changes_nothing(tmp_path, capsys):
 
 
 def test_a_run_folder_has_all_its_parts(tmp_path):
-    folder = run(tmp_path / "run", checkpoint_every=3)
-    assert {p.name for p in folder.iterdir()} == set(PARTS)
+    folder = run(tmp_path / "run", checkpoint_every=3, log_examples=True)
+    assert {p.name for p in folder.iterdir()} == set(PARTS) - {"deployed.json"}
     assert {p.name for p in (folder / "predictions").iterdir()} == {"toy_labels.parquet", "toy_span.parquet"}
     assert read(folder, "run.json")["status"] == "finished"
     metrics = read(folder, "metrics.json")
@@ -427,7 +445,7 @@ def test_the_selected_checkpoint_is_the_one_that_was_scored(tmp_path, ema, monke
 
     points = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(MultitaskModule, "validation_step", noted)
-    monkeypatch.setattr(multitask.run._Training, "_score_watched", lambda self, watched: {"val/mean": next(points)})
+    monkeypatch.setattr(multitask.run.Training, "_score_watched", lambda self, watched: {"val/mean": next(points)})
     folder = run(tmp_path / "run", eval_every=2, eval_limit=3, select="mean", selection_rows=6, ema=ema)
     assert [p.name for p in (folder / "checkpoints").glob("best-*")] == ["best-4.ckpt"]
     assert all(torch.equal(tensor, scored[4][name]) for name, tensor in weights(folder).items())
@@ -435,7 +453,7 @@ def test_the_selected_checkpoint_is_the_one_that_was_scored(tmp_path, ema, monke
 
 def test_patience_ends_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        multitask.run._Training, "_score_watched", lambda self, watched: {"val/mean": 1.0, "val/toy_labels": 1.0}
+        multitask.run.Training, "_score_watched", lambda self, watched: {"val/mean": 1.0, "val/toy_labels": 1.0}
     )
     folder = run(tmp_path / "run", steps=20, eval_every=2, eval_limit=3, select="mean", selection_rows=6, patience=2)
     assert read(folder, "mix.json")["steps"] == 6

@@ -1,0 +1,164 @@
+"""Finished cells, read back from their run folders: predictions by example, exposure, curves. No model is loaded."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multitask.errors import UserError
+from multitask.folder import read_json
+from multitask.outputs import Outputs
+from multitask.prepare import TWIN
+from multitask.task import UNLABELLED, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Finished:
+    """One finished run of a study, or of `--runs`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Finished({str(self.folder)!r})"
+
+    @functools.cached_property
+    def run(self) -> dict[str, Any]:
+        """run.json."""
+        return dict(read_json(self.folder / "run.json"))
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """metrics.json."""
+        return dict(read_json(self.folder / "metrics.json"))
+
+    @functools.cached_property
+    def mix(self) -> dict[str, Any]:
+        """mix.json."""
+        return dict(read_json(self.folder / "mix.json"))
+
+    @functools.cached_property
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """baselines.json."""
+        return dict(read_json(self.folder / "baselines.json"))
+
+    @functools.cached_property
+    def deployed(self) -> dict[str, dict[str, float | None]] | None:
+        """deployed.json: with `--select per-task`, what the one model that is kept scores."""
+        path = self.folder / "deployed.json"
+        return dict(read_json(path)) if path.is_file() else None
+
+    def frame(self, task: str) -> pd.DataFrame:
+        """The labelled rows of the task's predictions.
+
+        Raises:
+            UserError: If the run has none.
+        """
+        import pandas as pd
+
+        path = self.folder / "predictions" / f"{task}.parquet"
+        if not path.is_file():
+            raise UserError(f"{path} is not there: the run has no predictions of task '{task}'.")
+        frame = pd.read_parquet(path)
+        return frame[frame["target"] != UNLABELLED].reset_index(drop=True)
+
+    def exposure(self, task: str) -> dict[str, float]:
+        """What the model was given of the task; of a twin's two halves together."""
+        halves = [self.mix["tasks"][name] for name in (task, task + TWIN) if name in self.mix["tasks"]]
+        realised = [half["realised"] for half in halves]
+        total = {name: float(sum(r[name] for r in realised)) for name in ("examples", "input_tokens", "target_tokens")}
+        rows = sum(half["rows"] for half in halves)
+        cut = [self.run["tasks"][n]["cut"]["inputs"] for n in (task, task + TWIN) if n in self.run["tasks"]]
+        return {
+            **total,
+            "epochs": total["examples"] / rows,
+            "loss_share": float(sum(r["loss_share"] for r in realised)),
+            "realised_share": float(sum(r["rate"] for r in realised)),
+            "planned_share": float(sum(half["planned"]["rate"] for half in halves)),
+            "cut_inputs": sum(cut) / rows,
+            "invalid": _number(self.metrics[task].get("invalid_rate")),
+        }
+
+    @functools.cached_property
+    def logged(self) -> dict[str, dict[int, float]]:
+        """{column: {step: value}} of the CSV logs; where a resumed run logged a step again, the last one."""
+        found: dict[str, dict[int, float]] = {}
+        parts = (self.folder / "events").glob("csv*/metrics.csv")
+        for path in sorted(parts, key=lambda p: int(p.parent.name.rpartition("-")[2] if "-" in p.parent.name else 1)):
+            with path.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    step = int(row["step"]) + 1  # Lightning counts the step that is under way
+                    for name, value in row.items():
+                        if name not in ("step", "epoch") and value:
+                            found.setdefault(name, {})[step] = float(value)
+        return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def outputs_of_frame(task: Task, frame: pd.DataFrame, column: str = "prediction") -> Outputs:
+    """What metrics look at, from a predictions file; `column` may be another way of decoding."""
+    groups = frame["group"].tolist() if "group" in frame and frame["group"].notna().any() else ()
+    return Outputs(
+        predictions=frame[column].tolist(),
+        targets=frame["target"].tolist(),
+        references=[tuple(r) for r in frame["references"]],
+        groups=groups,
+        labels=task.labels,
+        log_likelihood=frame["log_likelihood"].to_numpy(np.float64),
+        target_tokens=frame["target_tokens"].to_numpy(np.int64),
+    )
+
+
+def aligned(task: str, cells: Mapping[Any, Sequence[Finished]]) -> dict[Any, list[pd.DataFrame]]:
+    """The task's predictions of each arm and seed, checked to be of the same examples in the same order.
+
+    Raises:
+        UserError: Names two runs whose examples differ.
+    """
+    frames: dict[Any, list[pd.DataFrame]] = {}
+    first: tuple[Finished, list[str]] | None = None
+    for arm, runs in cells.items():
+        frames[arm] = []
+        for run in runs:
+            frame = run.frame(task)
+            ids = [*frame["id"], *frame["inputs"], *frame["target"]]
+            if first is None:
+                first = run, ids
+            elif ids != first[1]:
+                raise UserError(
+                    f"{first[0].folder} and {run.folder} were evaluated on other examples of '{task}': "
+                    "runs are compared example by example, so train both on the same data and --data-seed."
+                )
+            frames[arm].append(frame)
+    return frames
+
+
+def bucketed(values: Mapping[int, float], steps: int, buckets: int = 30) -> dict[int, float]:
+    """A noisy log as means over equal stretches of the steps, at their last steps.
+
+    >>> bucketed({1: 4.0, 2: 2.0, 3: 1.0, 4: 1.0}, 4, buckets=2)
+    {2: 3.0, 4: 1.0}
+    """
+    width = max(1, math.ceil(steps / buckets))
+    gathered: dict[int, list[float]] = {}
+    for step, value in values.items():
+        gathered.setdefault(min(steps, width * math.ceil(step / width)), []).append(value)
+    return {step: float(np.mean(of)) for step, of in sorted(gathered.items())}
+
+
+def read_facts(out: Path) -> dict[str, Any]:
+    """facts.json of a study; nothing if there is none."""
+    path = out / "facts.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

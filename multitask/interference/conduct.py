@@ -1,0 +1,453 @@
+"""A study from settings to tables: find what is missing, train it, and write what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from multitask.config import TrainConfig
+from multitask.console import data_notes, print_table, say
+from multitask.errors import UserError
+from multitask.folder import read_json, write_json
+from multitask.interference.assemble import Material, make_record
+from multitask.interference.collect import Finished
+from multitask.interference.design import Arm, label
+from multitask.interference.execute import cell_address, cell_mix, is_finished, settled, train_cells
+from multitask.interference.findings import Study, write_study_files
+from multitask.interference.study import (
+    Cell,
+    StudyConfig,
+    cell_config,
+    check_same,
+    check_study_folder,
+    checked,
+    design_of,
+    locked,
+    open_study,
+    parse_numbers,
+    read_study,
+    study_dict,
+    write_study,
+)
+from multitask.models import contamination, is_from_scratch
+from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
+from multitask.progress import duration
+
+TRIAL_SEED = 1_000_000
+"""Added to the first seed for the trials of the learning-rate search: no reported run has it."""
+
+
+class Conduct:
+    """The steps of a study in order.
+
+    Args:
+        config: What is asked for.
+        out: The study's folder.
+        quiet: Print nothing but progress.
+        overwrite: Begin anew.
+    """
+
+    def __init__(self, config: StudyConfig, out: Path, *, quiet: bool = False, overwrite: bool = False) -> None:
+        from multitask.config import check_precision, check_trainer_names
+        from multitask.model_check import check_model
+
+        self.config = config = checked(config)
+        self.out, self.quiet, self.overwrite = out, quiet, overwrite
+        check_precision(config.train.precision)
+        check_trainer_names(config.train.trainer)
+        check_model(config.train.model, config.train.revision)
+        load_plugins(config.train.include)
+        self.mixture, self.tasks = select_tasks(config.train.tasks, config.train.columns)
+        self.design = design_of(config, list(self.tasks))
+        self.from_scratch = is_from_scratch(config.train.model)
+        self.jobs, self.threads = _workers(config, self.from_scratch)
+
+    # ---- what the cells are --------------------------------------------------------------------------------------
+
+    def load(self, stored: dict[str, Any] | None) -> None:
+        """Load the data, and settle what all cells share."""
+        design = self.design
+        self.rate_base = Fraction(stored["rate_base"]) if stored else design.budget(design.tasks)
+        train = self.config.train
+        self.vocab = (self.out / "vocab") if self.from_scratch and not train.vocab else None
+        self.base = dataclasses.replace(
+            train,
+            tasks=list(design.tasks),
+            per_step={t: float(b) for t, b in design.per_step.items()},
+            rate_base=float(self.rate_base),
+            seed=design.seeds[0],
+            trainer={"enable_progress_bar": False, **train.trainer},
+            log_every=train.log_every
+            if train.log_every != TrainConfig.log_every
+            else max(1, min(train.log_every, int(train.trainer["max_steps"]) // 60)),
+            vocab=str(self.vocab) if self.vocab else train.vocab,
+        )
+        lr = settled(self.base).lr
+        assert lr is not None
+        families = {design.family(arm) for arm in design.needed()}
+        self.lr = dict.fromkeys(sorted(families), lr)
+        if stored and stored["lr_grid"] and stored["lr"]:
+            self.lr.update({f: v for f, v in stored["lr"].items() if f in self.lr})
+        if not self.quiet:
+            say(f"loading the data of {', '.join(design.tasks)} …")
+        self.full = load_mix(dataclasses.replace(settled(self.base), vocab=None))
+
+    def cells(self) -> list[Cell]:
+        """Every model that the design needs."""
+        return [self._cell(arm, seed, "cells") for seed in self.design.seeds for arm in self.design.needed()]
+
+    def _cell(self, arm: Arm, seed: int, where: str, lr: float | None = None, **changes: Any) -> Cell:
+        family = self.design.family(arm)
+        # The null control's two arms share a rate, or the rate would be their difference.
+        own = self.lr.get("single" if family == "null" else family, next(iter(self.lr.values())))
+        config = cell_config(
+            self.base,
+            self.design,
+            arm,
+            seed,
+            rate_base=self.rate_base,
+            lr=own if lr is None else lr,
+            vocab=self.vocab,
+            **changes,
+        )
+        address = cell_address(config, self.full)
+        short = label(arm, family)[:80]
+        safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in short)
+        return Cell(arm, family, seed, config, self.out / where / f"{safe}-seed{seed}-{address[:10]}")
+
+    def missing(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells that are not finished."""
+        return [c for c in cells if not is_finished(c.folder)]
+
+    def rows(self, cell: Cell) -> int:
+        """How many rows it is evaluated on."""
+        mix = cell_mix(cell.config, self.full)
+        on = cell.config.evaluate_on
+        return sum(
+            len((mix.data[t].selection or ()) if on == "selection" else mix.data[t].validation) for t in mix.evaluated
+        )
+
+    # ---- before anything is spent --------------------------------------------------------------------------------
+
+    def dry_run(self) -> None:
+        """Print the cells, how many are there already, and what the others will cost."""
+        from multitask.interference.estimate import measure, seconds_of
+
+        stored = read_study(self.out) if self.out.is_dir() and not self.overwrite else None
+        self.load(stored)
+        if stored:
+            check_same(self.out, stored, self._study_dict())
+        with tempfile.TemporaryDirectory() as temporary:
+            vocab = self.vocab
+            if vocab is not None and not (vocab / "spiece.model").is_file():
+                vocab = Path(temporary) / "vocab"
+                self._train_vocabulary(vocab)
+            base = dataclasses.replace(self.base, vocab=str(vocab) if vocab else self.base.vocab)
+            from multitask.vocabulary import mixture_tokenizer
+
+            tokenizer = mixture_tokenizer(settled(base), self.full)
+            if not self.quiet:
+                say("timing a few steps and decoded rows …")
+            speed = measure(base, self.full, tokenizer, self.threads)
+        trained_vocabulary = self.vocab is None or (self.vocab / "spiece.model").is_file()
+        cells = self.cells() if trained_vocabulary else self._unaddressed()
+        missing = self.missing(cells)
+        trials = self._trials() if self.config.lr_grid and not (stored and stored["lr"]) else []
+        rows = {t: len(d.validation) for t, d in self.full.data.items()}
+        train, evaluate = seconds_of([*missing, *trials], speed, rows, self.jobs)
+        steps = int(self.base.trainer["max_steps"])
+        table = []
+        for arm in self.design.needed():
+            of_arm = [c for c in cells if c.arm == arm]
+            there = sum(c not in missing for c in of_arm)
+            table.append(
+                (
+                    label(arm, self.design.family(arm)) + (" (twin)" if arm.twin else ""),
+                    ", ".join(arm.tasks),
+                    f"{float(arm.budget):g}",
+                    f"{float(arm.budget) * steps:,.0f}",
+                    f"{len(of_arm)}",
+                    f"{there}",
+                )
+            )
+        columns = ("cell", "tasks", "examples a step", "examples", "models", "finished")
+        print_table(f"Cells of {steps:,} steps", columns, table, left=2)
+        if trials:
+            say(f"{len(trials)} trials of the learning rate ({len(self.config.lr_grid)} a kind of arm) come first.")
+        examples = sum(float(c.arm.budget) * steps for c in (*missing, *trials))
+        say(
+            f"{len(cells)} models, {len(cells) - len(missing)} finished; {len(missing) + len(trials)} to train on "
+            f"{examples:,.0f} examples.",
+            f"estimate: training {duration(train)}, evaluation {duration(evaluate)}, with {self.jobs} at a time and "
+            f"{self.threads} thread{'s'[: self.threads != 1]} each (a few steps and rows of the untrained joint model "
+            "were timed on this machine). Nothing was written.",
+        )
+
+    def _unaddressed(self) -> list[Cell]:
+        """The cells of a study that has no vocabulary yet, so that no address can be known: none is finished."""
+        return [
+            Cell(arm, self.design.family(arm), seed, self.base, self.out / "cells" / "-")
+            for seed in self.design.seeds
+            for arm in self.design.needed()
+        ]
+
+    # ---- the study -----------------------------------------------------------------------------------------------
+
+    def run(self) -> Study:
+        """Train what is missing and write what was found."""
+        check_study_folder(self.out, overwrite=self.overwrite)  # before a lock is put in it
+        with locked(self.out):
+            stored = open_study(self.out, overwrite=self.overwrite)
+            self.load(stored)
+            if stored:
+                check_same(self.out, stored, self._study_dict())
+            if self.vocab is not None and not (self.vocab / "spiece.model").is_file():
+                if not self.quiet:
+                    say("training one vocabulary for all cells …")
+                self._train_vocabulary(self.vocab)
+            frozen = bool(stored and stored["lr_grid"] and set(self.lr) <= set(stored["lr"]))
+            write_study(self.out, self._study_dict(lr=None if frozen or not self.config.lr_grid else {}))
+            facts = self._facts()
+            if self.config.lr_grid:
+                facts["trials"] = self._tune(frozen)
+                write_study(self.out, self._study_dict())
+            write_json(self.out / "facts.json", facts)
+            cells = self.cells()
+            missing = self.missing(cells)
+            if not self.quiet:
+                for line in facts["warnings"]:
+                    say(f"WARNING: {line}")
+                say(
+                    f"{len(cells)} models, {len(cells) - len(missing)} of them finished; {self.jobs} at a time, "
+                    f"{self.threads} thread{'s'[: self.threads != 1]} each, in {self.out}"
+                )
+            self._train(missing, done=len(cells) - len(missing))
+            record = make_record(self._material(cells, facts))
+            return write_study_files(self.out, record)
+
+    def _train(self, missing: Sequence[Cell], done: int) -> None:
+        for cell in missing:
+            cell.folder.parent.mkdir(parents=True, exist_ok=True)
+        train_cells(
+            missing,
+            self.base,
+            evaluated=self.rows,
+            jobs=self.jobs,
+            threads=self.threads,
+            keep_models=self.config.keep_models,
+            done=done,
+        )
+
+    def _study_dict(self, lr: dict[str, float] | None = None) -> dict[str, Any]:
+        return study_dict(self.config, self.design, self.rate_base, self.lr if lr is None else lr)
+
+    def _train_vocabulary(self, folder: Path) -> None:
+        from multitask.models import SIZES
+        from multitask.tokens import train_vocabulary
+        from multitask.vocabulary import mixture_texts
+
+        ordered = {t: self.full.data[t] for t in sorted(self.full.data)}  # not as --tasks happens to list them
+        texts = mixture_texts(dataclasses.replace(self.full, data=ordered))
+        size = self.base.vocab_size or SIZES[self.base.model].vocabulary
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vocab-") as temporary:
+            made = Path(temporary) / "vocab"
+            made.mkdir()
+            train_vocabulary(texts, size, made)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(made, folder)
+
+    # ---- learning rates ------------------------------------------------------------------------------------------
+
+    def _trials(self) -> list[Cell]:
+        """Every arm at every learning rate of the grid, once: the same number of trials for each kind of arm."""
+        seed = self.design.seeds[0] + TRIAL_SEED
+        arms = [arm for arm in self.design.needed() if not arm.twin]
+        return [
+            self._cell(arm, seed, "trials", lr, evaluate_on="selection", select="last")
+            for lr in self.config.lr_grid
+            for arm in arms
+        ]
+
+    def _tune(self, frozen: bool) -> list[dict[str, Any]]:
+        """Run the trials and choose each kind of arm's rate; once chosen it stays, whatever is added later."""
+        import numpy as np
+
+        if frozen and (self.out / "facts.json").is_file():
+            return list(read_json(self.out / "facts.json").get("trials", []))
+        trials = self._trials()
+        missing = self.missing(trials)
+        if not self.quiet:
+            say(f"{len(trials)} trials of the learning rate, {len(trials) - len(missing)} of them finished")
+        self._train(missing, done=len(trials) - len(missing))
+        points: dict[tuple[str, float], list[float]] = {}
+        for cell in trials:
+            metrics = Finished(cell.folder).metrics
+            for task in cell.arm.tasks:
+                metric = self.tasks[task].primary
+                value = metrics[task][metric.name]
+                sign = metric.scale * (1 if metric.higher_is_better else -1)
+                # An undefined score (Pearson of constant answers) says that nothing was learned.
+                worst = 0.0 if metric.higher_is_better else -np.inf
+                points.setdefault((cell.family, float(cell.config.lr or 0)), []).append(
+                    worst if value is None else sign * value
+                )
+        means = {key: float(np.mean(values)) for key, values in points.items()}
+        for family in self.lr:
+            of = {lr: score for (f, lr), score in means.items() if f == family}
+            if of:
+                self.lr[family] = max(of, key=lambda lr: (of[lr], -lr))
+        return [
+            {"arm": family, "lr": lr, "score": score, "chosen": self.lr.get(family) == lr}
+            for (family, lr), score in sorted(means.items())
+        ]
+
+    # ---- what a reader should know -------------------------------------------------------------------------------
+
+    def _facts(self) -> dict[str, Any]:
+        """Warnings and notes about data and model."""
+        from multitask.checks import overlap_sentences
+        from multitask.overlap import find_overlaps
+
+        lines = data_notes(self.full)
+        generated = lines[:1] if self.full.generated else []
+        warnings = list(generated)
+        warning = contamination(self.base.model, self.design.tasks)
+        if warning:
+            warnings.append(f"CONTAMINATED: {warning}")
+        if len(self.tasks) > 1:
+            between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
+            warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
+        return {"warnings": warnings, "notes": lines[len(generated) :]}
+
+    def _material(self, cells: Sequence[Cell], facts: dict[str, Any]) -> Material:
+        first = Finished(cells[0].folder)
+        sources = sorted({d.train.source for d in self.full.data.values()})
+        config = settled(self.base)
+        setting = {
+            "steps": int(config.trainer["max_steps"]),
+            "model": config.model,
+            "parameters": int(first.run["parameters"]),
+            "data": "generated sample" if len(self.full.generated) == len(self.tasks) else _shown(config, sources),
+            "loss": config.loss,
+            "optimizer": config.optimizer,
+            "lr": self.lr,
+            "lr_grid": self.config.lr_grid,
+            "select": config.select,
+            "command": self.command(),
+        }
+        return Material(
+            self.design,
+            self.tasks,
+            {(c.arm, c.seed): Finished(c.folder) for c in cells},
+            setting,
+            facts,
+            margin=self.config.margin,
+            resamples=self.config.resamples,
+            groups=self.config.groups,
+        )
+
+    def command(self) -> str:
+        """The command that repeats the study; without the folder that it is written to."""
+        import shlex
+
+        words = ["multitask", "interference", "--tasks", ",".join(self.design.tasks)]
+        design, train, plain = self.design, self.config.train, TrainConfig()
+        if design.arms != tuple(StudyConfig().arms):
+            words += ["--arms", ",".join(design.arms)]
+        words += ["--seeds", _seeds(design.seeds), "--match", ",".join(design.match)]
+        each = {float(b) for b in design.per_step.values()}
+        if len(each) == 1:
+            words += ["--per-step", f"{each.pop():g}"]
+        else:
+            words += [w for t, b in design.per_step.items() for w in (f"--per-step.{t}", f"{float(b):g}")]
+        for name, value in train.trainer.items():
+            words += [f"--trainer.{name}", str(value)]
+        if design.null:
+            words += ["--null", ",".join(design.null)]
+        if self.config.lr_grid:
+            words += ["--lr-grid", ",".join(f"{lr:g}" for lr in self.config.lr_grid)]
+        skipped = {"tasks", "per_step", "trainer", "seed", "out", "resume", "overwrite", "labels_by", "hold_selection"}
+        for field in dataclasses.fields(TrainConfig):
+            value = getattr(train, field.name)
+            if field.name in skipped or value == getattr(plain, field.name):
+                continue
+            if field.name == "data_seed" and value == design.seeds[0]:
+                continue
+            option = "--" + field.name.replace("_", "-")
+            if isinstance(value, dict):
+                words += [w for k, v in value.items() for w in (f"{option}.{k}", str(v))]
+            elif isinstance(value, list):
+                words += [option, ",".join(map(str, value))]
+            else:
+                words += [option, str(value).lower() if isinstance(value, bool) else str(value)]
+        return shlex.join(words)
+
+
+def _shown(config: TrainConfig, sources: Sequence[str]) -> str:
+    return data_setting(config.data) or "; ".join(sources)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return str(len(seeds)) if tuple(seeds) == tuple(range(len(seeds))) else ",".join(map(str, seeds))
+
+
+def _workers(config: StudyConfig, from_scratch: bool) -> tuple[int, int]:
+    """How many cells side by side, and threads of each.
+
+    A small model gains little from a second thread and loses much when it has to wait for it (measured: two single
+    threads train one and a half times as fast as one with two), a large one would not fit the memory several times.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    accelerator = str(config.train.trainer.get("accelerator", "auto"))
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not _has_accelerator())
+    jobs = config.jobs or (cores if from_scratch and on_cpu else 1)
+    return jobs, config.threads or max(1, cores // jobs)
+
+
+def _has_accelerator() -> bool:
+    import torch
+
+    return torch.accelerator.is_available()
+
+
+def study_folder(config: StudyConfig) -> str:
+    """Where a study goes without `--out`: runs/interference-TASKS-MODEL."""
+    spec = config.train.tasks if isinstance(config.train.tasks, str) else ",".join(config.train.tasks)
+    name = f"{spec}-{Path(config.train.model).name}"
+    return "runs/interference-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:80]
+
+
+def settings_of(settings: dict[str, Any]) -> StudyConfig:
+    """A study's settings from names of both kinds, as `multitask.interference(...)` takes them.
+
+    Raises:
+        UserError: For a name that is neither.
+    """
+    from multitask.registry import did_you_mean
+
+    own = {f.name for f in dataclasses.fields(StudyConfig)} - {"train"}
+    training = {f.name for f in dataclasses.fields(TrainConfig)}
+    for name in settings:
+        if name not in own | training:
+            raise UserError(f"unknown setting '{name}': {did_you_mean(name, sorted(own | training))}")
+    study: dict[str, Any] = {n: v for n, v in settings.items() if n in own and v is not None}
+    if study.get("lr_grid"):
+        study["lr_grid"] = parse_numbers(study["lr_grid"], "--lr-grid")
+    for name in ("arms", "match", "null"):
+        if isinstance(study.get(name), str):
+            study[name] = [part for part in study[name].split(",") if part]
+    if study.get("null") is True:
+        study["null"] = ["all"]
+    if isinstance(study.get("seeds"), (list, tuple)):
+        study["seeds"] = ",".join(map(str, study["seeds"])) + ("," if len(study["seeds"]) == 1 else "")
+    if "seeds" in study:
+        study["seeds"] = str(study["seeds"])
+    train = TrainConfig(**{n: v for n, v in settings.items() if n in training})
+    return StudyConfig(train=train, **study)

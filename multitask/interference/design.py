@@ -1,0 +1,237 @@
+"""The design of a study: which models have to be trained, all of them restrictions of one plan.
+
+Words
+    study       tasks, arms, seeds and one set of training settings
+    cell        one model: an arm's tasks, its examples per step, a seed
+    family      arms with the same definition: `single`, `joint`, `pair`, `without`, and the null control's two
+    budget      examples per step, over all tasks of a cell; the steps are the same everywhere
+    rate base   what a task's examples per step are divided by to weight its loss: the budget of the study's first set
+                of tasks, in every cell, so that a task's term of the loss is the same in any company, and stays so
+                when a task is added later
+
+Under `examples` a cell is the joint plan with the other tasks' examples taken out. Under `steps` the cell that is
+compared *against* has the budget of the one with company, all of it on its own tasks.
+
+Two definitions may be one cell (of three tasks, `without u` is a pair; of two, the joint run is): it is trained once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from multitask.errors import UserError
+from multitask.registry import did_you_mean
+
+ARMS = ("single", "joint", "pair", "without")
+MATCHES = ("examples", "steps")
+
+
+class Arm(NamedTuple):
+    """What a cell trains on; with a seed it is a cell."""
+
+    tasks: tuple[str, ...]
+    """By name."""
+    budget: Fraction
+    """Examples a step, over all tasks."""
+    twin: bool = False
+    """The task twice, as disjoint halves of its rows."""
+
+
+class Contrast(NamedTuple):
+    """An effect to be estimated: a sum of arms' scores of one task, with coefficients."""
+
+    kind: str
+    """See `record`."""
+    task: str
+    companion: str | None
+    match: str | None
+    terms: tuple[tuple[Arm, int], ...]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Those that it needs."""
+        return [arm for arm, _ in self.terms]
+
+
+@dataclass(frozen=True)
+class Design:
+    """The cells and effects of a study.
+
+    Args:
+        tasks: The study's tasks; arms hold them by name.
+        per_step: Examples of each task in a step.
+        arms: Of `ARMS`.
+        match: Of `MATCHES`; both may be asked for.
+        seeds: Of weights, streams and dropout.
+        null: The tasks that get a null control.
+    """
+
+    tasks: tuple[str, ...]
+    per_step: Mapping[str, Fraction]
+    arms: tuple[str, ...] = ARMS
+    match: tuple[str, ...] = ("examples",)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    null: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, given, known in (("arms", self.arms, ARMS), ("match", self.match, MATCHES)):
+            if not given:
+                raise UserError(f"--{name} names none; give some of {', '.join(known)}.")
+            for one in given:
+                if one not in known:
+                    raise UserError(f"--{name} {one}: {did_you_mean(one, list(known))}")
+            if len(set(given)) < len(given):
+                raise UserError(f"--{name} names one twice: {', '.join(given)}.")
+        if len(self.tasks) < 2 and not self.null:
+            raise UserError(
+                f"a study compares tasks in company, so --tasks must name two or more. Got {', '.join(self.tasks)}."
+            )
+        if "single" not in self.arms and not {"joint", "without"} <= set(self.arms):
+            raise UserError(
+                f"--arms {','.join(self.arms)} leaves nothing to compare with: add single (or joint and without)."
+            )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"--seeds must be one or more different seeds. Got {', '.join(map(str, self.seeds))}.")
+        for task in self.null:
+            if task not in self.tasks:
+                raise UserError(f"--null {task}: {did_you_mean(task, list(self.tasks))}")
+
+    # ---- arms ----------------------------------------------------------------------------------------------------
+
+    def budget(self, tasks: Iterable[str]) -> Fraction:
+        """Examples a step of these tasks in the joint plan."""
+        return sum((self.per_step[t] for t in tasks), Fraction(0))
+
+    def arm(self, tasks: Iterable[str], budget: Fraction | None = None) -> Arm:
+        """The arm of these tasks, at their part of the joint plan or stretched to another budget."""
+        names = tuple(sorted(tasks))
+        return Arm(names, self.budget(names) if budget is None else budget)
+
+    @property
+    def joint(self) -> Arm:
+        """All tasks."""
+        return self.arm(self.tasks)
+
+    def single(self, task: str, match: str, company: Iterable[str]) -> Arm:
+        """What a task alone is trained with to be compared with `company`, which holds it."""
+        return self.arm([task], self.budget(company) if match == "steps" else None)
+
+    def without(self, left_out: str, match: str) -> Arm:
+        """All tasks but one."""
+        rest = [t for t in self.tasks if t != left_out]
+        return self.arm(rest, self.joint.budget if match == "steps" else None)
+
+    def twins(self, task: str) -> tuple[Arm, Arm]:
+        """The null control's arms: the task with a disjoint copy of itself, and alone, both with the same budget.
+
+        Both see twice the task's examples in a step, of the same rows: in the first, each half of the rows has a
+        stream of its own. Whatever a table says of their difference is a false alarm.
+        """
+        double = 2 * self.per_step[task]
+        return Arm((task,), double, twin=True), Arm((task,), double)
+
+    # ---- effects -------------------------------------------------------------------------------------------------
+
+    def contrasts(self) -> list[Contrast]:
+        """Every effect that the arms allow, in the order of the tables."""
+        return [c for task in self.tasks for c in self._of_task(task)]
+
+    def _of_task(self, task: str) -> list[Contrast]:
+        found: list[Contrast] = []
+        others = [t for t in self.tasks if t != task]
+        has = set(self.arms)
+        for match in self.match:
+            company = ((self.joint, 1), (self.single(task, match, self.tasks), -1))
+            pairs = [
+                ((self.arm([task, u]), 1), (self.single(task, match, [task, u]), -1)) for u in others if "pair" in has
+            ]
+            if others and {"single", "joint"} <= has:
+                found.append(Contrast("company", task, None, match, company))
+            if {"single", "pair"} <= has:
+                found += [Contrast("pair", task, u, match, terms) for u, terms in zip(others, pairs, strict=True)]
+            if {"joint", "without"} <= has and len(others) > 1:
+                found += [
+                    Contrast("without", task, u, match, ((self.joint, 1), (self.without(u, match), -1))) for u in others
+                ]
+            if {"single", "joint", "pair"} <= has and len(others) > 1:
+                # company − Σ pairs, the same arms gathered: the single runs may all be one
+                gathered: dict[Arm, int] = {}
+                for arm, sign in (*company, *((a, -s) for terms in pairs for a, s in terms)):
+                    gathered[arm] = gathered.get(arm, 0) + sign
+                terms = tuple((arm, n) for arm, n in gathered.items() if n)
+                found.append(Contrast("non_additivity", task, None, match, terms))
+        if set(self.match) == set(MATCHES) and others and {"single", "joint"} <= has:
+            alone = [self.single(task, match, self.tasks) for match in MATCHES]
+            found.append(Contrast("dilution", task, None, None, ((alone[0], 1), (alone[1], -1))))
+        if task in self.null:
+            copied, alone_twice = self.twins(task)
+            found.append(Contrast("null", task, None, "steps", ((copied, 1), (alone_twice, -1))))
+        return found
+
+    def needed(self) -> list[Arm]:
+        """The arms to train, each once: the joint one first, then by number of tasks."""
+        found: dict[Arm, None] = {}
+        if "joint" in self.arms:
+            found[self.joint] = None
+        if "single" in self.arms:
+            for task in self.tasks:
+                found[self.arm([task])] = None
+        for contrast in self.contrasts():
+            for arm in contrast.arms:
+                found[arm] = None
+        return sorted(found, key=lambda a: (a != self.joint, len(a.tasks), a.twin, a.budget, a.tasks))
+
+    def family(self, arm: Arm) -> str:
+        """What an arm is called in the record: single, joint, pair, without or null."""
+        if arm.twin:
+            return "null"
+        if len(arm.tasks) == 1:
+            return "single"
+        if arm.tasks == self.joint.tasks:
+            return "joint"
+        return "pair" if len(arm.tasks) == 2 and "pair" in self.arms else "without"
+
+    def per_step_of(self, arm: Arm) -> dict[str, Fraction]:
+        """Examples a step of each of the arm's tasks; of a twin, of each half."""
+        if arm.twin:
+            return {arm.tasks[0]: arm.budget / 2}
+        own = self.budget(arm.tasks)
+        return {t: self.per_step[t] * arm.budget / own for t in arm.tasks}
+
+
+def label(arm: Arm, family: str) -> str:
+    """What people read, and a cell's folder is called, e.g. "pair-span-sst2".
+
+    >>> label(Arm(("span", "sst2"), Fraction(32)), "pair")
+    'pair-span-sst2'
+    """
+    return "-".join((family, *arm.tasks)) if family != "joint" else "joint"
+
+
+def parse_seeds(text: str | int | Sequence[int], first: int = 0) -> tuple[int, ...]:
+    """`5` for five seeds from `first` on, `0,3,7` for these (`3,` for the one).
+
+    Raises:
+        UserError: If it is neither.
+
+    >>> parse_seeds("3"), parse_seeds("0,3,7")
+    ((0, 1, 2), (0, 3, 7))
+    """
+    if isinstance(text, int):
+        count = text
+    elif isinstance(text, str):
+        try:
+            parts = [int(p) for p in text.split(",") if p.strip()]
+            count = parts[0]
+        except (ValueError, IndexError) as error:
+            raise UserError(f"--seeds is a number of seeds, or seeds with commas. Got {text!r}.") from error
+        if "," in text:
+            return tuple(parts)
+    else:
+        return tuple(text)
+    if count < 1:
+        raise UserError(f"--seeds must be at least 1. Got {count}.")
+    return tuple(range(first, first + count))

@@ -1,0 +1,451 @@
+"""Training the cells of a study that are missing, side by side, so that it can be interrupted at any moment.
+
+Each worker is a process of its own that loads the study's data once and then trains one cell after another, each in its
+own run folder. A cell is finished when its run.json says so; one that is not is continued from its checkpoint, or begun
+again. The number of threads of a worker is the study's setting and not the machine's, so the numbers are the same
+whatever runs beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multitask.config import TrainConfig, resolved
+from multitask.errors import UserError
+from multitask.folder import read_json
+from multitask.interference.study import Cell
+from multitask.mixture import parse_tasks
+from multitask.models import is_from_scratch
+from multitask.prepare import Mix, data_setting, mix_of
+from multitask.progress import duration
+from multitask.results import run_address
+
+
+class CellError(Exception):
+    """A cell failed for a reason that the user cannot mend at the prompt; holds the worker's traceback."""
+
+
+def settled(config: TrainConfig) -> TrainConfig:
+    """A cell's settings with all defaults filled in, as its run folder says them."""
+    config = dataclasses.replace(config, data=data_setting(config.data))
+    return resolved(config, from_scratch=is_from_scratch(config.model))
+
+
+def cell_mix(config: TrainConfig, full: Mix) -> Mix:
+    """A cell's mix, from the study's data."""
+    names = list(config.tasks)
+    return mix_of(
+        settled(config), parse_tasks(names), {t: full.tasks[t] for t in names}, {t: full.data[t] for t in names}
+    )
+
+
+def cell_address(config: TrainConfig, full: Mix) -> str:
+    """What `run.json` of the finished cell will say as its address."""
+    return run_address(settled(config), cell_mix(config, full))
+
+
+def is_finished(folder: Path, address: str | None = None) -> bool:
+    """Whether the folder holds a finished run (of this address)."""
+    if not (folder / "run.json").is_file() or not (folder / "metrics.json").is_file():
+        return False
+    try:
+        record = read_json(folder / "run.json")
+    except UserError:  # half written by a machine that went down: train it again
+        return False
+    return record.get("status") == "finished" and (address is None or record.get("address") == address)
+
+
+def cost(cell: Cell, evaluated: int) -> float:
+    """How long a cell takes, in examples: trained ones, and evaluated ones at about the same price."""
+    return float(cell.arm.budget) * int(cell.config.trainer["max_steps"]) + evaluated
+
+
+# ---------------------------------------------------------------------------------------------------------- one worker
+
+
+class _Message(NamedTuple):
+    """From a worker: what happened to which cell."""
+
+    what: str
+    """ready, start, step, done, stopped, refused, failed."""
+    cell: int
+    value: Any = None
+
+
+class _Data:
+    """The study's examples and their tokens, each made when a cell first needs it."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        from multitask.prepare import load_mix
+        from multitask.vocabulary import mixture_tokenizer
+
+        self.full = load_mix(settled(config))
+        self.tokenizer = mixture_tokenizer(settled(config), self.full)
+        self._tokens: dict[tuple[str, str], Any] = {}
+
+    def prepared(self, config: TrainConfig) -> Any:
+        from multitask.run import Prepared, scored_examples
+
+        mix = cell_mix(config, self.full)
+        train = {name: self._tokenized(mix.tasks[name], d.train) for name, d in mix.data.items()}
+        parts = scored_examples(settled(config), mix)
+        scored = {name: self._tokenized(mix.tasks[name], part) for name, part in parts.items()}
+        return Prepared(mix, self.tokenizer, train, scored)
+
+    def _tokenized(self, task: Any, examples: Any) -> Any:
+        from multitask.tokens import tokenize_task
+
+        key = (task.name, examples.fingerprint)
+        if key not in self._tokens:
+            self._tokens[key] = tokenize_task(self.tokenizer, task, examples)
+        return self._tokens[key]
+
+
+def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int) -> None:
+    """A worker process: train cells from the queue `cells` until it gives None.
+
+    Args:
+        base: The settings of the joint run: what data to load.
+        cells: Queue of (number, settings, folder, keep the model) or None.
+        messages: Queue for `_Message`s.
+        threads: For torch.
+        parent: The process that started it; when that one is gone, so is this.
+    """
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C goes to the parent alone, which asks every worker once
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    stopping = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())  # until a training takes the signal over
+    with _silence():
+        import torch
+
+        torch.set_num_threads(threads)
+        number = -1
+        try:
+            data = _Data(base)
+            messages.put(_Message("ready", -1))
+            while not stopping.is_set() and (given := cells.get()) is not None:
+                number, config, folder, keep = given
+                messages.put(_Message("start", number))
+                _finish_cell(config, folder, keep, data, functools.partial(_say_step, messages, number))
+                messages.put(_Message("done", number))
+            messages.put(_Message("stopped", number))
+        except UserError as error:
+            messages.put(_Message("refused", number, str(error)))
+        except BaseException as error:
+            from multitask.run import StoppedError
+
+            if isinstance(error, (StoppedError, KeyboardInterrupt)):
+                messages.put(_Message("stopped", number))
+            else:
+                messages.put(_Message("failed", number, traceback.format_exc()))
+        messages.close()
+        messages.join_thread()
+
+
+def _say_step(messages: Any, number: int, step: int) -> None:
+    messages.put(_Message("step", number, step))
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def _finish_cell(
+    config: TrainConfig, folder: Path, keep_model: bool, data: _Data, advance: Callable[[int], None]
+) -> None:
+    """Train a cell, and leave in its folder what the tables need."""
+    _train_cell(config, folder, data, advance)
+    if not keep_model:
+        shutil.rmtree(folder / "model", ignore_errors=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Leave the terminal to the study's own progress."""
+    from multitask.cli import _quiet_libraries, _quiet_lightning
+
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(nowhere),
+    ):
+        _quiet_libraries()
+        import pytorch_lightning  # noqa: F401  # it sets its own level when it is imported
+
+        _quiet_lightning()
+        yield
+
+
+def _train_cell(config: TrainConfig, folder: Path, data: _Data, advance: Callable[[int], None]) -> None:
+    """Train and evaluate one cell; what an interrupted one has done is used."""
+    from multitask.run import Training
+
+    config = dataclasses.replace(config, out=str(folder))
+    prepared = data.prepared(config)
+    begun = (folder / "config.yaml").is_file()
+    if begun and any((folder / "checkpoints").glob("step-*.ckpt")):
+        try:
+            again = dataclasses.replace(config, resume=True)
+            Training(again, True, prepared, [_steps(advance)]).run()
+            return
+        except UserError:  # a checkpoint of other settings: the folder is left from something else
+            pass
+    anew = dataclasses.replace(config, overwrite=folder.is_dir() and any(folder.iterdir()))
+    Training(anew, True, prepared, [_steps(advance)]).run()
+
+
+def _steps(advance: Callable[[int], None], every: float = 0.5) -> Any:
+    import pytorch_lightning as pl
+
+    class Steps(pl.Callback):
+        """Says how far the training is, twice a second at most."""
+
+        said = 0.0
+
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            now = time.monotonic()
+            if now - self.said > every:
+                self.said = now
+                advance(trainer.global_step)
+
+    return Steps()
+
+
+# ----------------------------------------------------------------------------------------------------------- the parent
+
+
+class _Progress:
+    """One line for the whole study: cells done, what is under way, the time that is left."""
+
+    def __init__(self, cells: Sequence[Cell], costs: Sequence[float], done: int, total: int) -> None:
+        self.cells, self.costs = cells, costs
+        self.done, self.total = done, total
+        self.spent = 0.0
+        self.running: dict[int, float] = {}
+        self.began = self.shown = time.monotonic()
+        self.stream = sys.stderr
+        self.terminal = self.stream.isatty()
+        self.every = 0.5 if self.terminal else 30.0
+
+    def started(self) -> None:
+        self.began = time.monotonic()
+
+    def step(self, number: int, step: int) -> None:
+        steps = int(self.cells[number].config.trainer["max_steps"])
+        self.running[number] = 0.9 * step / steps  # the rest is the evaluation
+        self.show()
+
+    def finished(self, number: int) -> None:
+        self.running.pop(number, None)
+        self.spent += self.costs[number]
+        self.done += 1
+        self.show()
+
+    def line(self) -> str:
+        now = time.monotonic() - self.began
+        made = self.spent + sum(self.costs[i] * part for i, part in self.running.items())
+        left = duration(now / made * (sum(self.costs) - made)) if made > 0 and now > 5 else "…"
+        shown = ", ".join(f"{self.cells[i].name} {100 * part:.0f} %" for i, part in sorted(self.running.items()))
+        return f"models {self.done}/{self.total}  {left} left  {shown}"
+
+    def show(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - self.shown >= self.every:
+            self.shown = now
+            self.stream.write(f"\r\x1b[K{self.line()[:150]}" if self.terminal else f"{self.line()}\n")
+            self.stream.flush()
+
+    def close(self) -> None:
+        if self.terminal:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+def train_cells(
+    cells: Sequence[Cell],
+    base: TrainConfig,
+    *,
+    evaluated: Callable[[Cell], int],
+    jobs: int,
+    threads: int,
+    keep_models: bool,
+    done: int = 0,
+) -> None:
+    """Train all of `cells`, `jobs` at a time.
+
+    Args:
+        cells: Those that are missing.
+        base: The settings of the joint run.
+        evaluated: How many rows a cell is evaluated on.
+        jobs: Workers; 1 trains in this process.
+        threads: Of each.
+        keep_models: Keep the weights.
+        done: Cells that were there already, for the progress.
+
+    Raises:
+        UserError: If a cell is refused.
+        CellError: If one fails.
+        KeyboardInterrupt: After Ctrl-C, when every worker has saved where it was.
+    """
+    if not cells:
+        return
+    # Seed by seed, so that what is there after an interruption is whole for the first seeds; the large ones first.
+    costs = [cost(cell, evaluated(cell)) for cell in cells]
+    order = sorted(range(len(cells)), key=lambda i: (cells[i].seed, -costs[i]))
+    progress = _Progress(cells, costs, done, done + len(cells))
+    if jobs == 1:
+        _train_here(order, base, threads, keep_models, progress)
+    else:
+        _train_apart(order, base, min(jobs, len(cells)), threads, keep_models, progress)
+
+
+def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_models: bool, progress: _Progress) -> None:
+    """One after another in this process."""
+    import torch
+
+    from multitask.run import StoppedError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with _silence():
+            data = _Data(base)
+            progress.started()
+            for number in order:
+                cell = progress.cells[number]
+                try:
+                    _finish_cell(cell.config, cell.folder, keep_models, data, functools.partial(progress.step, number))
+                except UserError as error:
+                    raise UserError(f"{cell.name}: {error}") from error
+                except StoppedError:
+                    raise KeyboardInterrupt from None
+                except Exception as error:
+                    raise CellError(f"{cell.name} failed:\n{traceback.format_exc()}") from error
+                progress.finished(number)
+    except KeyboardInterrupt:
+        progress.stream.write(GOES_ON)
+        raise
+    finally:
+        torch.set_num_threads(before)
+        progress.close()
+
+
+def _train_apart(
+    order: Sequence[int], base: TrainConfig, jobs: int, threads: int, keep_models: bool, progress: _Progress
+) -> None:
+    """In `jobs` processes."""
+    import multiprocessing
+
+    cells = progress.cells
+    context = multiprocessing.get_context("spawn")  # a forked process must not use torch's threads
+    waiting, messages = context.Queue(), context.Queue()
+    for i in order:
+        waiting.put((i, cells[i].config, cells[i].folder, keep_models))
+    for _ in range(jobs):
+        waiting.put(None)
+    with _environment(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false"):
+        workers = [
+            context.Process(target=work, args=(base, waiting, messages, threads, os.getpid()), daemon=False)
+            for _ in range(jobs)
+        ]
+        for worker in workers:
+            worker.start()
+    try:
+        _follow(workers, messages, progress)
+    except BaseException:
+        _stop(workers, messages)
+        raise
+    finally:
+        progress.close()
+        for q in (waiting, messages):
+            q.cancel_join_thread()
+            q.close()
+
+
+def _follow(workers: Sequence[Any], messages: Any, progress: _Progress) -> None:
+    ended = 0
+    while ended < len(workers):
+        try:
+            message = messages.get(timeout=1.0)
+        except queue.Empty:
+            dead = [w for w in workers if w.exitcode not in (None, 0)]
+            if dead:
+                raise CellError(
+                    f"a worker ended with code {dead[0].exitcode} without a word (was it killed, or out of memory?)"
+                ) from None
+            progress.show()
+            continue
+        match message.what:
+            case "ready":
+                if not progress.running and not progress.spent:
+                    progress.started()
+            case "start":
+                progress.running[message.cell] = 0.0
+            case "step":
+                progress.step(message.cell, message.value)
+            case "done":
+                progress.finished(message.cell)
+            case "stopped":
+                ended += 1
+            case "refused":
+                name = f"{progress.cells[message.cell].name}: " if message.cell >= 0 else ""
+                raise UserError(f"{name}{message.value}")
+            case _:
+                name = progress.cells[message.cell].name if message.cell >= 0 else "loading the data"
+                raise CellError(f"{name} failed:\n{message.value}")
+        progress.show()
+
+
+GOES_ON = "\nsaving where the models under way are; the same command goes on from there.\n"
+
+
+def _stop(workers: Sequence[Any], messages: Any) -> None:
+    """Ask every worker once to save and end; end those that take longer than a minute, or at a second Ctrl-C."""
+    for worker in workers:
+        if worker.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGINT)
+    sys.stderr.write(GOES_ON)
+    deadline = time.monotonic() + 60
+    try:
+        while any(w.is_alive() for w in workers) and time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):
+                messages.get(timeout=0.2)  # a full pipe would keep a worker from ending
+    except KeyboardInterrupt:
+        pass
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()
+        worker.join(timeout=10)
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Any:
+    """Variables for processes that are started inside; torch reads the number of threads when it is imported."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

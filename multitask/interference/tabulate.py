@@ -1,0 +1,242 @@
+"""`--runs`: the tables of runs that are finished already; what cannot be compared is refused by name."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from multitask.config import TrainConfig
+from multitask.errors import UserError
+from multitask.finished import load_includes, renamed, run_config
+from multitask.interference.assemble import Material, make_record
+from multitask.interference.collect import Finished
+from multitask.interference.design import Arm, Design
+from multitask.interference.execute import is_finished, settled
+from multitask.interference.findings import Study, write_study_files
+from multitask.interference.study import StudyConfig
+from multitask.results import OPERATIONAL, config_dict
+from multitask.schedule import exact
+from multitask.task import TASKS
+
+PER_RUN = frozenset({"tasks", "seed", "per_step", "columns", "loss_weights", "data", "include", "twin", *OPERATIONAL})
+"""Settings that say what a run is in a study, or that are compared in another way."""
+
+
+def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> Study:
+    """A study of the finished runs that `pattern` names.
+
+    Args:
+        pattern: With `*` and `?`, e.g. "runs/*"; several with commas.
+        config: Margin, resamples and groups of the statistics.
+        out: Where to write interference.json, the report and the figures; None to write nothing.
+
+    Raises:
+        UserError: If there are no such runs, or two of them cannot be compared: with both names and what differs.
+    """
+    folders = sorted({Path(p) for part in pattern.split(",") for p in glob.glob(part)})
+    runs = [folder for folder in folders if (folder / "config.yaml").is_file()]
+    if not runs:
+        raise UserError(f"--runs '{pattern}' matches no run folder; quote the pattern, as in --runs 'runs/*'.")
+    for folder in runs:
+        if not is_finished(folder):
+            raise UserError(f"{folder} is not a finished run: finish it with --resume, or leave it out of --runs.")
+    configs = {folder: run_config(folder) for folder in runs}
+    for folder, its in configs.items():
+        load_includes(folder, its, config.train.include)
+    _check_comparable(configs)
+    finished = {folder: Finished(folder) for folder in runs}
+    _check_versions(finished)
+    arms = {folder: _arm(folder, finished[folder], configs[folder]) for folder in runs}
+    design, cells = _design(arms, configs, finished)
+    first = configs[runs[0]]
+    tasks = {name: renamed(TASKS.get(name), first) for name in design.tasks}
+    resolved = settled(first)
+    record = make_record(
+        Material(
+            design,
+            tasks,
+            cells,
+            {
+                "steps": int(resolved.trainer["max_steps"]),
+                "model": resolved.model,
+                "parameters": int(finished[runs[0]].run["parameters"]),
+                "data": resolved.data or "each task's own source",
+                "loss": resolved.loss,
+                "optimizer": resolved.optimizer,
+                "lr": {arm: float(resolved.lr or 0) for arm in design.arms},
+                "lr_grid": [],
+                "select": resolved.select,
+                "command": f"multitask interference --runs '{pattern}'",
+            },
+            _facts(design, first, finished, configs),
+            margin=config.margin,
+            resamples=config.resamples,
+            groups=config.groups,
+        )
+    )
+    if out is None:
+        return Study(Path("."), record)
+    out.mkdir(parents=True, exist_ok=True)
+    return write_study_files(out, record)
+
+
+def _check_comparable(configs: Mapping[Path, TrainConfig]) -> None:
+    first, *others = configs
+    reference = config_dict(settled(configs[first]))
+    for folder in others:
+        now = config_dict(settled(configs[folder]))
+        for name in sorted(now.keys() - PER_RUN - {"trainer", "rate_base", "data_seed"}):
+            if now[name] != reference[name]:
+                raise UserError(
+                    f"{first} and {folder} cannot be compared: {name} is {reference[name]!r} in the first and "
+                    f"{now[name]!r} in the second."
+                )
+        for name in sorted((now["trainer"].keys() | reference["trainer"].keys()) - {"enable_progress_bar"}):
+            one, other = (c["trainer"].get(name) for c in (reference, now))
+            if one != other:
+                raise UserError(
+                    f"{first} and {folder} cannot be compared: trainer.{name} is {one!r} in the first and {other!r} in "
+                    "the second."
+                )
+
+
+def _check_versions(runs: Mapping[Path, Finished]) -> None:
+    """Task versions and data of each task must be the same wherever it was trained or evaluated."""
+    seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    for folder, run in runs.items():
+        for name, about in run.run["tasks"].items():
+            if name.endswith("~2") or f"{name}~2" in run.run["tasks"]:
+                continue
+            if name not in seen:
+                seen[name] = folder, about
+                continue
+            other, before = seen[name]
+            for key, what in (("version", "version"), ("train", "training rows"), ("validation", "validation rows")):
+                if before[key] != about[key]:
+                    raise UserError(
+                        f"{other} and {folder} cannot be compared: the {what} of task '{name}' differ "
+                        f"({_brief(before[key])} and {_brief(about[key])})."
+                    )
+
+
+def _brief(value: Any) -> str:
+    return f"{value['examples']:,} with {value['fingerprint'][:8]}" if isinstance(value, dict) else str(value)
+
+
+def _arm(folder: Path, run: Finished, config: TrainConfig) -> Arm:
+    plan = run.run["plan"]["tasks"]
+    for entry in plan.values():
+        if not isinstance(entry["per_step"], str):
+            raise UserError(f"{folder} has rates that change over training, so no arm of a study is like it.")
+    budget = sum((exact(entry["per_step"]) for entry in plan.values()), Fraction(0))
+    twin = config.twin is not None
+    return Arm(tuple(sorted(n for n in plan if not n.endswith("~2"))), budget, twin)
+
+
+def _design(
+    arms: Mapping[Path, Arm], configs: Mapping[Path, TrainConfig], finished: Mapping[Path, Finished]
+) -> tuple[Design, dict[tuple[Arm, int], Finished]]:
+    """Which study the runs make up.
+
+    Raises:
+        UserError: If they make up none, or a model of it is missing or there twice.
+    """
+    every = sorted({t for arm in arms.values() for t in arm.tasks})
+    whole = [folder for folder, arm in arms.items() if list(arm.tasks) == every]
+    per_step: dict[str, Fraction] = {}
+    source: dict[str, Path] = {}
+    candidates = whole or sorted(arms, key=lambda f: -len(arms[f].tasks))
+    for folder in candidates:  # the joint run says how many examples a step each task has
+        for name, entry in finished[folder].run["plan"]["tasks"].items():
+            if not name.endswith("~2") and name not in per_step:
+                per_step[name], source[name] = exact(entry["per_step"]), folder
+    seeds = tuple(sorted({c.seed for c in configs.values()}))
+    has, matches, null = set(), set(), set()
+    for folder, arm in arms.items():
+        if arm.twin:
+            null.add(arm.tasks[0])
+            continue
+        own = sum((per_step[t] for t in arm.tasks), Fraction(0))
+        for name, entry in finished[folder].run["plan"]["tasks"].items():
+            expected = per_step[name] * arm.budget / own
+            if exact(entry["per_step"]) != expected:
+                raise UserError(
+                    f"{source[name]} and {folder} cannot be compared: '{name}' has {per_step[name]} examples a step in "
+                    f"the first and {entry['per_step']} in the second; train arms with --per-step."
+                )
+        if len(arm.tasks) == len(every):
+            has.add("joint")
+        elif len(arm.tasks) == 1:
+            has.add("single")
+        else:
+            has.add("pair" if len(arm.tasks) == 2 else "without")
+        if len(arm.tasks) == 1:
+            matches.add("examples" if arm.budget == own else "steps")
+    if len(every) > 2 and any(len(a.tasks) == len(every) - 1 for a in arms.values()) and "joint" in has:
+        complete = {a.tasks for a in arms.values() if len(a.tasks) == len(every) - 1}
+        has |= {"without"} if len(complete) == len(every) else set()
+        if len(every) > 3:
+            has -= set() if len(complete) == len(every) else {"without"}
+    if len(every) == 2 and "joint" in has:
+        has.add("pair")
+    design = Design(
+        tuple(every),
+        per_step,
+        arms=tuple(a for a in ("single", "joint", "pair", "without") if a in has),
+        match=tuple(m for m in ("examples", "steps") if m in matches) or ("examples",),
+        seeds=seeds,
+        null=tuple(sorted(null)),
+    )
+    cells: dict[tuple[Arm, int], Finished] = {}
+    for folder, arm in arms.items():
+        key = (arm, configs[folder].seed)
+        if key in cells:
+            raise UserError(
+                f"{cells[key].folder} and {folder} are the same arm with the same seed ({configs[folder].seed}): "
+                "leave one out of --runs."
+            )
+        cells[key] = finished[folder]
+    missing = [(arm, seed) for arm in design.needed() for seed in seeds if (arm, seed) not in cells]
+    if missing:
+        shown = "; ".join(f"{'+'.join(a.tasks)} with {float(a.budget):g} a step, seed {s}" for a, s in missing[:3])
+        raise UserError(
+            f"--runs: {len(missing)} of the {len(design.needed()) * len(seeds)} models of this comparison are missing: "
+            f"{shown}{', …' if len(missing) > 3 else ''}. Train them, or leave out what has no counterpart."
+        )
+    return design, cells
+
+
+def _facts(
+    design: Design, first: TrainConfig, finished: Mapping[Path, Finished], configs: Mapping[Path, TrainConfig]
+) -> dict[str, Any]:
+    from multitask.models import contamination
+
+    warnings: list[str] = []
+    generated = sorted({n for r in finished.values() for n, about in r.run["tasks"].items() if about["generated"]})
+    if generated:
+        warnings.append(
+            f"GENERATED SAMPLE: the examples of {', '.join(generated)} are made by a small grammar. "
+            "Scores on them say that the tool works, not how a model does on real text."
+        )
+    found = contamination(first.model, design.tasks)
+    if found:
+        warnings.append(f"CONTAMINATED: {found}")
+    bases = {(c.rate_base or sum(_numbers(c.per_step))) for c in configs.values()}
+    if first.loss == "task" and len(bases) > 1:
+        warnings.append(
+            "LOSS WEIGHTS: the runs were trained with different rate bases, so a task's term of the loss has another "
+            "factor in each arm; with Adam or Adafactor only clipping sees it. --rate-base makes them the same."
+        )
+    return {
+        "warnings": warnings,
+        "notes": [
+            "Tabulated from finished runs; whether evaluation texts stand in other tasks' training was not checked."
+        ],
+    }
+
+
+def _numbers(per_step: Any) -> Sequence[float]:
+    return list(per_step.values()) if isinstance(per_step, dict) else [float(per_step or 0)]
