@@ -12,7 +12,12 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
 os.environ.pop("MULTITASK_DATA", None)
 
+import hypothesis
 import pytest
+
+# A deadline measures how busy the machine is.
+hypothesis.settings.register_profile("multitask", deadline=None)
+hypothesis.settings.load_profile("multitask")
 
 _connect = socket.socket.connect
 
