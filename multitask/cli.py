@@ -338,7 +338,9 @@ def _report(arguments: list[str]) -> int:
     if (folder / "interference.json").is_file():
         from multitask.interference.findings import Study
 
-        text = Study.read(folder).render(options.format, color=False if options.output else None)
+        # A file has no width of its own.
+        width, color = (160, False) if options.output else (None, None)
+        text = Study.read(folder).render(options.format, width=width, color=color)
     elif (folder / "study.yaml").is_file():
         raise UserError(
             f"the study in {folder} is not finished: the multitask interference command that began it goes on."

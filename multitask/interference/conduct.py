@@ -220,6 +220,7 @@ class Conduct:
             write_json(self.out / "facts.json", facts)
             cells = self.cells()
             missing = self.missing(cells)
+            write_json(self.out / "cells.json", [self._listed(cell) for cell in cells])
             if not self.quiet:
                 for line in facts["warnings"]:
                     say(f"WARNING: {line}")
@@ -230,6 +231,18 @@ class Conduct:
             self._train(missing, done=len(cells) - len(missing))
             record = make_record(self._material(cells, facts))
             return write_study_files(self.out, record)
+
+    def _listed(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "name": cell.name,
+            "arm": cell.family,
+            "tasks": list(cell.arm.tasks),
+            "per_step": cell.config.per_step,
+            "twin": cell.arm.twin,
+            "seed": cell.seed,
+            "lr": cell.config.lr,
+            "folder": str(cell.folder.relative_to(self.out)),
+        }
 
     def _train(self, missing: Sequence[Cell], done: int) -> None:
         for cell in missing:

@@ -2,6 +2,7 @@
 
 STUDY/
 study.yaml           all settings; a study is continued, or grows by a task or a seed, with the same command
+cells.json           the models that the study needs: name, tasks, examples a step, seed, folder
 facts.json           what was found in the data: overlap between tasks, what is generated, held out or skipped
 vocab/               from scratch: one vocabulary for all cells, trained on the text of all tasks
 cells/NAME/          the run folder of each model; without its weights, unless --keep-models
@@ -32,13 +33,13 @@ from multitask.schedule import exact
 
 FORMAT = 1
 """Of study.yaml."""
-STEPS = 600
+STEPS = 500
 """Optimizer steps of a cell when `--trainer.max_steps` is not given."""
 PER_STEP = 16.0
 """Examples of each task in a step when `--per-step` is not given."""
 PARTS = (
-    *("study.yaml", "facts.json", "vocab", "cells", "trials", "interference.json", "interference.csv"),
-    *("report.html", "figures"),
+    *("study.yaml", "cells.json", "facts.json", "vocab", "cells", "trials"),
+    *("interference.json", "interference.csv", "report.html", "figures"),
 )
 """What a study's folder may hold; `--overwrite` deletes these and nothing else."""
 
@@ -110,8 +111,13 @@ def checked(config: StudyConfig) -> StudyConfig:
     for name in ("twin", "rate_base"):
         if getattr(train, name) is not None:
             raise UserError(f"{flag(name)} is set by the study for its cells.")
-    if train.evaluate_on != "validation" or train.labels_by == "generate":
-        raise UserError("a study scores the validation split, and labels both by ranking and as written.")
+    if train.labels_by == "generate":
+        raise UserError("--labels-by generate: a study scores labels by ranking and as written, always both.")
+    if train.evaluate_on == "selection" and (config.lr_grid or train.select != "last"):
+        raise UserError(
+            "--evaluate-on selection reports scores on the held-out training rows, so nothing may be chosen on them: "
+            "leave out --lr-grid and --selection."
+        )
     if train.patience:
         raise UserError("--patience would give each arm its own number of steps, and the arms of a study are matched.")
     if not config.margin >= 0:
