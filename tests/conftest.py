@@ -19,6 +19,8 @@ import pytest
 hypothesis.settings.register_profile("multitask", deadline=None)
 hypothesis.settings.load_profile("multitask")
 
+collect_ignore = ["study_tasks.py"]  # looking for doctests would import it, and so register its tasks for all tests
+
 _connect = socket.socket.connect
 
 

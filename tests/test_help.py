@@ -14,7 +14,7 @@ from multitask.config import TrainConfig
 
 HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "pandas", "pyarrow", "sklearn", "scipy")
 
-COMMANDS = ("train", "eval", "predict", "tasks", "mix")
+COMMANDS = ("train", "eval", "predict", "tasks", "mix", "interference", "report")
 
 _SCRIPT = f"""
 import json, sys

@@ -58,7 +58,7 @@ STUDY_ORDER = """
     resampling intervals statistics
     design study
     grouping advice
-    collect assemble
+    collect of_task assemble
     cells side_tables study_tables terminal markup tables
     canvas drawings panels figures
     report_parts report_effects report_tables report_matrices report_background report_examples report

@@ -15,11 +15,12 @@ from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
 from multitask.folder import read_json, write_json
-from multitask.interference.assemble import Material, make_record
+from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, label
 from multitask.interference.execute import cell_address, cell_mix, is_finished, settled, train_cells
 from multitask.interference.findings import Study, write_study_files
+from multitask.interference.of_task import Material
 from multitask.interference.study import (
     Cell,
     StudyConfig,

@@ -176,12 +176,14 @@ class Design:
         found: dict[Arm, None] = {}
         if "joint" in self.arms:
             found[self.joint] = None
-        if "single" in self.arms:
-            for task in self.tasks:
-                found[self.arm([task])] = None
         for contrast in self.contrasts():
             for arm in contrast.arms:
                 found[arm] = None
+        if "single" in self.arms:
+            alone = {arm.tasks[0] for arm in found if len(arm.tasks) == 1 and not arm.twin}
+            for task in self.tasks:
+                if task not in alone:  # nothing to compare it with, but its score was asked for
+                    found[self.arm([task])] = None
         return sorted(found, key=lambda a: (a != self.joint, len(a.tasks), a.twin, a.budget, a.tasks))
 
     def family(self, arm: Arm) -> str:

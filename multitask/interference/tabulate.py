@@ -11,11 +11,12 @@ from typing import Any
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.finished import load_includes, renamed, run_config
-from multitask.interference.assemble import Material, make_record
+from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, Design
 from multitask.interference.execute import is_finished, settled
 from multitask.interference.findings import Study, write_study_files
+from multitask.interference.of_task import Material
 from multitask.interference.study import StudyConfig
 from multitask.results import OPERATIONAL, config_dict
 from multitask.schedule import exact
