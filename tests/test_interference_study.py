@@ -268,6 +268,7 @@ def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell ignores it
         )
         begun(process)
         process.send_signal(how)
