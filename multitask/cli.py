@@ -259,16 +259,7 @@ def _predict(arguments: list[str]) -> int:
 
     frame = predict(options.run, options.task, inputs, include=options.include)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records"))
-    if output:
-        from multitask.folder import atomic
-
-        try:
-            with atomic(output) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--output {output} cannot be written: {error.strerror}.") from error
-    else:
-        sys.stdout.write(text)
+    _write_output(output, text)
     return 0
 
 
@@ -356,20 +347,25 @@ def _report(arguments: list[str]) -> int:
         scores, baselines = read_json(folder / "metrics.json"), read_json(folder / "baselines.json")
         text = render_run(scores, baselines, options.format)
     text = text.rstrip("\n") + "\n"
-    if options.output:
-        from multitask.folder import atomic
-
-        try:
-            with atomic(Path(options.output)) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--output {options.output} cannot be written: {error.strerror}.") from error
-    else:
-        sys.stdout.write(text)
+    _write_output(Path(options.output) if options.output else None, text)
     return 0
 
 
 # ---- common ---------------------------------------------------------------------------------------------------------
+
+
+def _write_output(path: Path | None, text: str) -> None:
+    """To `--output`, whole or not at all, or to standard output."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    from multitask.folder import atomic
+
+    try:
+        with atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--output {path} cannot be written: {error.strerror}.") from error
 
 
 def _add_include(parser: Any) -> None:

@@ -155,6 +155,10 @@ DEFAULT_STEPS = 1300
 """Optimizer steps when `--trainer.max_steps` is not given."""
 
 
+OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples"})
+"""Settings that do not touch what is computed: a resumed run may change them."""
+
+
 def flag(name: str) -> str:
     """A setting as the command line says it.
 

@@ -71,11 +71,15 @@ def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation")
 
 def data_notes(mix: Mix) -> list[str]:
     """What a reader of any figure should know first: which examples are generated, what was held out or skipped."""
-    generated = [
-        f"GENERATED SAMPLE: the examples of {', '.join(mix.generated)} are made by a small grammar. "
+    return ([generated_note(mix.generated)] if mix.generated else []) + mix.notes
+
+
+def generated_note(tasks: Sequence[str]) -> str:
+    """What must stand above any score on the generated sample."""
+    return (
+        f"GENERATED SAMPLE: the examples of {', '.join(tasks)} are made by a small grammar. "
         "Scores on them say that the tool works, not how a model does on real text."
-    ]
-    return (generated if mix.generated else []) + mix.notes
+    )
 
 
 def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> None:

@@ -179,5 +179,4 @@ def mean_points(scores: Mapping[str, TaskScores], tasks: Mapping[str, Task]) -> 
 
 def points_of(task: Task, value: float) -> float:
     """A primary metric's value in points, oriented so that higher is better."""
-    points = value * task.primary.scale
-    return points if task.primary.higher_is_better else -points
+    return task.primary.points(value)

@@ -22,7 +22,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,31 @@ def open_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         UserError: As `check_folder`, or if writing fails.
     """
     check_folder(out, resume=resume, overwrite=overwrite)
+    make_folder(out, delete=PARTS if overwrite else ())
+
+
+def make_folder(out: Path, *, delete: Iterable[str] = ()) -> None:
+    """Make a folder that can be written to, after deleting the parts named in it.
+
+    Raises:
+        UserError: If writing fails.
+    """
     try:
-        if overwrite:
-            for name in PARTS:
-                target = out / name
-                shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
+        for name in delete:
+            target = out / name
+            shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
         out.mkdir(parents=True, exist_ok=True)
         with atomic(out / ".writable") as probe:
             probe.write_text("")
         (out / ".writable").unlink()
     except OSError as error:
         raise UserError(f"--out {out} cannot be written: {error.strerror or error}.") from error
+
+
+def safe_name(text: str) -> str:
+    """Part of a folder's name: letters, digits, hyphens and underscores, 80 at most.
+
+    >>> safe_name("span=2,sst2")
+    'span-2-sst2'
+    """
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)[:80]

@@ -107,6 +107,14 @@ class Metric:
         """[R] the values of the resamples with counts [R, N]: `resampler(outputs)(counts)`."""
         return self.resampler(outputs)(counts)
 
+    def points(self, value: float) -> float:
+        """A value of this metric in points, oriented so that higher is better.
+
+        >>> METRICS.get("accuracy").points(0.5), METRICS.get("mse").points(0.5)
+        (50.0, -0.5)
+        """
+        return value * self.scale if self.higher_is_better else -(value * self.scale)
+
     def __call__(self, predictions: Sequence[str], targets: Sequence[str], **columns: Any) -> float:
         """`compute(Outputs(predictions, targets, **columns))`."""
         return self.compute(Outputs(predictions, targets, **columns))

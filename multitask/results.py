@@ -13,15 +13,12 @@ from typing import Any
 import numpy as np
 
 from multitask import __version__
-from multitask.config import TrainConfig
+from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import token_shares
 from multitask.evaluation import TaskScores
 from multitask.folder import atomic, write_json
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
-
-OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples"})
-"""Settings that do not touch what is computed: a resumed run may change them."""
 
 
 def task_settings(task: Any) -> dict[str, Any]:

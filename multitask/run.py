@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multitask import __version__
-from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
+from multitask.config import OPERATIONAL, TrainConfig, check_config, check_precision, check_trainer_names, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
-from multitask.folder import atomic, check_folder, open_folder, read_json, write_json
+from multitask.folder import atomic, check_folder, open_folder, read_json, safe_name, write_json
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
-    OPERATIONAL,
     config_dict,
     mix_report,
     run_address,
@@ -234,28 +233,7 @@ class Training:
             }
 
     def _model(self) -> Any:
-        config, tokenizer = self.config, self.tokenizer
-        if is_from_scratch(config.model):
-            assert config.dropout is not None
-            model = build_model(
-                config.model,
-                len(tokenizer),
-                seed=config.seed,
-                dropout=config.dropout,
-                pad=tokenizer.pad_token_id,
-                eos=tokenizer.eos_token_id,
-                gated=config.gated,
-                copy_head=config.copy_head,
-            )
-        else:
-            model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout)
-            if len(tokenizer) > model.config.vocab_size:
-                raise UserError(
-                    f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model "
-                    f"{model.config.vocab_size:,} embeddings: they do not belong together."
-                )
-        if config.gradient_checkpointing:
-            checkpoint_activations(model)
+        model = initial_model(self.config, self.tokenizer)
         model.config.task_specific_params = {name: task_settings(task) for name, task in self.mix.tasks.items()}
         return model
 
@@ -559,6 +537,40 @@ class Training:
         }
 
 
+def initial_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
+    """The model that training begins with: of random weights or pretrained.
+
+    Args:
+        config: With its defaults filled in.
+        tokenizer: The run's.
+
+    Raises:
+        UserError: If there is no such model, or the tokenizer is another's.
+    """
+    if is_from_scratch(config.model):
+        assert config.dropout is not None
+        model = build_model(
+            config.model,
+            len(tokenizer),
+            seed=config.seed,
+            dropout=config.dropout,
+            pad=tokenizer.pad_token_id,
+            eos=tokenizer.eos_token_id,
+            gated=config.gated,
+            copy_head=config.copy_head,
+        )
+    else:
+        model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout)
+        if len(tokenizer) > model.config.vocab_size:
+            raise UserError(
+                f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model "
+                f"{model.config.vocab_size:,} embeddings: they do not belong together."
+            )
+    if config.gradient_checkpointing:
+        checkpoint_activations(model)
+    return model
+
+
 def scored_examples(config: TrainConfig, mix: Mix) -> dict[str, Examples]:
     """The rows of each task that a run is scored on at its end."""
     parts = {}
@@ -573,5 +585,4 @@ def scored_examples(config: TrainConfig, mix: Mix) -> dict[str, Examples]:
 def default_folder(config: TrainConfig) -> str:
     """Where a run goes without `--out`: runs/TASKS-MODEL-seedN."""
     spec = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in f"{spec}-{Path(config.model).name}")
-    return f"runs/{safe[:80]}-seed{config.seed}"
+    return f"runs/{safe_name(f'{spec}-{Path(config.model).name}')}-seed{config.seed}"

@@ -8,9 +8,11 @@ from typing import Any, cast
 import numpy as np
 
 from multitask.interference.advice import advise
+from multitask.interference.intervals import CONFIDENCE
 from multitask.interference.of_task import Material, OfTask
 from multitask.interference.record import FORMAT, LIKELIHOOD, Effect, LearningRate, Setting, StudyRecord, Summary
 from multitask.interference.statistics import (
+    FDR,
     Estimate,
     benjamini_hochberg,
     combine,
@@ -19,9 +21,6 @@ from multitask.interference.statistics import (
     split_half,
     verdict_of,
 )
-
-FDR = 0.05
-CONFIDENCE = 0.95
 
 
 def make_record(material: Material) -> StudyRecord:

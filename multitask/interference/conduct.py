@@ -14,7 +14,7 @@ from typing import Any
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
-from multitask.folder import read_json, write_json
+from multitask.folder import read_json, safe_name, write_json
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, label
@@ -118,9 +118,8 @@ class Conduct:
             **changes,
         )
         address = cell_address(config, self.full)
-        short = label(arm, family)[:80]
-        safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in short)
-        return Cell(arm, family, seed, config, self.out / where / f"{safe}-seed{seed}-{address[:10]}")
+        name = f"{safe_name(label(arm, family))}-seed{seed}-{address[:10]}"
+        return Cell(arm, family, seed, config, self.out / where / name)
 
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells that are not finished."""
@@ -306,11 +305,10 @@ class Conduct:
             for task in cell.arm.tasks:
                 metric = self.tasks[task].primary
                 value = metrics[task][metric.name]
-                sign = metric.scale * (1 if metric.higher_is_better else -1)
                 # An undefined score (Pearson of constant answers) says that nothing was learned.
                 worst = 0.0 if metric.higher_is_better else -np.inf
                 points.setdefault((cell.family, float(cell.config.lr or 0)), []).append(
-                    worst if value is None else sign * value
+                    worst if value is None else metric.points(value)
                 )
         means = {key: float(np.mean(values)) for key, values in points.items()}
         for family in self.lr:
@@ -434,8 +432,7 @@ def _has_accelerator() -> bool:
 def study_folder(config: StudyConfig) -> str:
     """Where a study goes without `--out`: runs/interference-TASKS-MODEL."""
     spec = config.train.tasks if isinstance(config.train.tasks, str) else ",".join(config.train.tasks)
-    name = f"{spec}-{Path(config.train.model).name}"
-    return "runs/interference-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:80]
+    return "runs/interference-" + safe_name(f"{spec}-{Path(config.train.model).name}")
 
 
 def settings_of(settings: dict[str, Any]) -> StudyConfig:

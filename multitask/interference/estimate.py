@@ -43,8 +43,8 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
 
     from multitask.data import StepMaker, _tensors
     from multitask.evaluation import evaluate_task
-    from multitask.models import build_model, is_from_scratch, load_pretrained
     from multitask.module import token_losses
+    from multitask.run import initial_model
     from multitask.tokens import tokenize_task
 
     config = settled(base)
@@ -53,20 +53,7 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
     torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=[]):
-            if is_from_scratch(config.model):
-                model = build_model(
-                    config.model,
-                    len(tokenizer),
-                    seed=0,
-                    dropout=config.dropout or 0.0,
-                    pad=tokenizer.pad_token_id,
-                    eos=tokenizer.eos_token_id,
-                    gated=config.gated,
-                    copy_head=config.copy_head,
-                )
-            else:
-                model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout)
-            model = model.to(device)
+            model = initial_model(config, tokenizer).to(device)
             need = {t: full.plan.count(t, STEPS + 1) for t in full.tasks}
             rows = {t: full.plan.rows(t, 0, min(n, len(full.data[t].train))) for t, n in need.items()}
             # The plan's own first rows, renumbered: the whole of the data need not be tokenised for this.

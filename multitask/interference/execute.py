@@ -57,15 +57,15 @@ def cell_address(config: TrainConfig, full: Mix) -> str:
     return run_address(settled(config), cell_mix(config, full))
 
 
-def is_finished(folder: Path, address: str | None = None) -> bool:
-    """Whether the folder holds a finished run (of this address)."""
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a finished run; a cell's folder has its address in its name."""
     if not (folder / "run.json").is_file() or not (folder / "metrics.json").is_file():
         return False
     try:
         record = read_json(folder / "run.json")
     except UserError:  # half written by a machine that went down: train it again
         return False
-    return record.get("status") == "finished" and (address is None or record.get("address") == address)
+    return bool(record.get("status") == "finished")
 
 
 def cost(cell: Cell, evaluated: int) -> float:
@@ -265,9 +265,9 @@ class _Progress:
         shown = ", ".join(f"{self.cells[i].name} {100 * part:.0f} %" for i, part in sorted(self.running.items()))
         return f"models {self.done}/{self.total}  {left} left  {shown}"
 
-    def show(self, *, force: bool = False) -> None:
+    def show(self) -> None:
         now = time.monotonic()
-        if force or now - self.shown >= self.every:
+        if now - self.shown >= self.every:
             self.shown = now
             self.stream.write(f"\r\x1b[K{self.line()[:150]}" if self.terminal else f"{self.line()}\n")
             self.stream.flush()

@@ -23,7 +23,7 @@ from multitask.interference.record import (
     Score,
     TaskRecord,
 )
-from multitask.interference.statistics import Estimate, TaskBootstrap
+from multitask.interference.statistics import Estimate, TaskBootstrap, margin_of, noise_floor
 from multitask.metrics import METRICS, Metric
 from multitask.prepare import TWIN
 from multitask.task import Task
@@ -49,17 +49,10 @@ class Material:
     margin: float = 0.5
     resamples: int = 10_000
     groups: int = 3
-    advance: Callable[[int], None] | None = None
-    """Called with 1 as each task is done."""
 
     def runs(self, arm: Arm) -> list[Finished]:
         """An arm's finished cells, a seed each."""
         return [self.cells[arm, seed] for seed in self.design.seeds]
-
-    @property
-    def first(self) -> Finished:
-        """Any cell, for what all have in common."""
-        return next(iter(self.cells.values()))
 
 
 class OfTask:
@@ -76,10 +69,11 @@ class OfTask:
         self.estimates: dict[tuple[str, Contrast], Estimate] = {}
         self.scores: list[Score] = []
         self.effects: list[Effect] = []
+        outputs = {a: [outputs_of_frame(self.task, f) for f in self.frames[a]] for a in self.arms}
         for metric in self.metrics:
             boot = TaskBootstrap(
                 metric,
-                {a: [outputs_of_frame(self.task, f) for f in self.frames[a]] for a in self.arms},
+                outputs,
                 resamples=material.resamples,
                 seed=_stable_seed(name),
                 seed_draws=draws,
@@ -93,8 +87,6 @@ class OfTask:
         self.changed = self._changed(wanted)
         self.gaps = self._gaps()
         self.task_record = self._record()
-        if material.advance:
-            material.advance(1)
 
     @property
     def alone(self) -> Arm | None:
@@ -132,10 +124,7 @@ class OfTask:
 
     def noise_floor(self, metric: str) -> float | None:
         """Standard deviation over seeds of the task's score alone."""
-        if self.alone is None or len(self.design.seeds) < 2:
-            return None
-        value = float(np.std(self.boots[metric].scores[self.alone], ddof=1))
-        return value if math.isfinite(value) else None
+        return None if self.alone is None else noise_floor(self.boots[metric].scores[self.alone])
 
     def _effect(self, contrast: Contrast, metric: Metric, boot: TaskBootstrap) -> Effect:
         found = boot.contrast(dict(contrast.terms))
@@ -161,7 +150,7 @@ class OfTask:
             "q": None,
             "p_sign_flip": found.p_sign_flip,
             "verdict": None,
-            "margin": max(least, noise or 0.0),
+            "margin": margin_of(noise, least),
             "detectable": found.detectable,
             "seeds": found.seeds,
             "examples": found.examples,
@@ -183,7 +172,7 @@ class OfTask:
 
         def points(arm: Arm, column: str) -> float:
             values = [metric.compute(outputs_of_frame(self.task, f, column)) for f in self.frames[arm]]
-            return float(np.mean(values)) * metric.scale * (1 if metric.higher_is_better else -1)
+            return metric.points(float(np.mean(values)))
 
         def foreign(arm: Arm) -> float:
             return float(np.mean([~f["generated"].isin(labels) for f in self.frames[arm]]))
@@ -272,11 +261,10 @@ class OfTask:
         if not runs or any(run.deployed is None for run in runs):
             return []
         metric = self.task.primary
-        sign = metric.scale * (1 if metric.higher_is_better else -1)
 
         def mean(which: Callable[[Finished], Mapping[str, Mapping[str, float | None]] | None]) -> float:
             values = [(which(run) or {})[self.name][metric.name] for run in runs]
-            return sign * float(np.mean([math.nan if v is None else v for v in values]))
+            return metric.points(float(np.mean([math.nan if v is None else v for v in values])))
 
         deployed, per_task = mean(lambda run: run.deployed), mean(lambda run: run.metrics)
         return [{"task": self.name, "deployed": deployed, "per_task": per_task, "gap": per_task - deployed}]
@@ -285,7 +273,6 @@ class OfTask:
         run = self.material.runs(self.arms[0])[0]
         about, base = run.run["tasks"][self.name], run.baselines.get(self.name, {})
         metric = self.task.primary
-        sign = metric.scale * (1 if metric.higher_is_better else -1)
         baseline = base.get(metric.name)
         company = next(
             (e for e in self.effects if e["kind"] in ("company", "pair") and e["metric"] == metric.name), None
@@ -305,7 +292,7 @@ class OfTask:
             "version": int(about["version"]),
             "noise_floor": self.noise_floor(metric.name),
             "detectable": company["detectable"] if company else None,
-            "baseline": None if baseline is None else sign * float(baseline),
+            "baseline": None if baseline is None else metric.points(float(baseline)),
             "baseline_name": str(base.get("answers", "")),
         }
 

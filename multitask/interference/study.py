@@ -16,7 +16,6 @@ figures/             PNG and SVG
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,9 +23,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from multitask.config import TrainConfig, check_config, flag
+from multitask.config import OPERATIONAL, TrainConfig, check_config, flag
 from multitask.errors import UserError
-from multitask.folder import atomic
+from multitask.folder import atomic, make_folder
 from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
 from multitask.registry import did_you_mean
 from multitask.schedule import exact
@@ -279,8 +278,9 @@ def write_study(out: Path, values: dict[str, Any]) -> None:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-OPERATIONAL = frozenset({"workers", "log_every", "checkpoint_every", "loggers", "log_examples", "include", "data"})
-"""Training settings that a study may be continued with other values of; data is compared by its content."""
+CONTINUED = OPERATIONAL | {"include", "data", "columns", "loss_weights"}
+"""Training settings that a study may be continued with other values of; data is compared by its content, and what is
+said of each task for the tasks in common."""
 
 
 def check_same(out: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
@@ -300,7 +300,7 @@ def check_same(out: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
 
     for name, asked in now["train"].items():
         before = stored["train"].get(name)
-        if name not in OPERATIONAL and name not in ("columns", "loss_weights") and before != asked:
+        if name not in CONTINUED and before != asked:
             raise differ(name, before, asked)
     for name in ("columns", "loss_weights"):
         for task in set(stored["tasks"]) & set(now["tasks"]):
@@ -341,17 +341,7 @@ def open_study(out: Path, *, overwrite: bool) -> dict[str, Any] | None:
         UserError: If the folder holds something else, or cannot be written.
     """
     check_study_folder(out, overwrite=overwrite)
-    try:
-        if overwrite:
-            for name in PARTS:
-                target = out / name
-                shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic(out / ".writable") as probe:
-            probe.write_text("")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error.strerror or error}.") from error
+    make_folder(out, delete=PARTS if overwrite else ())
     return read_study(out)
 
 

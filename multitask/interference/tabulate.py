@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from multitask.config import TrainConfig
+from multitask.config import OPERATIONAL, TrainConfig
+from multitask.console import generated_note
 from multitask.errors import UserError
 from multitask.finished import load_includes, renamed, run_config
 from multitask.interference.assemble import make_record
@@ -18,7 +19,8 @@ from multitask.interference.execute import is_finished, settled
 from multitask.interference.findings import Study, write_study_files
 from multitask.interference.of_task import Material
 from multitask.interference.study import StudyConfig
-from multitask.results import OPERATIONAL, config_dict
+from multitask.prepare import TWIN
+from multitask.results import config_dict
 from multitask.schedule import exact
 from multitask.task import TASKS
 
@@ -109,7 +111,7 @@ def _check_versions(runs: Mapping[Path, Finished]) -> None:
     seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for folder, run in runs.items():
         for name, about in run.run["tasks"].items():
-            if name.endswith("~2") or f"{name}~2" in run.run["tasks"]:
+            if name.endswith(TWIN) or name + TWIN in run.run["tasks"]:
                 continue
             if name not in seen:
                 seen[name] = folder, about
@@ -134,7 +136,7 @@ def _arm(folder: Path, run: Finished, config: TrainConfig) -> Arm:
             raise UserError(f"{folder} has rates that change over training, so no arm of a study is like it.")
     budget = sum((exact(entry["per_step"]) for entry in plan.values()), Fraction(0))
     twin = config.twin is not None
-    return Arm(tuple(sorted(n for n in plan if not n.endswith("~2"))), budget, twin)
+    return Arm(tuple(sorted(n for n in plan if not n.endswith(TWIN))), budget, twin)
 
 
 def _design(
@@ -152,7 +154,7 @@ def _design(
     candidates = whole or sorted(arms, key=lambda f: -len(arms[f].tasks))
     for folder in candidates:  # the joint run says how many examples a step each task has
         for name, entry in finished[folder].run["plan"]["tasks"].items():
-            if not name.endswith("~2") and name not in per_step:
+            if not name.endswith(TWIN) and name not in per_step:
                 per_step[name], source[name] = exact(entry["per_step"]), folder
     seeds = tuple(sorted({c.seed for c in configs.values()}))
     has, matches, null = set(), set(), set()
@@ -176,11 +178,9 @@ def _design(
             has.add("pair" if len(arm.tasks) == 2 else "without")
         if len(arm.tasks) == 1:
             matches.add("examples" if arm.budget == own else "steps")
-    if len(every) > 2 and any(len(a.tasks) == len(every) - 1 for a in arms.values()) and "joint" in has:
-        complete = {a.tasks for a in arms.values() if len(a.tasks) == len(every) - 1}
-        has |= {"without"} if len(complete) == len(every) else set()
-        if len(every) > 3:
-            has -= set() if len(complete) == len(every) else {"without"}
+    left_out = {a.tasks for a in arms.values() if len(a.tasks) == len(every) - 1}
+    if len(every) > 2 and left_out and "joint" in has:  # of three tasks these are pairs too
+        (has.add if len(left_out) == len(every) else has.discard)("without")
     if len(every) == 2 and "joint" in has:
         has.add("pair")
     design = Design(
@@ -218,10 +218,7 @@ def _facts(
     warnings: list[str] = []
     generated = sorted({n for r in finished.values() for n, about in r.run["tasks"].items() if about["generated"]})
     if generated:
-        warnings.append(
-            f"GENERATED SAMPLE: the examples of {', '.join(generated)} are made by a small grammar. "
-            "Scores on them say that the tool works, not how a model does on real text."
-        )
+        warnings.append(generated_note(generated))
     found = contamination(first.model, design.tasks)
     if found:
         warnings.append(f"CONTAMINATED: {found}")
