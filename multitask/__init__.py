@@ -84,7 +84,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
+        from multitask.uncollected import uncollected
+
+        with uncollected():
+            return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
     if name == "interference":  # a package that can be called
         return importlib.import_module("multitask.interference")
     raise AttributeError(f"module 'multitask' has no attribute '{name}'")

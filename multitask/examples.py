@@ -15,18 +15,21 @@ that read the same folder take out the same rows: otherwise one would train on t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple, overload
 
 from multitask.errors import UserError
 from multitask.sources import Source
 from multitask.table import Rows
 from multitask.task import UNLABELLED, Example, Task, _takes_split
+from multitask.uncollected import uncollected
 
 EMPTY, NO_LABEL = "empty input", "no label"
 HOLDOUT_MAX = 1000
@@ -48,11 +51,11 @@ class Examples(Sequence[Example]):
     """True for the generated sample."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     """{reason: how many were left out}."""
-    fingerprint: str = field(init=False, repr=False)
-    """SHA-256 over all that the examples are made of; the same whatever file format the rows came in."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "fingerprint", _fingerprint(self.examples))
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that the examples are made of; the same whatever file format the rows came in."""
+        return _fingerprint(self.examples)
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
@@ -81,6 +84,7 @@ class TaskData(NamedTuple):
     """Sentences: what was held out, what was skipped, what is generated."""
 
 
+@uncollected()
 def load_examples(task: Task, source: Source, split: str, *, limit: int | None = None) -> Examples:
     """The examples of one split.
 
@@ -107,6 +111,7 @@ def load_examples(task: Task, source: Source, split: str, *, limit: int | None =
     return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped))
 
 
+@uncollected()
 def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, selection: int = 0) -> TaskData:
     """A task's training and validation examples, with parts of the training rows taken out where needed.
 
@@ -247,7 +252,7 @@ def _units(
                 kept.append(example)
             else:
                 suffix = f".{j}" if len(several) > 1 else ""
-                kept.append(dataclasses.replace(example, id=f"{split}:{position}{suffix}"))
+                kept.append(example.renewed(example.inputs, f"{split}:{position}{suffix}"))
         if kept:
             # By position unless the examples say otherwise: ".2" of a row must stay with its ".0".
             own = kept[0].group or (several[0].id or f"{split}:{position}")
@@ -287,9 +292,25 @@ def _check_ids(task: Task, rows: Rows, units: list[_Unit]) -> None:
 def _fingerprint(examples: Sequence[Example]) -> str:
     digest = hashlib.sha256()
     for e in examples:
-        fields = [e.id, e.inputs, e.target, list(e.references), e.context, e.group]
-        digest.update(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+        try:
+            line = _json_line(e)
+        except TypeError:  # a field that is not text, e.g. an id that the formatter took from the row as a number
+            fields = [e.id, e.inputs, e.target, list(e.references), e.context, e.group]
+            line = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+        digest.update(line.encode() + b"\n")
     return digest.hexdigest()
+
+
+def _json_line(e: Example) -> str:
+    """What `json.dumps` gives for the example's fields, in half its time.
+
+    >>> _json_line(Example("a", "b", id="x"))
+    '["x","a","b",["b"],null,null]'
+    """
+    context = "null" if e.context is None else _quoted(e.context)
+    group = "null" if e.group is None else _quoted(e.group)
+    references = ",".join(map(_quoted, e.references))
+    return f"[{_quoted(e.id)},{_quoted(e.inputs)},{_quoted(e.target)},[{references}],{context},{group}]"
 
 
 # ---------------------------------------------------------------------------------------------------- taking out

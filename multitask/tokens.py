@@ -1,4 +1,4 @@
-"""Strings to token ids, once per run, kept flat.
+"""Strings to token ids, kept flat (`token_cache` keeps them on disk too).
 
 Words
     ragged     many sequences of different lengths in one flat array and an array of where each begins; a step gathers
@@ -9,6 +9,7 @@ Words
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,10 +47,27 @@ class Ragged:
     @classmethod
     def of(cls, sequences: Iterable[Sequence[int]]) -> Ragged:
         """From lists of ids."""
-        kept = [np.asarray(s, dtype=np.int32) for s in sequences]
+        kept = list(sequences)
         starts = np.zeros(len(kept) + 1, dtype=np.int64)
         np.cumsum([len(s) for s in kept], out=starts[1:])
-        return cls(np.concatenate(kept) if kept else np.zeros(0, np.int32), starts)
+        return cls(np.fromiter(itertools.chain.from_iterable(kept), np.int32, count=int(starts[-1])), starts)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ragged]) -> Ragged:
+        """The sequences of each part in turn."""
+        lengths = np.concatenate([np.zeros(1, np.int64), *(part.lengths for part in parts)])
+        return cls(np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]), np.cumsum(lengths))
+
+    def taken(self, rows: np.ndarray) -> Ragged:
+        """Those sequences in that order; a row may be named again and again.
+
+        >>> Ragged.of([[5, 6, 1], [7, 1]]).taken(np.array([1, 0, 1])).ids.tolist()
+        [7, 1, 5, 6, 1, 7, 1]
+        """
+        lengths = self.lengths_of(rows)
+        starts = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        return Ragged(self.ids[np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)], starts)
 
     def __getitem__(self, i: int) -> np.ndarray:
         return self.ids[self.starts[i] : self.starts[i + 1]]
@@ -107,18 +125,28 @@ def tokenize_task(
 def _tokenize(
     tokenizer: Tokenizer, strings: Sequence[str], limit: int, advance: Callable[[int], None] | None
 ) -> tuple[Ragged, int]:
-    sequences: list[list[int]] = []
-    cut = 0
-    for at in range(0, len(strings), _CHUNK):
-        chunk = list(strings[at : at + _CHUNK])
-        for ids in tokenizer(chunk, truncation=False, verbose=False)["input_ids"]:
-            if len(ids) > limit:
-                cut += 1
-                ids = [*ids[: limit - 1], ids[-1]]
-            sequences.append(ids)
+    different = list(dict.fromkeys(strings))  # the targets of a task with labels are a few strings
+    parts: list[Ragged] = []
+    too_long: list[bool] = []
+    said = 0
+    for at in range(0, len(different), _CHUNK):
+        chunk = different[at : at + _CHUNK]
+        made = tokenizer(
+            chunk, truncation=False, verbose=False, return_attention_mask=False, return_token_type_ids=False
+        )
+        sequences = made["input_ids"]
+        too_long += [len(ids) > limit for ids in sequences]
+        parts.append(Ragged.of([*ids[: limit - 1], ids[-1]] if len(ids) > limit else ids for ids in sequences))
         if advance:
-            advance(len(chunk))
-    return Ragged.of(sequences), cut
+            done = len(strings) * (at + len(chunk)) // len(different)
+            advance(done - said)
+            said = done
+    ragged, cut = Ragged.joined(parts), np.array(too_long, dtype=bool)
+    if len(different) < len(strings):
+        place = {string: i for i, string in enumerate(different)}
+        rows = np.fromiter((place[string] for string in strings), np.int64, count=len(strings))
+        ragged, cut = ragged.taken(rows), cut[rows]
+    return ragged, int(cut.sum())
 
 
 def offsets(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
@@ -170,7 +198,16 @@ def text_of(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 
 def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
-    """Train a SentencePiece unigram vocabulary on `texts`; gives `folder/spiece.model`.
+    """Train a SentencePiece unigram vocabulary on `texts`; gives `folder/spiece.model`; see `vocabulary_bytes`."""
+    made = vocabulary_bytes(texts, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "spiece.model"
+    path.write_bytes(made)
+    return path
+
+
+def vocabulary_bytes(texts: Iterable[str], size: int) -> bytes:
+    """The `spiece.model` of a SentencePiece unigram vocabulary that is trained on `texts`.
 
     The special ids are T5's: pad 0, end of sequence 1, unknown 2 (the 100 sentinels are added by the tokenizer).
     `size` is an upper bound: a small text has fewer pieces to give. One thread, so that the same texts give the same
@@ -197,10 +234,7 @@ def train_vocabulary(texts: Iterable[str], size: int, folder: Path) -> Path:
     except RuntimeError as error:  # e.g. fewer pieces than the text has characters
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"no vocabulary of {size:,} pieces could be trained on this text: {reason}") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "spiece.model"
-    path.write_bytes(written.getvalue())
-    return path
+    return written.getvalue()
 
 
 def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:

@@ -263,7 +263,11 @@ def test_a_later_option_wins_over_the_config_file():
 # ----------------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES = [
-    ("", "give a command: train, eval, predict, tasks, mix, interference, report; multitask --help describes them."),
+    (
+        "",
+        "give a command: train, eval, predict, tasks, mix, interference, report, cache; "
+        "multitask --help describes them.",
+    ),
     ("trian", "unknown command 'trian': did you mean 'train'?"),
     ("train --tasks spam", "unknown task or mixture 'spam': did you mean 'span'?"),
     ("train --tasks sst2,sst2", "'sst2' is named twice in mixture 'sst2,sst2'; name it once."),

@@ -14,7 +14,7 @@ from multitask.config import TrainConfig
 
 HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "pandas", "pyarrow", "sklearn", "scipy")
 
-COMMANDS = ("train", "eval", "predict", "tasks", "mix", "interference", "report")
+COMMANDS = ("train", "eval", "predict", "tasks", "mix", "interference", "report", "cache")
 
 _SCRIPT = f"""
 import json, sys
@@ -60,7 +60,7 @@ def test_the_help_names_the_commands_that_are_tested_here():
     assert tuple(re.findall(r"^  (\w+) {2,}\w", run("--help")[2], flags=re.MULTILINE)) == COMMANDS
 
 
-@pytest.mark.parametrize("command", [*([c] for c in COMMANDS), ["tasks", "check"]], ids=" ".join)
+@pytest.mark.parametrize("command", [*([c] for c in COMMANDS), ["tasks", "check"], ["cache", "clear"]], ids=" ".join)
 def test_a_commands_help_needs_no_heavy_imports(command):
     code, loaded, text = run(*command, "--help")
     assert (code, loaded) == (0, [])

@@ -1,0 +1,125 @@
+"""How long `multitask train` takes to its first optimizer step: the first time, and again with what the first one kept.
+
+    python benchmarks/startup.py [--data DIR] [--tasks span,sst2] [--runs 3] [TRAIN OPTIONS …]
+
+Each run is a new process with the cache of a temporary folder: empty for the first run, that of the first for the
+others. Prints a table and JSON: seconds by the clock and of processor time, from the start of Python to the end of the
+first step, and how they are shared among the parts. Other programs on the machine make the clock's slower, and less so
+those of the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from multitask.console import number, print_table
+
+PARTS = ("imports", "data", "vocabulary", "tokens", "model", "first step")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        child(float(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data")
+    parser.add_argument("--tasks", default="span,sst2")
+    parser.add_argument("--runs", type=int, default=3, help="after the first one")
+    options, more = parser.parse_known_args()
+    words = ["--tasks", options.tasks, *(["--data", options.data] if options.data else []), *more]
+    with tempfile.TemporaryDirectory() as name:
+        results = [measure(Path(name), i, words) for i in range(options.runs + 1)]
+    first, again = results[0], results[1:]
+    middle = {
+        kind: {part: statistics.median(r[kind][part] for r in again) for part in (*PARTS, "total")} for kind in first
+    }
+    rows = [
+        (f"{label}, {kind}", *(number(found[kind][part], 2) for part in (*PARTS, "total")))
+        for label, found in (("first run", first), (f"again, median of {len(again)}", middle))
+        for kind in ("clock", "processor")
+    ]
+    print_table("Seconds to the first optimizer step", ("run", *PARTS, "total"), rows)
+    print(json.dumps({"options": words, "runs": results}))
+
+
+def measure(folder: Path, run: int, words: list[str]) -> dict[str, dict[str, float]]:
+    """Seconds of each part of a run, by the clock and of the processor."""
+    told = folder / f"{run}.json"
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        str(time.time()),
+        str(told),
+        *words,
+        "--out",
+        str(folder / str(run)),
+    ]
+    environment = {**os.environ, "MULTITASK_CACHE": str(folder / "cache")}
+    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, dict[str, float]] = json.loads(told.read_text())
+    return found
+
+
+def child(began: float, told: Path, words: list[str]) -> None:
+    """What `multitask train` does, up to the first step, with a mark after each part."""
+    marks: list[tuple[float, float]] = []
+
+    def mark() -> None:
+        marks.append((time.time() - began, time.process_time()))
+
+    from multitask import cli
+
+    config, _ = cli._config("train", "", words)
+    cli._quiet_libraries()
+    cli._check_early(config)
+    with cli.uncollected():
+        import pytorch_lightning as pl
+
+        from multitask.run import Training
+    cli._quiet_lightning()
+    mark()
+
+    class Marked(Training):
+        def _tokenizer(self) -> Any:
+            mark()  # the data is there
+            made = super()._tokenizer()
+            mark()
+            return made
+
+        def _tokenize(self, *args: Any, **kwargs: Any) -> Any:
+            made = super()._tokenize(*args, **kwargs)
+            mark()
+            return made
+
+        def _fit(self, *args: Any, **kwargs: Any) -> Any:
+            mark()  # the model is there
+            return super()._fit(*args, **kwargs)
+
+    class FirstStep(pl.Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            mark()
+            found = {}
+            for i, kind in enumerate(("clock", "processor")):
+                times = [0.0, *(m[i] for m in marks)]
+                parts = {part: times[j + 1] - times[j] for j, part in enumerate(PARTS)}
+                found[kind] = {**parts, "total": times[-1]}
+            told.write_text(json.dumps(found))
+            os._exit(0)
+
+    Marked(config, False, callbacks=[FirstStep()]).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What `multitask cache` shows: each entry of the cache in a line, and what they take together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from multitask.cache import OFF, Entry, cache_folder, clear, entries, shown_size
+from multitask.console import MISSING, print_table, say
+from multitask.errors import UserError
+
+
+def print_cache(*, as_json: bool) -> None:
+    """The list on standard output."""
+    folder = _folder()
+    with _readable(folder):
+        found = entries(folder)
+    if as_json:
+        listed = [
+            {"kind": e.kind, **e.about, "bytes": e.size, "used": round(e.used), "file": e.path.name} for e in found
+        ]
+        total = sum(e.size for e in found)
+        say(json.dumps({"folder": str(folder), "bytes": total, "entries": listed}, indent=2, ensure_ascii=False))
+        return
+    if found:
+        now = time.time()
+        columns = ("task", "split", "what", "rows", "tokens", "size", "last used")
+        print_table("Cache", columns, [_row(e, now) for e in found], left=3)
+    say(f"{_amount(found)} in {folder}")
+
+
+def print_cleared(unused_days: float) -> None:
+    """Delete, and say what went."""
+    folder = _folder()
+    with _readable(folder):
+        gone, stayed = clear(folder, unused_days=unused_days)
+    say(f"deleted {_amount(gone)} in {folder}")
+    if stayed:
+        raise UserError(f"{_amount(stayed)} in {folder} could not be deleted: they are in use, or another user's.")
+
+
+def _folder() -> Path:
+    folder = cache_folder()
+    if folder is None:
+        raise UserError(f"there is no cache: MULTITASK_CACHE is '{OFF}', or the user has no home folder.")
+    return folder
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the cache {folder} cannot be read: {error.strerror}.") from error
+
+
+def _amount(found: Sequence[Entry]) -> str:
+    return f"{len(found):,} {'entry' if len(found) == 1 else 'entries'} ({shown_size(sum(e.size for e in found))})"
+
+
+def _row(entry: Entry, now: float) -> tuple[str, ...]:
+    about = entry.about
+    return (
+        str(about.get("task", MISSING)),
+        str(about.get("split", MISSING)),
+        entry.kind,
+        f"{about['rows']:,}" if "rows" in about else MISSING,
+        f"{about['tokens']:,}" if "tokens" in about else MISSING,
+        shown_size(entry.size),
+        shown_age(now - entry.used),
+    )
+
+
+def shown_age(seconds: float) -> str:
+    """How long ago, as people say it.
+
+    >>> [shown_age(s) for s in (20, 90, 7200, 90_000, 30 * 86_400)]
+    ['now', '1 minute ago', '2 hours ago', '1 day ago', '30 days ago']
+    """
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds // length)
+        if count >= 1:
+            return f"{count} {unit}{'s'[: count != 1]} ago"
+    return "now"
