@@ -1,7 +1,8 @@
-"""A step of the plan as padded micro-batches, with the gradient of the plain padded batch.
+"""A step of the plan as arrays for the model, with the gradient of the plain padded batch.
 
 Words
     step         the examples of one optimizer step, of several tasks and lengths
+    flat         the step's tokens one behind the other, without padding: what `flat` computes on
     micro-batch  examples of similar length, padded to the longest among them
     weight       of an example: what each of its target tokens' negative log-likelihoods is multiplied by, so that the
                  step's loss is one plain sum over all its tokens
@@ -12,13 +13,17 @@ The weights are worked out over the *whole* step before it is cut, so how it is 
 processes — changes the rounding and nothing else.
 
 Random batches of short and long tasks are a third real tokens when padded to the longest (measured on tweets and
-SST-2: 37 %); grouping by length inside the step gets most of that back without choosing other examples.
+SST-2: 37 %); grouping by length inside the step gets most of that back without choosing other examples, and flat
+tokens have no padding.
 
 Legend: N examples of a step, B examples of a micro-batch, S input tokens, T target tokens.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -33,6 +38,8 @@ IGNORED = -100
 
 GROUP_OVERHEAD = 400
 """What one more micro-batch costs, in padded tokens: below it two groups are not worth their kernel launches."""
+
+_ROWS = 256  # ends of groups that are looked at together
 
 
 class MicroBatch(NamedTuple):
@@ -52,8 +59,10 @@ class StepExamples(NamedTuple):
 
     task_ids: np.ndarray  # [N] int64
     rows: np.ndarray  # [N] int64, row of the task's tokens
-    input_lengths: np.ndarray  # [N]
-    target_lengths: np.ndarray  # [N]
+    input_starts: np.ndarray  # [N] int64, where they begin in the task's flat inputs
+    input_lengths: np.ndarray  # [N] int64
+    target_starts: np.ndarray  # [N] int64, and in its flat targets
+    target_lengths: np.ndarray  # [N] int64
     weights: np.ndarray  # [N] float64
     real: np.ndarray  # [N] bool, False for a stand-in
 
@@ -63,7 +72,7 @@ def gather_step(
     rows: Mapping[int, np.ndarray],
     *,
     loss: LossName,
-    loss_weights: Sequence[float],
+    loss_weights: Sequence[float] | np.ndarray,
 ) -> StepExamples:
     """The step's examples with their loss weights; of an empty step one stand-in.
 
@@ -81,23 +90,28 @@ def gather_step(
     parts = [(t, np.asarray(r, np.int64)) for t, r in sorted(rows.items()) if len(r)]
     empty = not parts
     parts = parts or [(0, np.zeros(1, np.int64))]
-    task_ids = np.concatenate([np.full(len(r), t, np.int64) for t, r in parts])
+    task_ids = np.repeat([t for t, _ in parts], [len(r) for _, r in parts])
     row_ids = np.concatenate([r for _, r in parts])
-    inputs = np.concatenate([tokens[t].inputs.lengths_of(r) for t, r in parts])
-    targets = np.concatenate([tokens[t].targets.lengths_of(r) for t, r in parts])
+    input_starts, inputs = _where([(tokens[t].inputs.starts, r) for t, r in parts])
+    target_starts, targets = _where([(tokens[t].targets.starts, r) for t, r in parts])
     factor = np.asarray(loss_weights, np.float64)[task_ids]
     if loss == "task":
-        total = np.zeros(len(tokens))
-        np.add.at(total, task_ids, targets)
-        weights = factor / total[task_ids]
+        weights = factor / np.bincount(task_ids, weights=targets)[task_ids]
     elif loss == "token":
         weights = factor / max(float((factor * targets).sum()), 1e-30)
     elif loss == "example":
         weights = factor / (targets * max(float(factor.sum()), 1e-30))
     else:
         raise ValueError(f"loss must be task, token or example. Got {loss!r}.")
-    step = StepExamples(task_ids, row_ids, inputs, targets, weights, np.ones(len(row_ids), bool))
+    real = np.ones(len(row_ids), bool)
+    step = StepExamples(task_ids, row_ids, input_starts, inputs, target_starts, targets, weights, real)
     return _stand_in(step) if empty else step
+
+
+def _where(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Begin and length of sequences, from `Ragged.starts` of each task and its rows."""
+    begin = np.concatenate([starts[rows] for starts, rows in parts])
+    return begin, np.concatenate([starts[1:][rows] for starts, rows in parts]) - begin
 
 
 def share_of(step: StepExamples, part: int, parts: int) -> StepExamples:
@@ -141,22 +155,27 @@ def group_by_length(
 def _cut(
     order: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray, overhead: float, target_cost: float
 ) -> tuple[float, list[np.ndarray]]:
-    inputs, targets = input_lengths[order].astype(np.float64), target_lengths[order].astype(np.float64)
+    lengths = input_lengths[order], target_lengths[order]
     n = len(order)
     best = np.zeros(n + 1)  # best[j]: cost of the first j examples
-    start = np.zeros(n + 1, np.int64)
-    for j in range(1, n + 1):
-        # The groups i..j for every i at once: their longest input and target are running maxima from the right.
-        longest_in = np.maximum.accumulate(inputs[:j][::-1])[::-1]
-        longest_out = np.maximum.accumulate(targets[:j][::-1])[::-1]
-        cost = best[:j] + np.arange(j, 0, -1) * (longest_in + target_cost * longest_out) + overhead
-        start[j] = cost.argmin()
-        best[j] = cost[start[j]]
+    start = [0] * (n + 1)
+    for first in range(0, n, _ROWS):  # the groups i..j for every i and many j at once; for all j they would be n^2
+        last = min(first + _ROWS, n)
+        i, j = np.arange(last), np.arange(first + 1, last + 1)[:, None]
+        # Their longest input and target are running maxima from the right.
+        longest_in, longest_out = (
+            np.maximum.accumulate(np.where(i < j, x[:last], 0)[:, ::-1], axis=1)[:, ::-1] for x in lengths
+        )
+        cost = (j - i) * (longest_in + target_cost * longest_out) + overhead
+        for end in range(first + 1, last + 1):
+            ways = best[:end] + cost[end - first - 1, :end]
+            start[end] = at = int(ways.argmin())
+            best[end] = ways[at]
     groups = []
-    j = n
-    while j > 0:
-        groups.append(np.sort(order[start[j] : j]))
-        j = int(start[j])
+    end = n
+    while end > 0:
+        groups.append(np.sort(order[start[end] : end]))
+        end = start[end]
     return float(best[n]), groups[::-1]
 
 
@@ -176,22 +195,113 @@ def micro_batches(
     return [_padded(StepExamples(*(column[g] for column in step)), tokens, pad) for g in groups if len(g)]
 
 
+class FlatStep(NamedTuple):
+    """A step's tokens without padding, in groups of similar length; N input and M target tokens, E examples."""
+
+    input_ids: np.ndarray  # [N] int64
+    labels: np.ndarray  # [M] int64
+    token_weights: np.ndarray  # [M] float32, of each target token's loss
+    starts: np.ndarray  # [E] int64, where each example's labels begin
+    input_lengths: list[np.ndarray]  # of each group [examples]
+    target_lengths: list[np.ndarray]  # of each group [examples]
+    task_ids: np.ndarray  # [E] int64
+    rows: np.ndarray  # [E] int64
+    real: np.ndarray  # [E] bool, False for a stand-in
+
+
+def flat_step(step: StepExamples, tokens: Sequence[TokenizedTask]) -> FlatStep:
+    """The flat arrays of a step (or a share of it)."""
+    groups = attention_groups(step.input_lengths, step.target_lengths)
+    order = np.concatenate(groups)
+    step = StepExamples(*(column[order] for column in step))
+    edges = list(itertools.accumulate(map(len, groups), initial=0))
+    ends = np.cumsum(step.target_lengths)
+    return FlatStep(
+        *_flat_tokens(step, tokens),
+        np.repeat(step.weights.astype(np.float32), step.target_lengths),
+        ends - step.target_lengths,
+        [step.input_lengths[a:b] for a, b in itertools.pairwise(edges)],
+        [step.target_lengths[a:b] for a, b in itertools.pairwise(edges)],
+        step.task_ids,
+        step.rows,
+        step.real,
+    )
+
+
+def _flat_tokens(step: StepExamples, tokens: Sequence[TokenizedTask]) -> tuple[np.ndarray, np.ndarray]:
+    """Input and target tokens [sum of lengths] int64 of the examples, one behind the other.
+
+    A slice of bytes for each example, joined: an index for each token took three times as long with three tasks, and
+    with as many tasks as examples, where each task has an index of its own, ten times.
+    """
+    ids = step.task_ids.tolist()
+    here = set(ids)
+    inputs = _joined({t: tokens[t].inputs.ids.data for t in here}, ids, step.input_starts, step.input_lengths)
+    return inputs, _joined({t: tokens[t].targets.ids.data for t in here}, ids, step.target_starts, step.target_lengths)
+
+
+def _joined(flat: Mapping[int, memoryview], ids: list[int], starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    ends = (starts + lengths).tolist()
+    joined = b"".join([flat[t][a:b] for t, a, b in zip(ids, starts.tolist(), ends, strict=True)])
+    return np.frombuffer(joined, np.int32).astype(np.int64)
+
+
+CUTS = 12
+"""Places where a step may be cut into groups: more are not worth the time to look at them."""
+
+ATTENTION_OVERHEAD = 6000
+"""What one more group costs attention, in squares of tokens."""
+
+
+def attention_groups(input_lengths: np.ndarray, target_lengths: np.ndarray) -> list[np.ndarray]:
+    """Cut examples into groups for attention, where alone flat tokens are padded: arrays of positions.
+
+    A group of G examples costs G * (S^2 + S T + T^2) + `ATTENTION_OVERHEAD`, with its longest input S and target T.
+    The cheapest cut of the order by input length is found exactly among `CUTS` places.
+
+    >>> [g.tolist() for g in attention_groups(np.array([4, 400, 5]), np.array([2, 2, 2]))]
+    [[0, 2], [1]]
+    """
+    order = np.lexsort((target_lengths, input_lengths))
+    starts = _even_starts(len(order))
+    inputs, targets = (np.maximum.reduceat(x[order], starts).tolist() for x in (input_lengths, target_lengths))
+    edges = [*starts.tolist(), len(order)]
+    # Python's numbers: so few places take a fifth of the time of numpy's calls.
+    best, begin = [0.0], [0]
+    for j in range(1, len(edges)):
+        s, t, end, cheapest, start = inputs[j - 1], 0, edges[j], math.inf, 0
+        for i in range(j - 1, -1, -1):  # the group of the pieces i .. j-1
+            if targets[i] > t:
+                t = targets[i]
+            cost = best[i] + (end - edges[i]) * (s * s + s * t + t * t)
+            if cost <= cheapest:
+                cheapest, start = cost, i
+        best.append(cheapest + ATTENTION_OVERHEAD)
+        begin.append(start)
+    groups = []
+    j = len(edges) - 1
+    while j > 0:
+        groups.append(order[edges[begin[j]] : edges[j]])
+        j = begin[j]
+    return groups[::-1]
+
+
+@functools.lru_cache(maxsize=1024)
+def _even_starts(n: int) -> np.ndarray:
+    """[pieces] int64, where each of `CUTS` pieces of about one size begins among n examples."""
+    return np.unique(np.linspace(0, n, min(n, CUTS) + 1).astype(np.int64))[:-1]
+
+
 def _padded(part: StepExamples, tokens: Sequence[TokenizedTask], pad: int) -> MicroBatch:
-    size = len(part.rows)
-    width_in = np.arange(max(int(part.input_lengths.max()), 1))
-    width_out = np.arange(max(int(part.target_lengths.max()), 1))
-    mask_in, mask_out = width_in < part.input_lengths[:, None], width_out < part.target_lengths[:, None]
-    input_ids = np.full((size, len(width_in)), pad, np.int64)
-    labels = np.full((size, len(width_out)), IGNORED, np.int64)
-    for task in np.unique(part.task_ids):
-        here = part.task_ids == task
-        rows, of_task = part.rows[here], tokens[int(task)]
-        for out, mask, ragged in ((input_ids, mask_in, of_task.inputs), (labels, mask_out, of_task.targets)):
-            filled = ragged.padded(rows, 0)
-            block = out[here]
-            inside = mask[here]
-            block[inside] = filled[inside[:, : filled.shape[1]]]
-            out[here] = block
+    sides = []
+    for flat, lengths, fill in zip(
+        _flat_tokens(part, tokens), (part.input_lengths, part.target_lengths), (pad, IGNORED), strict=True
+    ):
+        mask = np.arange(max(int(lengths.max()), 1)) < lengths[:, None]
+        out = np.full(mask.shape, fill, np.int64)
+        out[mask] = flat
+        sides.append((out, mask))
+    (input_ids, mask_in), (labels, _) = sides
     return MicroBatch(
         input_ids,
         mask_in.astype(np.int64),

@@ -98,6 +98,10 @@ class TrainConfig:
     """Largest norm of the gradient; 0 for no clipping."""
     ema: float = 0.0
     """Use an exponential moving average of the weights with this decay, e.g. 0.998; 0 for none."""
+    execution: Literal["auto", "flat", "grouped"] = "auto"
+    """How a step is computed, which changes rounding and dropout's masks, nothing else. `flat`: on its tokens without
+    padding, the fastest on a CPU. `grouped`: by the model's own code, padded in groups of similar length. `auto`: flat
+    in fp32 on a CPU for a model that it is exact for, else grouped."""
     precision: str = "fp32"
     """`fp32`, or `bf16`: autocast with fp32 weights. fp16 overflows in T5 and is refused."""
     seed: int = 0

@@ -6,20 +6,26 @@ that the gradient is the whole step's. Its position in the plan is its index, so
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from multitask.batching import LossName, MicroBatch, gather_step, micro_batches, share_of
+from multitask.batching import FlatStep, LossName, MicroBatch, flat_step, gather_step, micro_batches, share_of
+from multitask.schedule import Ramp
 from multitask.tokens import TokenizedTask
 
 if TYPE_CHECKING:
     from multitask.plan import MixingPlan
+
+
+Execution = Literal["flat", "grouped"]
+"""How a step is computed: on flat tokens, or as padded micro-batches by the model's own code."""
 
 
 class EvalBatch(NamedTuple):
@@ -43,20 +49,37 @@ class StepMaker:
     """B, examples per step on average: what a task's examples per step are divided by to give its rate. In a
     restricted run it stays that of the joint one, so that the task's term of the loss is the same."""
     pad: int
+    execution: Execution = "grouped"
 
-    def make(self, step: int, part: int = 0, parts: int = 1) -> list[MicroBatch]:
-        """The micro-batches of one of `parts` pieces of step `step`."""
+    def make(self, step: int, part: int = 0, parts: int = 1) -> FlatStep | list[MicroBatch]:
+        """One of `parts` pieces of step `step`, as flat tokens or as micro-batches."""
         rows = self.plan.step(step)
-        rates = [
-            float(self.plan.per_step_at(t, step)) / self.batch_size if self.loss == "task" else 1.0 for t in self.tasks
-        ]
-        examples = gather_step(
-            self.tokens,
-            {i: rows[t] for i, t in enumerate(self.tasks) if t in rows},
-            loss=self.loss,
-            loss_weights=[r * f for r, f in zip(rates, self.factors, strict=True)],
-        )
-        return micro_batches(share_of(examples, part, parts), self.tokens, pad=self.pad)
+        here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
+        weights = self._constant
+        if self._scheduled:
+            weights = weights.copy()
+            for i in self._scheduled & here.keys():
+                weights[i] = self._weight(i, step)
+        examples = gather_step(self.tokens, here, loss=self.loss, loss_weights=weights)
+        share = share_of(examples, part, parts)
+        if self.execution == "flat":
+            return flat_step(share, self.tokens)
+        return micro_batches(share, self.tokens, pad=self.pad)
+
+    def _weight(self, i: int, step: int) -> float:
+        """Of the loss of the i-th task: its factor, and under `task` its rate."""
+        rate = float(self.plan.per_step_at(self.tasks[i], step)) / self.batch_size if self.loss == "task" else 1.0
+        return rate * self.factors[i]
+
+    @functools.cached_property
+    def _constant(self) -> np.ndarray:
+        """[tasks] float64, the weights at step 0: of most tasks they are the same at every step."""
+        return np.array([self._weight(i, 0) for i in range(len(self.tasks))])
+
+    @functools.cached_property
+    def _scheduled(self) -> frozenset[int]:
+        """The tasks of which they are not."""
+        return frozenset(i for i, t in enumerate(self.tasks) if isinstance(self.plan.per_step[t], Ramp))
 
 
 class Steps(IterableDataset[dict[str, Any]]):
@@ -79,12 +102,15 @@ class Steps(IterableDataset[dict[str, Any]]):
             made = self.maker.make(step, part=turn * self.world + self.rank, parts=parts)
             # Lightning averages over processes and over accumulated batches; the weights are the whole step's, so the
             # parts have to be summed.
-            yield {"step": step, "index": index, "scale": float(parts), "micro": [_tensors(m) for m in made]}
+            yield {"step": step, "index": index, "scale": float(parts), **as_tensors(made)}
             index += stride
 
 
-def _tensors(micro: MicroBatch) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(array) for name, array in micro._asdict().items()}
+def as_tensors(made: FlatStep | list[MicroBatch]) -> dict[str, Any]:
+    """`{"flat": arrays}` or `{"micro": [arrays, …]}`, as tensors; lengths stay arrays, for the CPU works with them."""
+    if isinstance(made, FlatStep):
+        return {"flat": {n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in made._asdict().items()}}
+    return {"micro": [{n: torch.from_numpy(a) for n, a in micro._asdict().items()} for micro in made]}
 
 
 class EvalRows(IterableDataset[EvalBatch]):
@@ -153,7 +179,9 @@ class MultitaskData(pl.LightningDataModule):
             world=self.trainer.world_size,
             accumulate=self.trainer.accumulate_grad_batches,
         )
-        return _PlanLoader(steps, batch_size=None, num_workers=self.workers, pin_memory=_cuda(self.trainer))
+        return _PlanLoader(
+            steps, batch_size=None, num_workers=self.workers, pin_memory=_cuda(self.trainer), collate_fn=_as_made
+        )
 
     def val_dataloader(self) -> list[DataLoader[EvalBatch]]:
         """One loader a task, in the order of `eval_lengths`."""
@@ -181,6 +209,11 @@ class _PlanLoader(DataLoader[dict[str, Any]]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
+
+
+def _as_made(batch: Any) -> Any:
+    """In place of the loader's own conversion, which would make tensors of the arrays that are to stay so."""
+    return batch
 
 
 def _cuda(trainer: pl.Trainer) -> bool:

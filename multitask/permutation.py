@@ -35,7 +35,7 @@ MAX_ROWS = 2**62
 """The network's halves must stay below 2^32, so that a product with a 32-bit hash fits in 64 bits."""
 
 _CHUNK = 1 << 15  # positions computed at once: the half-dozen arrays of a round stay in the cache of the processor
-_BLOCK = 512  # positions remembered at once: one network call has a fixed cost of about 50 µs
+_BLOCK = 2048  # positions remembered at once: what a call of the network costs at any length is that of 4,000
 
 _GOLDEN = U64(0x9E3779B97F4A7C15)
 _C1, _C2 = U64(0xBF58476D1CE4E5B9), U64(0x94D049BB133111EB)
@@ -66,19 +66,21 @@ def stream_rows(seed: int, name: str, n: int, start: int, stop: int) -> NDArray[
         raise ValueError(f"a stream needs 1 to 2^62 rows. Got {n}.")
     if not 0 <= start <= stop:
         raise ValueError(f"positions must satisfy 0 <= start <= stop. Got start={start}, stop={stop}.")
-    base = _base_keys(seed, name)
     if stop - start > _BLOCK:
+        base = _base_keys(seed, name)
         pieces = [_positions(base, n, at, min(at + _CHUNK, stop)) for at in range(start, stop, _CHUNK)]
         return np.concatenate(pieces)
     # Short reads come one after another, a few rows a step: they share a remembered block.
     first, last = start // _BLOCK, max(start, stop - 1) // _BLOCK
-    block = _block(base, n, first) if first == last else np.concatenate([_block(base, n, first), _block(base, n, last)])
+    block = _block(seed, name, n, first)
+    if last > first:
+        block = np.concatenate([block, _block(seed, name, n, last)])
     return block[start - first * _BLOCK : stop - first * _BLOCK].copy()
 
 
-@functools.lru_cache(maxsize=512)  # 512 blocks of 4 KiB
-def _block(base: tuple[int, ...], n: int, index: int) -> NDArray[np.int64]:
-    return _positions(base, n, index * _BLOCK, (index + 1) * _BLOCK)
+@functools.lru_cache(maxsize=1024)  # of 16 KiB; a mixture of more tasks than that would make one for every read
+def _block(seed: int, name: str, n: int, index: int) -> NDArray[np.int64]:
+    return _positions(_base_keys(seed, name), n, index * _BLOCK, (index + 1) * _BLOCK)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -127,8 +127,18 @@ class MixingPlan:
 
         Where every b is below 1, some steps are empty.
         """
-        pieces = ((task, self.count(task, k), self.count(task, k + 1)) for task in self.sizes)
-        return {task: self.rows(task, start, stop) for task, start, stop in pieces if stop > start}
+        if k < 0:
+            raise ValueError(f"steps are counted from 0. Got {k}.")
+        k, found = int(k), {}
+        for task, b in self.per_step.items():  # `count` twice, without its checks: with 256 tasks they cost more
+            if isinstance(b, Ramp):
+                start, stop = b.whole(k), b.whole(k + 1)
+            else:
+                numerator, denominator = b.as_integer_ratio()
+                start, stop = k * numerator // denominator, (k + 1) * numerator // denominator
+            if stop > start:
+                found[task] = stream_rows(self.seed, task, self.sizes[task], start, stop)
+        return found
 
     def rows(self, task: str, start: int, stop: int) -> NDArray[np.int64]:
         """The rows [stop − start] at positions start … stop−1 of the task's stream."""

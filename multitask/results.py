@@ -20,6 +20,10 @@ from multitask.folder import atomic, write_json
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
 
+NUMERICS = 2
+"""Raised when the same settings train to other bits (2: steps on flat tokens), so that runs of before and after are
+not taken for one another."""
+
 
 def task_settings(task: Any) -> dict[str, Any]:
     """What `model/config.json` says of a task: all that is needed to use the model without this package."""
@@ -53,7 +57,13 @@ def run_address(config: TrainConfig, mix: Mix) -> str:
     tasks = {
         name: [mix.tasks[name].version, d.train.fingerprint, d.validation.fingerprint] for name, d in mix.data.items()
     }
-    parts = {"code": __version__, "settings": settings, "tasks": tasks, "plan": mix.plan.fingerprint()}
+    parts = {
+        "code": __version__,
+        "numerics": NUMERICS,
+        "settings": settings,
+        "tasks": tasks,
+        "plan": mix.plan.fingerprint(),
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

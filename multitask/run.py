@@ -15,9 +15,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
+from multitask.cache import Cache
 from multitask.config import OPERATIONAL, TrainConfig, check_config, check_precision, check_trainer_names, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
@@ -38,6 +39,7 @@ from multitask.results import (
     write_config,
     write_scores,
 )
+from multitask.token_cache import TokenCache
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.vocabulary import mixture_tokenizer
 
@@ -150,6 +152,7 @@ class Training:
     ) -> None:
         self.started = time.time()
         self.prepared, self.callbacks = prepared, callbacks
+        self.cache = Cache(say=self._say)
         self.examples: list[Any] = []
         self.quiet = quiet
         config = dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data))
@@ -176,7 +179,7 @@ class Training:
         if self.prepared is None:
             self.mix = load_mix(config)
             self.tokenizer = self._tokenizer()
-            self.tokens = self._tokenize({name: d.train for name, d in self.mix.data.items()})
+            self.tokens = self._tokenize({name: d.train for name, d in self.mix.data.items()}, tell=True)
         else:
             self.mix, self.tokenizer, self.tokens, _ = self.prepared
         self.held = {
@@ -220,17 +223,19 @@ class Training:
         config = self.config
         if config.resume:
             return load_tokenizer(str(self.out / "model"))
-        if is_from_scratch(config.model) and not config.vocab:
-            self._say("training a vocabulary on the mixture's text …")
         # Every process makes its own from the same text in the same order, and so gets the same one.
-        return mixture_tokenizer(config, self.mix)
+        return mixture_tokenizer(
+            config, self.mix, self.cache, lambda: self._say("training a vocabulary on the mixture's text …")
+        )
 
-    def _tokenize(self, parts: Mapping[str, Examples]) -> dict[str, TokenizedTask]:
+    def _tokenize(self, parts: Mapping[str, Examples], *, tell: bool = False) -> dict[str, TokenizedTask]:
+        cache = TokenCache(self.cache, self.tokenizer)
         with counting("tokenising", sum(map(len, parts.values()))) as counter:
-            return {
-                name: tokenize_task(self.tokenizer, self.mix.tasks[name], part, counter.advance)
-                for name, part in parts.items()
-            }
+            made = {name: cache.tokenized(self.mix.tasks[name], part, counter.advance) for name, part in parts.items()}
+        summary = cache.summary()
+        if tell and summary:
+            self._say(summary)
+        return made
 
     def _model(self) -> Any:
         model = initial_model(self.config, self.tokenizer)
@@ -305,6 +310,7 @@ class Training:
             tuple(config.loss_weights.get(n, 1.0) for n in names),
             mix.batch_size,
             self.tokenizer.pad_token_id,
+            execution_of(config, model, self.trainer.strategy.root_device.type, type(self.trainer.strategy).__name__),
         )
         start = 0
         if checkpoint is not None:
@@ -569,6 +575,38 @@ def initial_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
     if config.gradient_checkpointing:
         checkpoint_activations(model)
     return model
+
+
+def execution_of(
+    config: TrainConfig, model: Any, device: str, strategy: str = "SingleDeviceStrategy"
+) -> Literal["flat", "grouped"]:
+    """How steps are computed; see `TrainConfig.execution`.
+
+    Args:
+        config: The settings.
+        model: As training begins with it.
+        device: Its kind, e.g. cpu.
+        strategy: Lightning's, by its class.
+
+    Raises:
+        UserError: If flat tokens are asked for and cannot be had.
+    """
+    from multitask.flat import agrees
+
+    asked = config.execution
+    if asked == "grouped" or (asked == "auto" and device != "cpu"):
+        return "grouped"
+    needs = {
+        "it runs in fp32 only": config.precision == "fp32" and "precision" not in config.trainer,
+        "it has no gradient checkpointing": not config.gradient_checkpointing,
+        f"it has not been tried with {strategy}": strategy in ("SingleDeviceStrategy", "DDPStrategy"),
+    }
+    against = [reason for reason, met in needs.items() if not met]
+    if not against and not agrees(model):
+        against = [f"it does not give what the code of {type(model).__name__} gives"]
+    if asked == "flat" and against:
+        raise UserError(f"--execution flat: {against[0]}; use --execution grouped, or auto.")
+    return "grouped" if against else "flat"
 
 
 def scored_examples(config: TrainConfig, mix: Mix) -> dict[str, Examples]:

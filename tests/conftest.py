@@ -31,6 +31,14 @@ def _only_here(self: socket.socket, address: Any) -> None:
     _connect(self, address)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all tests, so that they read what others wrote, and never the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MULTITASK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network; the same numbers every time."""
@@ -70,10 +78,11 @@ FAMILY = ("t5", "gated", "mt5", "byt5")
 def _tiny_model(kind: str, *, vocabulary: int = 448, dropout: float = 0.0, seed: int = 0) -> Any:
     """A model of each family member's shape, width 16, with weights large enough that its answers differ."""
     import torch
-    from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
+    import transformers
 
-    config, cls = (MT5Config, MT5ForConditionalGeneration) if kind == "mt5" else (T5Config, T5ForConditionalGeneration)
-    gated = kind in ("gated", "mt5", "byt5")
+    family = {"mt5": "MT5", "umt5": "UMT5"}.get(kind, "T5")
+    config, cls = (getattr(transformers, family + part) for part in ("Config", "ForConditionalGeneration"))
+    gated = kind in ("gated", "untied", "mt5", "umt5", "byt5")
     made = config(
         vocab_size=vocabulary,
         d_model=16,
@@ -92,6 +101,8 @@ def _tiny_model(kind: str, *, vocabulary: int = 448, dropout: float = 0.0, seed:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = cls(made)
+        if kind == "untied":  # as in the released v1.1 checkpoints
+            model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(0.1 * torch.randn_like(p))
@@ -100,7 +111,7 @@ def _tiny_model(kind: str, *, vocabulary: int = 448, dropout: float = 0.0, seed:
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Callable[..., Any]:
-    """`tiny_model(kind, vocabulary=448, dropout=0.0, seed=0)`; kind is t5, gated, mt5 or byt5."""
+    """`tiny_model(kind, vocabulary=448, dropout=0.0, seed=0)`; kind is t5, gated, untied, mt5, umt5 or byt5."""
     return _tiny_model
 
 

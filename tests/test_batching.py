@@ -11,12 +11,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multitask.batching import IGNORED, gather_step, group_by_length, micro_batches, share_of
-from multitask.module import token_losses
+from multitask import batching
+from multitask.batching import (
+    IGNORED,
+    attention_groups,
+    flat_step,
+    gather_step,
+    group_by_length,
+    micro_batches,
+    share_of,
+)
+from multitask.data import as_tensors
+from multitask.flat import NO_DROPOUT
+from multitask.module import step_loss
 from multitask.tokens import Ragged, TokenizedTask
 
 LOSSES = ("task", "token", "example")
-FAMILY = ("t5", "gated", "mt5", "byt5")
+FAMILY = ("t5", "gated", "untied", "mt5", "umt5", "byt5")
 
 
 def made_tokens(seed: int, tasks: int = 3, rows: int = 20) -> list[TokenizedTask]:
@@ -41,21 +52,17 @@ def in_double(model):
 
     model = model.double()
     for module in model.modules():
-        if type(module).__name__ in ("T5LayerNorm", "MT5LayerNorm"):
+        if type(module).__name__ in ("T5LayerNorm", "MT5LayerNorm", "UMT5LayerNorm"):
             module.forward = MethodType(norm, module)
     return model
 
 
 def gradients(model, batches) -> tuple[float, dict[str, torch.Tensor]]:
-    """Loss and gradients as `MultitaskModule.training_step` works them out; `batches` are (scale, micro-batches)."""
+    """Loss and gradients as `MultitaskModule.training_step` works them out; `batches` are (scale, made step)."""
     model.zero_grad()
     loss = 0.0
-    for scale, micros in batches:
-        total = torch.zeros(())
-        for micro in micros:
-            tensors = {k: torch.from_numpy(v) for k, v in micro._asdict().items()}
-            nll, _ = token_losses(model, tensors)
-            total = total + (nll.sum(1) * tensors["weights"]).sum()
+    for scale, made in batches:
+        total, _ = step_loss(model, as_tensors(made), NO_DROPOUT)
         (total * scale / len(batches)).backward()
         loss += float(total.detach()) * scale / len(batches)
     return loss, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -94,6 +101,15 @@ def test_the_cut_is_the_cheapest_of_all_cuts_of_both_orders(pairs, overhead):
             cheapest = min(cheapest, cost(groups, inputs, targets, overhead))
     found = cost(group_by_length(inputs, targets, overhead=overhead), inputs, targets, overhead)
     assert found == pytest.approx(cheapest)
+
+
+@given(lengths, st.integers(1, 9))
+def test_the_cut_does_not_depend_on_how_many_ends_are_looked_at_together(pairs, together):
+    inputs, targets = np.array(pairs).T
+    whole = group_by_length(inputs, targets, overhead=20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "_ROWS", together)
+        assert [g.tolist() for g in group_by_length(inputs, targets, overhead=20)] == [g.tolist() for g in whole]
 
 
 @given(lengths)
@@ -199,6 +215,84 @@ def test_micro_batches_have_the_gradient_of_the_plain_padded_batch(tiny_model, k
         assert_same(gradients(model, shares), reference)
 
 
+@pytest.mark.parametrize("kind", FAMILY)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_flat_tokens_have_the_gradient_of_the_plain_padded_batch(tiny_model, kind, loss):
+    model = in_double(tiny_model(kind).eval())
+    tokens = made_tokens(5)
+    step = made_step(tokens, (4, 3, 5), loss)
+    reference = gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))])
+    assert_same(gradients(model, [(1.0, flat_step(step, tokens))]), reference)
+    for parts in (2, 3):
+        shares = [(float(parts), flat_step(share_of(step, k, parts), tokens)) for k in range(parts)]
+        assert_same(gradients(model, shares), reference)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 99), st.tuples(*[st.integers(0, 6)] * 3), st.sampled_from(LOSSES), st.integers(1, 4))
+def test_the_flat_gradient_is_that_of_the_padded_batch_whatever_the_step(tiny_model, seed, counts, loss, parts):
+    model = in_double(tiny_model("t5").eval())
+    tokens = made_tokens(seed)
+    step = made_step(tokens, counts, loss)
+    shares = [(float(parts), flat_step(share_of(step, k, parts), tokens)) for k in range(parts)]
+    assert_same(gradients(model, shares), gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))]))
+
+
+def test_flat_tokens_of_long_and_short_examples_are_several_groups_for_attention(tiny_model):
+    model = in_double(tiny_model("t5").eval())
+    draw = np.random.default_rng(0)
+    inputs = Ragged.of([[*draw.integers(3, 300, n), 1] for n in (3, 250, 4, 240, 5)])
+    targets = Ragged.of([[*draw.integers(3, 300, n), 1] for n in (1, 2, 30, 1, 2)])
+    tokens = [TokenizedTask(inputs, targets, 0, 0)]
+    step = gather_step(tokens, {0: np.arange(5)}, loss="task", loss_weights=(1.0,))
+    made = flat_step(step, tokens)
+    assert len(made.input_lengths) > 1
+    assert_same(
+        gradients(model, [(1.0, made)]), gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))])
+    )
+
+
+@given(lengths)
+def test_attention_groups_hold_every_example_once(pairs):
+    inputs, targets = (np.array(column) for column in zip(*pairs, strict=True))
+    groups = attention_groups(inputs, targets)
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(pairs)))
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 99)), min_size=1, max_size=8))
+def test_the_cut_for_attention_is_the_cheapest_of_all(pairs):
+    inputs, targets = np.array(pairs).T
+
+    def price(groups):
+        sides = [(len(g), inputs[g].max(), targets[g].max()) for g in groups]
+        return sum(n * (s * s + s * t + t * t) + batching.ATTENTION_OVERHEAD for n, s, t in sides)
+
+    order = np.lexsort((targets, inputs))
+    cuts = itertools.product((False, True), repeat=len(order) - 1)
+    cheapest = min(price(np.split(order, [i + 1 for i, cut in enumerate(c) if cut])) for c in cuts)
+    assert price(attention_groups(inputs, targets)) == cheapest
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 99), st.tuples(*[st.integers(0, 6)] * 3).filter(any))
+def test_a_flat_step_holds_the_very_tokens_of_the_step_and_nothing_else(seed, counts):
+    tokens = made_tokens(seed)
+    step = made_step(tokens, counts)
+    made = flat_step(step, tokens)
+    ends_in, ends_out = np.cumsum(np.concatenate(made.input_lengths)), np.cumsum(np.concatenate(made.target_lengths))
+    assert len(made.input_ids) == ends_in[-1] == step.input_lengths.sum()
+    assert len(made.labels) == ends_out[-1] == step.target_lengths.sum()
+    weight_of = {(t, r): w for t, r, w in zip(step.task_ids, step.rows, step.weights, strict=True)}
+    cut_in, cut_out = np.split(made.input_ids, ends_in[:-1]), np.split(made.labels, ends_out[:-1])
+    cut_weights = np.split(made.token_weights, ends_out[:-1])
+    for i, (t, r) in enumerate(zip(made.task_ids, made.rows, strict=True)):
+        np.testing.assert_array_equal(cut_in[i], tokens[t].inputs[r])
+        np.testing.assert_array_equal(cut_out[i], tokens[t].targets[r])
+        np.testing.assert_allclose(cut_weights[i], weight_of.pop((t, r)), rtol=1e-6)
+    assert not weight_of
+    np.testing.assert_array_equal(made.starts, [0, *ends_out[:-1]])
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 99), st.tuples(*[st.integers(0, 6)] * 3), st.sampled_from(LOSSES), st.integers(1, 4))
 def test_the_gradient_does_not_depend_on_the_cut_whatever_the_step(tiny_model, seed, counts, loss, parts):
@@ -246,7 +340,9 @@ def test_the_gradient_of_a_task_alone_is_its_part_of_the_joint_gradient(tiny_mod
 
 def test_the_gradient_of_an_empty_step_is_zero(t5):
     tokens = made_tokens(0)
-    loss, grads = gradients(t5, [(1.0, micro_batches(made_step(tokens, (0, 0, 0)), tokens, pad=0))])
-    assert loss == 0
-    assert grads
-    assert all(not g.any() for g in grads.values())
+    step = made_step(tokens, (0, 0, 0))
+    for made in (micro_batches(step, tokens, pad=0), flat_step(step, tokens)):
+        loss, grads = gradients(t5, [(1.0, made)])
+        assert loss == 0
+        assert grads
+        assert all(not g.any() for g in grads.values())

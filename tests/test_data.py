@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from multitask import data
 from multitask.data import MultitaskData, StepMaker, Steps
 from multitask.plan import MixingPlan
+from multitask.schedule import Ramp
 from multitask.tokens import Ragged, TokenizedTask
 
 
@@ -70,6 +73,23 @@ def test_the_loss_of_a_task_is_weighted_by_its_rate():
         for t, name in enumerate(made.tasks):
             sums[name] += float((m.weights * (m.labels >= 0).sum(1))[m.task_ids == t].sum())
     assert sums == pytest.approx({"a": 0.75, "b": 3 * 0.25}, rel=1e-6)
+
+
+def test_under_a_schedule_the_weight_is_that_of_the_step():
+    made = maker({"a": 4, "b": Ramp(((0, 1), (8, 5)))}, factors={"b": 2.0}, batch_size=8)
+    for step in (0, 3, 8, 0):
+        sums = dict.fromkeys(made.tasks, 0.0)
+        for m in made.make(step):
+            for t, name in enumerate(made.tasks):
+                sums[name] += float((m.weights * (m.labels >= 0).sum(1))[m.task_ids == t].sum())
+        assert sums == pytest.approx({"a": 0.5, "b": 2 * float(made.plan.per_step_at("b", step)) / 8}, rel=1e-6)
+
+
+def test_a_maker_that_was_used_makes_the_same_in_a_worker():
+    made = maker({"a": 4, "b": Ramp(((0, 1), (8, 5)))})
+    made.make(5)
+    sent = pickle.loads(pickle.dumps(made))
+    assert examples(sent.make(7), sent.tasks) == examples(made.make(7), made.tasks)
 
 
 @pytest.mark.parametrize("alone", ["a", "b", "c"])
@@ -140,3 +160,13 @@ def test_the_loader_of_a_trainer_knows_its_rank_and_start():
     assert loader.state_dict() == {}
     (watched,) = made.val_dataloader()
     assert [tuple(batch) for batch in watched] == [(0, [0])]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_loader_leaves_lengths_as_arrays(workers):
+    made = MultitaskData(dataclasses.replace(maker({"a": 4}), execution="flat"), workers=workers)
+    device = SimpleNamespace(root_device=torch.device("cpu"))
+    made.trainer = SimpleNamespace(global_rank=0, world_size=1, accumulate_grad_batches=1, strategy=device)
+    flat = next(iter(made.train_dataloader()))["flat"]
+    assert all(isinstance(part, np.ndarray) for side in ("input_lengths", "target_lengths") for part in flat[side])
+    assert isinstance(flat["input_ids"], torch.Tensor)

@@ -14,13 +14,13 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    errors registry
+    errors uncollected registry
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table readers python_sources lexicon sample sources examples testing
     schedule rates mixture permutation plan
-    tokens spans batching optim data module checkpoints models model_check decoding evaluation
-    folder
+    folder cache tokens token_cache spans batching kernels flat optim data module checkpoints models model_check
+    scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary lightning progress
     results
     run

@@ -37,7 +37,7 @@ def module(tiny_model, monkeypatch):
     made = MultitaskModule(tiny_model("t5", dropout=0.3), ("a", "b"), OptimizerSettings(), seed=3)
     made.logged = {}
     monkeypatch.setattr(made, "log", lambda name, value, **_: made.logged.update({name: float(value)}))
-    made.trainer = SimpleNamespace(global_rank=0, world_size=1, _accelerator_connector=None)
+    made.trainer = SimpleNamespace(global_rank=0, world_size=1, log_every_n_steps=1, _accelerator_connector=None)
     return made
 
 

@@ -65,6 +65,15 @@ def test_steps_are_consecutive_pieces_of_the_streams(plan, k):
     assert all(len(rows) for step in steps for rows in step.values())
 
 
+@given(plan=plans(), k=st.integers(0, 10**15))
+@settings(deadline=None)
+def test_a_step_is_from_one_count_to_the_next(plan, k):
+    step = plan.step(np.int64(k))
+    for task in plan.tasks:
+        begin, end = plan.count(task, k), plan.count(task, k + 1)
+        assert step.get(task, np.zeros(0)).tolist() == plan.rows(task, begin, end).tolist()
+
+
 @given(plan=plans())
 @settings(deadline=None)
 def test_every_epoch_of_every_task_holds_every_row_once(plan):

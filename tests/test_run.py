@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -20,11 +21,12 @@ from safetensors.torch import load_file
 import multitask.lightning
 import multitask.run
 from multitask.checkpoints import ResumableCheckpoint
+from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.folder import PARTS
 from multitask.interference.collect import Finished
 from multitask.module import MultitaskModule
-from multitask.run import StoppedError, train
+from multitask.run import StoppedError, execution_of, train
 
 QUICK: dict[str, Any] = {
     "tasks": "toy_labels,toy_span",
@@ -287,8 +289,37 @@ def test_accumulation_gives_the_same_weights(tmp_path):
 
 
 def test_gradient_checkpointing_gives_the_same_weights(tmp_path):
-    plain = run(tmp_path / "plain", steps=3)
+    plain = run(tmp_path / "plain", steps=3, execution="grouped")
     assert_close(plain, run(tmp_path / "saving", steps=3, gradient_checkpointing=True), 1e-5)
+
+
+def test_flat_tokens_and_padded_groups_train_the_same_model(tmp_path):
+    flat = run(tmp_path / "flat", steps=4, dropout=0.0)
+    assert_identical(flat, run(tmp_path / "asked", steps=4, dropout=0.0, execution="flat"))  # what a CPU does unasked
+    assert_close(flat, run(tmp_path / "grouped", steps=4, dropout=0.0, execution="grouped"), 1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings, reason",
+    [
+        ({"gradient_checkpointing": True}, "it has no gradient checkpointing"),
+        ({"precision": "bf16"}, "it runs in fp32 only"),
+        ({"strategy": "fsdp"}, "it has not been tried with FSDPStrategy"),
+    ],
+)
+def test_flat_tokens_are_refused_where_they_cannot_be_had(t5, settings, reason):
+    strategy = "FSDPStrategy" if settings.pop("strategy", None) else "SingleDeviceStrategy"
+    config = TrainConfig(execution="flat", **settings)
+    with pytest.raises(UserError, match=rf"^--execution flat: {reason}; use --execution grouped, or auto\.$"):
+        execution_of(config, t5, "cpu", strategy)
+    assert execution_of(dataclasses.replace(config, execution="auto"), t5, "cpu", strategy) == "grouped"
+
+
+def test_a_model_that_flat_tokens_do_not_fit_is_trained_by_its_own_code(t5):
+    t5.decoder.final_layer_norm.register_forward_hook(lambda module, given, out: out * 2)
+    assert execution_of(TrainConfig(), t5, "cpu") == "grouped"
+    with pytest.raises(UserError, match="does not give what the code of T5ForConditionalGeneration gives"):
+        execution_of(TrainConfig(execution="flat"), t5, "cpu")
 
 
 def test_workers_change_nothing(tmp_path):

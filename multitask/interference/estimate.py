@@ -40,15 +40,21 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
         threads: Of a cell.
     """
     import torch
+    from lightning_fabric.utilities.apply_func import move_data_to_device
 
-    from multitask.data import StepMaker, _tensors
+    from multitask.data import StepMaker, as_tensors
     from multitask.evaluation import evaluate_task
-    from multitask.module import token_losses
-    from multitask.run import initial_model
+    from multitask.kernels import Masks
+    from multitask.module import step_loss
+    from multitask.run import execution_of, initial_model
     from multitask.tokens import tokenize_task
 
     config = settled(base)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def to_device(batch: Any) -> Any:
+        return move_data_to_device(batch, torch.device(device))
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -74,16 +80,13 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
                 (1.0,) * len(names),
                 full.batch_size,
                 tokenizer.pad_token_id,
+                execution_of(config, model, device),
             )
             optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
             seconds = []
             for step in range(STEPS + 1):
                 began = time.perf_counter()
-                total = torch.zeros((), device=device)
-                for micro in maker.make(step):
-                    tensors = {k: v.to(device) for k, v in _tensors(micro).items()}
-                    nll, _ = token_losses(model, tensors)
-                    total = total + (nll.sum(1) * tensors["weights"]).sum()
+                total, _ = step_loss(model, to_device(as_tensors(maker.make(step))), Masks(config.dropout or 0.0, step))
                 torch.autograd.backward(total)
                 optimizer.step()
                 optimizer.zero_grad()

@@ -89,11 +89,14 @@ class _Data:
     """The study's examples and their tokens, each made when a cell first needs it."""
 
     def __init__(self, config: TrainConfig) -> None:
+        from multitask.cache import Cache
         from multitask.prepare import load_mix
+        from multitask.token_cache import TokenCache
         from multitask.vocabulary import mixture_tokenizer
 
         self.full = load_mix(settled(config))
         self.tokenizer = mixture_tokenizer(settled(config), self.full)
+        self._cache = TokenCache(Cache(), self.tokenizer)  # a worker maps what another has tokenised
         self._tokens: dict[tuple[str, str], Any] = {}
 
     def prepared(self, config: TrainConfig) -> Any:
@@ -106,11 +109,9 @@ class _Data:
         return Prepared(mix, self.tokenizer, train, scored)
 
     def _tokenized(self, task: Any, examples: Any) -> Any:
-        from multitask.tokens import tokenize_task
-
         key = (task.name, examples.fingerprint)
         if key not in self._tokens:
-            self._tokens[key] = tokenize_task(self.tokenizer, task, examples)
+            self._tokens[key] = self._cache.tokenized(task, examples)
         return self._tokens[key]
 
 

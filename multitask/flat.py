@@ -1,0 +1,251 @@
+"""A T5 computed on flat tokens: no padding in any layer, with the weights of a Hugging Face model as they are.
+
+Only attention needs to know where a sequence begins and ends. All else of a T5 — projections, feed-forward layers,
+norms, the output layer — treats tokens one by one, and is given the real ones alone, one behind the other. Attention
+gathers them into groups of sequences of similar length and back (`kernels.Layout`).
+
+The result is that of the model's own `forward` on the padded batch, up to rounding, for T5, v1.1 and Flan-T5, mT5,
+uMT5 and ByT5; dropout falls on the same places at the same rate, with its own masks.
+
+Legend: N input tokens, M target tokens, D model width, H heads, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from multitask.kernels import (
+    Layout,
+    Masks,
+    TiedGradient,
+    add_dropped,
+    attention,
+    dropped,
+    embed,
+    relu_dropped,
+    rms_norm,
+    token_loss,
+)
+
+NO_DROPOUT = Masks(0.0)
+
+
+def layout_of(model: Any, lengths: Sequence[np.ndarray]) -> Layout:
+    """Where flat tokens of sequences of these lengths, group by group, stand in the model's attention."""
+    return Layout.of(lengths, model.config.num_heads, next(model.parameters()).device)
+
+
+def encoder_states(
+    model: Any,
+    ids: Tensor,
+    layout: Layout,
+    masks: Masks = NO_DROPOUT,
+    tied: TiedGradient | None = None,
+    embedded: Tensor | None = None,
+) -> Tensor:
+    """[N, D] the encoder's output for the flat input tokens `ids` [N].
+
+    Args:
+        model: A Hugging Face encoder-decoder of the T5 family.
+        ids: [N] int64.
+        layout: Of the inputs.
+        masks: Dropout.
+        tied: See `kernels.TiedGradient`.
+        embedded: [N, D], if the embeddings were looked up already.
+    """
+    stack = model.encoder
+    x = dropped(embed(stack.embed_tokens.weight, ids, tied) if embedded is None else embedded, masks)
+    biases: list[Tensor | None] = []
+    for block in stack.block:
+        own = block.layer[0].SelfAttention
+        if own.has_relative_attention_bias:  # the first block's serves all, but for uMT5
+            biases = [relative_bias(own, g.width) for g in layout.groups]
+        x = _self_attention(block.layer[0], x, layout, biases, masks)
+        x = feed_forward(block.layer[-1], x, masks)
+    return dropped(norm(stack.final_layer_norm, x), masks)
+
+
+def decoder_states(
+    model: Any,
+    ids: Tensor,
+    layout: Layout,
+    encoded: Tensor,
+    inputs: Layout,
+    masks: Masks = NO_DROPOUT,
+    tied: TiedGradient | None = None,
+    embedded: Tensor | None = None,
+    positions: Sequence[tuple[Tensor, Tensor]] | None = None,
+) -> Tensor:
+    """[M, D] the decoder's output, ready for the output layer, for the flat tokens `ids` [M] that it is given.
+
+    Args:
+        model: A Hugging Face encoder-decoder of the T5 family.
+        ids: [M] int64, for each sequence the start token and what follows.
+        layout: Of the targets; group by group the same examples as `inputs`.
+        encoded: [N, D] from `encoder_states`.
+        inputs: Its layout.
+        masks: Dropout.
+        tied: See `kernels.TiedGradient`.
+        embedded: [M, D], if the embeddings were looked up already.
+        positions: For sequences that are not chains, of each group ([width] position of each slot, [width, width] bool,
+            whether the slot of the row may see that of the column); a tree of labels is one.
+    """
+    stack = model.decoder
+    x = dropped(embed(stack.embed_tokens.weight, ids, tied) if embedded is None else embedded, masks)
+    biases: list[Tensor | None] = []
+    for block in stack.block:
+        own = block.layer[0].SelfAttention
+        if own.has_relative_attention_bias:
+            biases = [
+                relative_bias(own, g.width, causal=True) if positions is None else tree_bias(own, *positions[i])
+                for i, g in enumerate(layout.groups)
+            ]
+        x = _self_attention(block.layer[0], x, layout, biases, masks)
+        x = _cross_attention(block.layer[1], x, layout, encoded, inputs, masks)
+        x = feed_forward(block.layer[-1], x, masks)
+    x = dropped(norm(stack.final_layer_norm, x), masks)
+    return x * model.model_dim**-0.5 if scales_output(model) else x
+
+
+def flat_loss(
+    model: Any,
+    input_ids: Tensor,
+    inputs: Layout,
+    labels: Tensor,
+    targets: Layout,
+    starts: Tensor,
+    weights: Tensor,
+    masks: Masks = NO_DROPOUT,
+) -> tuple[Tensor, Tensor]:
+    """The weighted sum of the target tokens' negative log-likelihoods, and each one's [M] in nats, without gradient.
+
+    Args:
+        model: A Hugging Face encoder-decoder of the T5 family.
+        input_ids: [N] int64.
+        inputs: Their layout.
+        labels: [M] int64.
+        targets: Their layout; group by group the same examples.
+        starts: [examples] int64, where each example's labels begin.
+        weights: [M] of each token's loss.
+        masks: Dropout.
+    """
+    shared, head = model.get_input_embeddings().weight, model.lm_head.weight
+    tied = TiedGradient() if shared is head else None
+    given = torch.empty_like(labels)  # what the decoder is given: the labels, one place later
+    given[1:] = labels[:-1]
+    given[starts] = model.config.decoder_start_token_id
+    # One look-up for both sides, and so one gradient of [V, D].
+    both = embed(shared, torch.cat([input_ids, given]), tied)
+    encoded = encoder_states(model, input_ids, inputs, masks, embedded=both[: len(input_ids)])
+    hidden = decoder_states(model, given, targets, encoded, inputs, masks, embedded=both[len(input_ids) :])
+    return token_loss(hidden, head, labels, weights, tied)
+
+
+def scales_output(model: Any) -> bool:
+    """Whether the decoder's output is scaled by D^-1/2 before the output layer; each class says so in its own way."""
+    config = model.config
+    if config.model_type == "mt5":
+        return False
+    return bool(getattr(config, "scale_decoder_outputs", config.tie_word_embeddings))
+
+
+@torch.no_grad()
+def agrees(model: Any) -> bool:
+    """Whether this module computes what the model's own `forward` does, tried on three short examples.
+
+    It stands in for knowing every class and version: a model with other layers, an adapter or a hook fails here and
+    is run by its own code.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return _agrees(model)
+    except (AttributeError, TypeError, RuntimeError):
+        return False
+    finally:
+        model.train(was_training)
+
+
+def _agrees(model: Any) -> bool:
+    device = next(model.parameters()).device
+    draw = np.random.default_rng(0)
+    lengths = np.array([3, 5, 9]), np.array([4, 1, 3])
+    rows = [
+        [torch.from_numpy(draw.integers(3, min(model.config.vocab_size, 250), n)) for n in side] for side in lengths
+    ]
+    padded = [torch.nn.utils.rnn.pad_sequence(r, batch_first=True, padding_value=-100).to(device) for r in rows]
+    logits = model(
+        input_ids=padded[0].clamp_min(0),
+        attention_mask=(padded[0] >= 0).long(),
+        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(padded[1]),
+        use_cache=False,
+    ).logits
+    nll = F.cross_entropy(logits.flatten(0, 1).double(), padded[1].flatten(), ignore_index=-100, reduction="none")
+    expected = nll[padded[1].flatten() >= 0]
+    flat = [torch.cat(r).to(device) for r in rows]
+    layouts = [layout_of(model, [n]) for n in lengths]
+    starts = torch.tensor([0, *np.cumsum(lengths[1])[:-1]], device=device)
+    _, found = flat_loss(
+        model, flat[0], layouts[0], flat[1], layouts[1], starts, torch.ones(len(flat[1]), device=device)
+    )
+    return bool(torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-3))
+
+
+# -------------------------------------------------------------------------------------------------------------- layers
+
+
+def norm(layer: Any, x: Tensor) -> Tensor:
+    """A `T5LayerNorm` of [N, D]."""
+    return rms_norm(x, layer.weight, layer.variance_epsilon)
+
+
+def _self_attention(layer: Any, x: Tensor, layout: Layout, biases: Sequence[Tensor | None], masks: Masks) -> Tensor:
+    own = layer.SelfAttention
+    normed = norm(layer.layer_norm, x)
+    q, k, v = F.linear(normed, own.q.weight), F.linear(normed, own.k.weight), F.linear(normed, own.v.weight)
+    out = attention(q, k, v, heads=own.n_heads, queries=layout, keys=layout, masks=masks, biases=biases)
+    return add_dropped(x, F.linear(out, own.o.weight), masks)
+
+
+def _cross_attention(layer: Any, x: Tensor, layout: Layout, encoded: Tensor, inputs: Layout, masks: Masks) -> Tensor:
+    own = layer.EncDecAttention
+    q = F.linear(norm(layer.layer_norm, x), own.q.weight)
+    k, v = F.linear(encoded, own.k.weight), F.linear(encoded, own.v.weight)
+    none = [None] * len(layout.groups)
+    out = attention(q, k, v, heads=own.n_heads, queries=layout, keys=inputs, masks=masks, biases=none)
+    return add_dropped(x, F.linear(out, own.o.weight), masks)
+
+
+def feed_forward(layer: Any, x: Tensor, masks: Masks) -> Tensor:
+    """A `T5LayerFF` of [N, D], gated or not, with its residual connection."""
+    own = layer.DenseReluDense
+    normed = norm(layer.layer_norm, x)
+    if hasattr(own, "wi_0"):
+        inner = dropped(own.act(F.linear(normed, own.wi_0.weight)) * F.linear(normed, own.wi_1.weight), masks)
+    elif isinstance(own.act, torch.nn.ReLU):
+        inner = relu_dropped(F.linear(normed, own.wi.weight), masks)
+    else:
+        inner = dropped(own.act(F.linear(normed, own.wi.weight)), masks)
+    return add_dropped(x, F.linear(inner, own.wo.weight), masks)
+
+
+def relative_bias(layer: Any, width: int, *, causal: bool = False) -> Tensor:
+    """[H, width, width] a self-attention layer's bias of relative positions; -inf above the diagonal if causal."""
+    bias: Tensor = layer.compute_bias(width, width)[0]
+    if not causal:
+        return bias
+    return bias.masked_fill(torch.ones(width, width, dtype=torch.bool, device=bias.device).triu(1), -torch.inf)
+
+
+def tree_bias(layer: Any, positions: Tensor, sees: Tensor) -> Tensor:
+    """[H, n, n] the decoder's bias where slot i stands at `positions[i]` and sees the slots of `sees[i]`."""
+    size = int(positions.max()) + 1
+    chain = layer.compute_bias(size, size)[0]  # [H, size, size]
+    bias: Tensor = chain[:, positions[:, None], positions[None, :]]
+    return bias.masked_fill(~sees, -torch.inf)
