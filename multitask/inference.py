@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multitask.cache import Cache
 from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task
@@ -19,7 +20,8 @@ from multitask.prepare import data_setting, fewer_rows, select_tasks
 from multitask.progress import counting
 from multitask.sources import resolve_source
 from multitask.task import UNLABELLED, Example, Task
-from multitask.tokens import Ragged, load_tokenizer, tokenize_task
+from multitask.token_cache import TokenCache
+from multitask.tokens import Ragged, load_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,9 +75,10 @@ def evaluate(
     where = data or data_setting(config.data)
     parts = {name: _examples(task, where, split, config) for name, task in chosen.items()}
     model, tokenizer, _ = load_run(run)
+    cached = TokenCache(Cache(), tokenizer)
     scores = {}
     for name, (examples, train) in parts.items():
-        tokens = tokenize_task(tokenizer, chosen[name], examples)
+        tokens = cached.tokenized(chosen[name], examples)
         with counting(f"evaluating {name}", len(examples)) as counter:
             scores[name] = evaluate_task(
                 model,

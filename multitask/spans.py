@@ -48,17 +48,77 @@ class SourceSpan:
         wanted = list(ids)
         return [i for i in range(len(self.ids) - size + 1) if self.ids[i : i + size] == wanted]
 
-    def continuations(self, ids: Sequence[int], eos: int) -> list[int]:
-        """The tokens that keep `ids` a piece of the source, and the end of sequence once there is a piece."""
-        if not ids:
-            return sorted(set(self.ids)) or [eos]
-        after = {self.ids[i + len(ids)] for i in self.matches(ids) if i + len(ids) < len(self.ids)}
-        return [*sorted(after), eos]
-
     def find(self, ids: Sequence[int]) -> str:
         """The characters of the first place where `ids` stands; empty if it stands nowhere."""
         places = self.matches(ids) if ids else []
         return self.text(places[0], places[0] + len(ids) - 1) if places else ""
+
+
+class Automaton:
+    """All pieces of a source as a machine that reads tokens: its suffix automaton (Blumer et al. 1985).
+
+    A state stands for pieces that occur at the same places, 0 for nothing read yet; from it one may go on with the
+    tokens that follow at any of these places. It is made in time linear in the source.
+
+    >>> pieces = Automaton([5, 6, 5, 7])
+    >>> pieces.allowed(pieces.state([5]), 1), pieces.allowed(pieces.state([5, 6]), 1), pieces.state([6, 7])
+    ([1, 6, 7], [1, 5], -1)
+    """
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.arrows: list[dict[int, int]] = [{}]
+        """Of each state {token: the state it leads to}."""
+        links, lengths, last = [-1], [0], 0
+        for token in ids:
+            new = self._add({}, lengths[last] + 1, links, lengths)
+            at, last = last, new
+            while at >= 0 and token not in self.arrows[at]:
+                self.arrows[at][token] = new
+                at = links[at]
+            if at < 0:
+                continue
+            old = self.arrows[at][token]
+            if lengths[old] == lengths[at] + 1:
+                links[new] = old
+                continue
+            # Some of the old state's pieces now occur at one more place than the others: they get a state of their own.
+            twin = self._add(dict(self.arrows[old]), lengths[at] + 1, links, lengths)
+            links[twin], links[old], links[new] = links[old], twin, twin
+            while at >= 0 and self.arrows[at].get(token) == old:
+                self.arrows[at][token] = twin
+                at = links[at]
+
+    def _add(self, arrows: dict[int, int], length: int, links: list[int], lengths: list[int]) -> int:
+        self.arrows.append(arrows)
+        links.append(0)
+        lengths.append(length)
+        return len(links) - 1
+
+    def step(self, state: int, token: int) -> int:
+        """The state after one more token; -1 if that is no piece."""
+        return self.arrows[state].get(token, -1) if state >= 0 else -1
+
+    def state(self, ids: Sequence[int]) -> int:
+        """The state after `ids`; -1 if they are no piece."""
+        state = 0
+        for token in ids:
+            state = self.step(state, token)
+        return state
+
+    def allowed(self, state: int, eos: int) -> list[int]:
+        """The tokens that keep what was read a piece, rising, with the end of sequence once there is a piece."""
+        arrows = self.arrows[state] if state >= 0 else {}
+        return sorted(arrows) if state == 0 and arrows else sorted([*arrows, eos])
+
+
+def source_spans(tokenizer: Tokenizer, examples: Sequence[Example], *, limit: int | None = None) -> list[SourceSpan]:
+    """As `source_span`, of several examples: their tokens are looked up together."""
+    for example in examples:
+        if example.context is None:
+            raise UserError(f"example '{example.id}' has no context to cut a span from: give Example(…, context=text).")
+    ids, spots = _ids_and_offsets(tokenizer, [e.inputs for e in examples])
+    special = (tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return [_cut_out(e, i, s, special, limit) for e, i, s in zip(examples, ids, spots, strict=True)]
 
 
 def source_span(tokenizer: Tokenizer, example: Example, *, limit: int | None = None) -> SourceSpan:
@@ -67,22 +127,30 @@ def source_span(tokenizer: Tokenizer, example: Example, *, limit: int | None = N
     Raises:
         UserError: If the example has no context, or it does not stand in its input.
     """
-    if example.context is None:
-        raise UserError(f"example '{example.id}' has no context to cut a span from: give Example(…, context=text).")
-    begin = locate(example.context, example.inputs)
-    end = begin + len(example.context)
-    ids = tokenizer(example.inputs, verbose=False)["input_ids"]
-    spots = offsets(tokenizer, example.inputs)
+    return source_spans(tokenizer, [example], limit=limit)[0]
+
+
+def _ids_and_offsets(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+    if getattr(tokenizer, "is_fast", False) and texts:
+        told = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)
+        return told["input_ids"], told["offset_mapping"]
+    return [tokenizer(t, verbose=False)["input_ids"] for t in texts], [offsets(tokenizer, t) for t in texts]
+
+
+def _cut_out(
+    example: Example, ids: Sequence[int], spots: Sequence[tuple[int, int]], special: Sequence[int], limit: int | None
+) -> SourceSpan:
+    context = example.context or ""
+    begin = locate(context, example.inputs)
+    end = begin + len(context)
     kept = len(ids) - 1 if limit is None else min(len(ids) - 1, limit - 1)  # without the end of sequence
     # A text that says "</s>" has that token in its middle: an answer runs across it, but cannot spell it.
-    special = {tokenizer.eos_token_id, tokenizer.pad_token_id}
     inside = [
-        i
-        for i in range(kept)
-        if spots[i][1] > begin and spots[i][0] < end and spots[i][1] > spots[i][0] and ids[i] not in special
+        (i, (max(first - begin, 0), min(last - begin, len(context))))
+        for i, (first, last) in zip(ids[:kept], spots, strict=False)
+        if last > begin and first < end and last > first and i not in special
     ]
-    edges = [(max(spots[i][0] - begin, 0), min(spots[i][1] - begin, len(example.context))) for i in inside]
-    return SourceSpan(example.context, [ids[i] for i in inside], edges)
+    return SourceSpan(context, [i for i, _ in inside], [edges for _, edges in inside])
 
 
 def locate(context: str, inputs: str) -> int:

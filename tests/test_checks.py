@@ -37,7 +37,8 @@ class WordTokenizer:
 
     def __call__(self, text, verbose=True, return_offsets_mapping=False):
         if isinstance(text, list):
-            return {"input_ids": [self(t)["input_ids"] for t in text]}
+            each = [self(t, verbose, return_offsets_mapping) for t in text]
+            return {name: [one[name] for one in each] for name in each[0]}
         found = list(re.finditer(r"\S+", text))
         out = {"input_ids": [*(self._id(m.group()) for m in found), 1]}
         if return_offsets_mapping:

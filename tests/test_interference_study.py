@@ -246,6 +246,14 @@ def test_the_same_command_trains_nothing_again_and_a_seed_only_its_own_cells(stu
     assert "has lr = 0.01, asked for is 0.003; all cells of a table need one setting" in capsys.readouterr().err
     assert main(words(folder, seeds=1, per_step=5)) == 2
     assert "has per_step.study_order = 4.0, asked for is 5.0" in capsys.readouterr().err
+    # The threads of a cell change its last bits; without --threads they are the study's, whatever --jobs would leave.
+    assert main(words(folder, seeds=1, threads=2)) == 2
+    assert "has threads = 1, asked for is 2" in capsys.readouterr().err
+    unsaid = words(folder, seeds=1, arms=["single"], match="examples")
+    at = unsaid.index("--threads")
+    del unsaid[at : at + 2]
+    assert main([*unsaid, "--dry-run"]) == 0
+    assert "1 thread each" in capsys.readouterr().out
 
 
 def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multitask.errors import UserError
-from multitask.spans import SourceSpan, align, locate, source_span
+from multitask.spans import Automaton, SourceSpan, align, locate, source_span
 from multitask.task import Example
+
+continuations = runpy.run_path(str(Path(__file__).with_name("reference_decoding.py")))["continuations"]
 
 AWKWARD = "ab `'  🙂é\u0301…ﬁ日 .,!</s>\t\u00a0I"
 texts = st.one_of(st.text(AWKWARD, max_size=25), st.text(st.characters(exclude_categories=["Cs"]), max_size=25))
@@ -143,13 +148,18 @@ def test_what_a_vocabulary_loses_is_found_again(text, piece):
 SOURCE = SourceSpan("a b a c", [5, 6, 5, 7], [(0, 1), (2, 3), (4, 5), (6, 7)])
 
 
-def test_continuations_are_those_of_every_place():
-    assert SOURCE.continuations([], 1) == [5, 6, 7]
-    assert SOURCE.continuations([5], 1) == [6, 7, 1]
-    assert SOURCE.continuations([5, 6], 1) == [5, 1]
-    assert SOURCE.continuations([7], 1) == [1]
-    assert SOURCE.continuations([9], 1) == [1]
-    assert SourceSpan("", [], []).continuations([], 1) == [1]
+@given(st.lists(st.integers(2, 5), max_size=14), st.data())
+def test_an_automaton_allows_what_follows_at_any_place(ids, data):
+    source = SourceSpan("", ids, [(0, 0)] * len(ids))
+    pieces = Automaton(ids)
+    if ids:
+        first = data.draw(st.integers(0, len(ids) - 1))
+        said = ids[first : data.draw(st.integers(first, len(ids)))]
+        assert pieces.state(said) >= 0
+        assert pieces.allowed(pieces.state(said), 1) == continuations(source, said, 1)
+    wrong = data.draw(st.lists(st.integers(2, 6), max_size=6))
+    assert (pieces.state(wrong) >= 0) is bool(source.matches(wrong))
+    assert pieces.allowed(pieces.state(wrong), 1) == continuations(source, wrong, 1)
 
 
 def test_a_found_piece_is_the_first_place_of_its_tokens():
@@ -163,8 +173,9 @@ def test_whatever_the_constraint_allows_is_a_piece(ids):
     context = "".join(chr(96 + i) for i in ids)
     source = SourceSpan(context, ids, [(i, i + 1) for i in range(len(ids))])
     said: list[int] = []
-    while (following := source.continuations(said, 1)) != [1] and len(said) < 20:
-        said.append(following[0])
+    pieces = Automaton(ids)
+    while (following := pieces.allowed(pieces.state(said), 1)) != [1] and len(said) < 20:
+        said.append(following[-1])
         assert source.matches(said)
         assert source.find(said) in context
     assert len(said) <= len(ids)

@@ -74,6 +74,8 @@ class Conduct:
     def load(self, stored: dict[str, Any] | None) -> None:
         """Load the data, and settle what all cells share."""
         design = self.design
+        # The number of threads changes the last bits: a study that goes on with other jobs keeps the cells' own.
+        self.threads = self.config.threads or (stored or {}).get("threads") or self.threads
         self.rate_base = Fraction(stored["rate_base"]) if stored else design.budget(design.tasks)
         train = self.config.train
         self.vocab = (self.out / "vocab") if self.from_scratch and not train.vocab else None
@@ -258,7 +260,8 @@ class Conduct:
         )
 
     def _study_dict(self, lr: dict[str, float] | None = None) -> dict[str, Any]:
-        return study_dict(self.config, self.design, self.rate_base, self.lr if lr is None else lr)
+        config = dataclasses.replace(self.config, threads=self.threads)
+        return study_dict(config, self.design, self.rate_base, self.lr if lr is None else lr)
 
     def _train_vocabulary(self, folder: Path) -> None:
         from multitask.models import SIZES

@@ -311,6 +311,8 @@ def check_same(out: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
         before = stored["per_step"].get(task, asked)
         if before != asked:
             raise differ(f"per_step.{task}", before, asked)
+    if stored["threads"] is not None and stored["threads"] != now["threads"]:
+        raise differ("threads", stored["threads"], now["threads"])
     if stored["lr_grid"] != now["lr_grid"]:
         raise differ("lr_grid", stored["lr_grid"], now["lr_grid"])
     if not now["lr_grid"] and now["lr"] and stored["lr"]:
