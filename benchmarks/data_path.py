@@ -390,7 +390,7 @@ def rows(*, sizes: Sequence[int], sources: Sequence[str], number: int) -> list[d
 
 def processes(*, rows: int, number: int, rounds: int) -> dict[str, Any]:
     """From one process to two."""
-    one = {"do": "steps", "source": "computed", "rows": rows, "number": number}
+    one = {"do": "steps", "source": "mapped", "rows": rows, "number": number}
     cases = {
         "one process": [one],
         "two, each a half of every step": [{**one, "rank": r, "world": 2} for r in (0, 1)],
@@ -562,7 +562,7 @@ def main(arguments: list[str] | None = None) -> None:
         far = {"rows": 10**6, "examples": 10**7} if quick else {"rows": 10**8, "examples": 10**9}
         result["position"] = position(**far, places=20 if quick else 200, number=10 if quick else 50, whole=True)
     if "processes" in wanted:
-        result["processes"] = processes(rows=10**6, number=200 if quick else 4000, rounds=1 if quick else 5)
+        result["processes"] = processes(rows=10**5, number=200 if quick else 4000, rounds=1 if quick else 5)
     print(json.dumps(result))
 
 
