@@ -1,6 +1,7 @@
 """What a tiny T5 reaches from random weights on real text, beside baselines that need no T5.
 
     python benchmarks/from_scratch.py --data DIR [--out RUN] [--preset from-scratch] [--seed 0]
+        [--execution auto]
 
 DIR holds span/{train,validation}.csv and sst2/{train,validation}.tsv (see the README, "Data"). The command trains the
 preset `configs/from-scratch.yaml` (or takes the finished run in --out), fits TF-IDF + logistic regression on the same
@@ -38,10 +39,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/from-scratch"))
     parser.add_argument("--preset", default="from-scratch")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--execution", default="auto", help="as of multitask train")
     options = parser.parse_args()
     if not (options.out / "metrics.json").is_file():
         flags = ["--config", options.preset, "--data", str(options.data), "--out", str(options.out)]
-        code = multitask(["train", *flags, "--seed", str(options.seed)])
+        code = multitask(["train", *flags, "--seed", str(options.seed), "--execution", options.execution])
         if code:
             raise SystemExit(code)
     metrics, baselines = read_json(options.out / "metrics.json"), read_json(options.out / "baselines.json")
