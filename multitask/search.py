@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multitask.scoring import FlatScorer, Memory, attend, decoder_pass
+from multitask.decoder import Memory, attend, decoder_pass
+from multitask.scoring import FlatScorer
 from multitask.spans import Automaton
 from multitask.task import Decoding
 

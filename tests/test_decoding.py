@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multitask import scoring
 from multitask.decoding import CANDIDATES, Decoder, most_expected
 from multitask.spans import source_span
 from multitask.task import Decoding
@@ -175,8 +174,8 @@ def test_neither_chunks_nor_company_change_a_prediction(t5, tokenizer, toy_task,
     decoder, _ = decoder_of(toy_task(kind, decoding=Decoding(max_new_tokens=5)), tokenizer)
     together = decoder(t5, range(len(TEXTS)))
     alone = [decoder(t5, [i])[0] for i in range(len(TEXTS))]
-    monkeypatch.setattr(scoring, "LOGITS", 1)  # one row at a time
-    monkeypatch.setattr(scoring, "PASS_TOKENS", 1)
+    monkeypatch.setattr("multitask.decoder.LOGITS", 1)  # one row at a time
+    monkeypatch.setattr("multitask.scoring.PASS_TOKENS", 1)
     chunked = decoder(t5, range(len(TEXTS)))
     for one, two, three in zip(together, alone, chunked, strict=True):
         assert one.raw == two.raw == three.raw

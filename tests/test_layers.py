@@ -20,7 +20,7 @@ ORDER = """
     table readers python_sources lexicon sample sources examples testing
     schedule rates mixture permutation plan
     folder cache tokens token_cache spans batching kernels flat optim data module checkpoints models model_check
-    scoring plain ranking pieces search decoding evaluation
+    decoder scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary lightning progress
     results
     run

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from transformers.models.mt5 import modeling_mt5
 from transformers.models.t5 import modeling_t5
 
-from multitask import plain, scoring
+from multitask import decoder, plain, scoring
+from multitask.decoder import log_normalisers
 from multitask.decoding import is_flat, scorer_of
 from multitask.plain import PlainScorer
 from multitask.ranking import LabelTree, label_scores, log_likelihoods
-from multitask.scoring import Chains, FlatScorer, log_normalisers
+from multitask.scoring import Chains, FlatScorer
 
 reference = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("reference_decoding.py"))))
 
@@ -64,7 +65,7 @@ def test_log_likelihoods_are_those_of_a_pass_a_target(exact, kind, monkeypatch):
     np.testing.assert_allclose(log_likelihoods(scorer, targets), wanted, rtol=1e-10)
     some = np.array([1, 4])
     np.testing.assert_allclose(log_likelihoods(scorer, [targets[i] for i in some], some), np.array(wanted)[some])
-    for module, name in ((scoring, "PASS_TOKENS"), (scoring, "LOGITS"), (scoring, "COLUMNS"), (plain, "LOGIT_BYTES")):
+    for module, name in ((scoring, "PASS_TOKENS"), (decoder, "LOGITS"), (decoder, "COLUMNS"), (plain, "LOGIT_BYTES")):
         monkeypatch.setattr(module, name, 7)
     np.testing.assert_allclose(log_likelihoods(scorer, targets), wanted, rtol=1e-10)
 
@@ -95,12 +96,12 @@ def test_chains_that_grow_in_a_cache_say_what_whole_ones_say(exact):
 def test_log_normalisers_are_those_of_all_logits(rows, vocabulary, block, columns):
     draw = torch.Generator().manual_seed(rows * 100 + vocabulary)
     states, head = (10 * torch.randn(n, 4, dtype=torch.float64, generator=draw) for n in (rows, vocabulary))
-    before = scoring.LOGITS, scoring.COLUMNS
-    scoring.LOGITS, scoring.COLUMNS = block, columns
+    before = decoder.LOGITS, decoder.COLUMNS
+    decoder.LOGITS, decoder.COLUMNS = block, columns
     try:
         found = log_normalisers(states, head)
     finally:
-        scoring.LOGITS, scoring.COLUMNS = before
+        decoder.LOGITS, decoder.COLUMNS = before
     torch.testing.assert_close(found, (states @ head.T).logsumexp(1))
 
 
