@@ -137,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--per-step", type=int, default=16)
     parser.add_argument("--families", default="sharing,conflicting,independent", help="leave some out for a short look")
+    parser.add_argument("--execution", default="auto", help="as of multitask train")
     parser.add_argument("--within", action="store_true", help="a study for each family, without the pairs across them")
     options = parser.parse_args(arguments)
 
@@ -155,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=options.seeds * repetition,  # the first of them
                 per_step=options.per_step,
                 model="tiny",
+                execution=options.execution,
                 trainer={"max_steps": options.steps},
                 out=str(options.out / f"repetition-{repetition}" / (chosen[0] if options.within else "")),
             )
