@@ -483,6 +483,8 @@ def by_loader(maker: StepMaker, what: dict[str, Any]) -> dict[str, Any]:
 
     import torch
 
+    # Back to the system's own way: workers would begin as this process did, but with the imports before them.
+    multiprocessing.set_start_method(None, force=True)
     device = SimpleNamespace(root_device=torch.device("cpu"))
     data = MultitaskData(maker, workers=what["workers"])
     data.trainer = SimpleNamespace(global_rank=0, world_size=1, accumulate_grad_batches=1, strategy=device)
