@@ -333,7 +333,6 @@ def split_maker(pool: TokenizedTask, parts: int, batch_size: int) -> StepMaker:
 
 def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 8) -> dict[str, Any]:
     """A whole step of `mini` on a CPU for two makers, by turns; ids are folded into its vocabulary."""
-    from multitask.kernels import Masks
     from multitask.models import build_model
     from multitask.module import step_loss
     from multitask.optim import OptimizerSettings, configure
@@ -345,7 +344,7 @@ def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 8) ->
         batch = as_tensors(maker.make(k))
         flat = batch["flat"]
         flat["input_ids"], flat["labels"] = flat["input_ids"] % VOCABULARY, flat["labels"] % VOCABULARY
-        loss, _ = step_loss(model, batch, Masks(0.1, k))
+        loss, _ = step_loss(model, batch, k)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""A T5's decoder on flat tokens, for decoding: attention is handed in, so chains, trees and single steps are one pass.
+"""What decoding hands to a decoder's pass on flat tokens: slots, cross-attention's memory, biases; and its logits.
 
 Words
     slots       where flat tokens stand in the padded rows that attention alone needs
@@ -12,7 +12,6 @@ V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multitask.flat import NO_DROPOUT, feed_forward, norm, scales_output
+from multitask.flat import of_layers
 
 LOGITS = 1 << 20
 """Logits that are held at once: 4 MiB in fp32, so that they stay in a core's cache while they are reduced."""
@@ -101,43 +100,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     return torch.matmul(torch.softmax(scores, -1), v)
 
 
-def decoder_pass(
-    model: Any,
-    ids: Tensor,
-    among: Callable[[int, Tensor, Tensor, Tensor], Tensor],
-    across: Callable[[int, Tensor], Tensor],
-) -> Tensor:
-    """[N, D] the decoder's output for the flat tokens `ids` [N], ready for the output layer.
-
-    Args:
-        model: A Hugging Face encoder-decoder of the T5 family, in evaluation mode.
-        ids: [N] int64.
-        among: (layer, q, k, v [N, H * K]) → self-attention's [N, H * K].
-        across: (layer, q [N, H * K]) → cross-attention's [N, H * K].
-    """
-    x = F.embedding(ids, model.decoder.embed_tokens.weight)
-    for i, block in enumerate(model.decoder.block):
-        own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
-        normed = norm(block.layer[0].layer_norm, x)
-        q, k, v = F.linear(normed, own.q.weight), F.linear(normed, own.k.weight), F.linear(normed, own.v.weight)
-        x = x + F.linear(among(i, q, k, v), own.o.weight)
-        q = F.linear(norm(block.layer[1].layer_norm, x), cross.q.weight)
-        x = x + F.linear(across(i, q), cross.o.weight)
-        x = feed_forward(block.layer[-1], x, NO_DROPOUT)
-    x = norm(model.decoder.final_layer_norm, x)
-    return x * model.model_dim**-0.5 if scales_output(model) else x
-
-
 def distance_biases(model: Any, width: int) -> list[Tensor]:
     """Of each decoder layer [H, width]: self-attention's bias for a key so many places before the query."""
-    biases: list[Tensor] = []
-    for block in model.decoder.block:
-        own = block.layer[0].SelfAttention
-        if own.has_relative_attention_bias:  # the first block's serves all, but for uMT5
-            biases.append(own.compute_bias(width, width)[0, :, -1].flip(-1))
-        else:
-            biases.append(biases[-1])
-    return biases
+    return of_layers(model.decoder, lambda own: own.compute_bias(width, width)[0, :, -1].flip(-1))
 
 
 def log_probabilities(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
@@ -145,7 +110,7 @@ def log_probabilities(model: Any, states: Tensor, rows: Tensor, tokens: Tensor) 
 
     Args:
         model: The model.
-        states: [N, D] from `decoder_pass`.
+        states: [N, D] from `flat.decoder_pass`.
         rows: [M] int64, rising.
         tokens: [M] int64.
     """

@@ -7,13 +7,13 @@ gathers them into groups of sequences of similar length and back (`kernels.Layou
 The result is that of the model's own `forward` on the padded batch, up to rounding, for T5, v1.1 and Flan-T5, mT5,
 uMT5 and ByT5; dropout falls on the same places at the same rate, with its own masks.
 
-Legend: N input tokens, M target tokens, D model width, H heads, V vocabulary.
+Legend: N input tokens, M target tokens, D model width, H heads, K width of a head, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -41,76 +41,72 @@ def layout_of(model: Any, lengths: Sequence[np.ndarray]) -> Layout:
     return Layout.of(lengths, model.config.num_heads, next(model.parameters()).device)
 
 
-def encoder_states(
-    model: Any,
-    ids: Tensor,
-    layout: Layout,
-    masks: Masks = NO_DROPOUT,
-    tied: TiedGradient | None = None,
-    embedded: Tensor | None = None,
-) -> Tensor:
-    """[N, D] the encoder's output for the flat input tokens `ids` [N].
+def encoder_states(model: Any, embedded: Tensor, layout: Layout, masks: Masks = NO_DROPOUT) -> Tensor:
+    """[N, D] the encoder's output for flat inputs.
 
     Args:
         model: A Hugging Face encoder-decoder of the T5 family.
-        ids: [N] int64.
+        embedded: [N, D] the input tokens' embeddings.
         layout: Of the inputs.
         masks: Dropout.
-        tied: See `kernels.TiedGradient`.
-        embedded: [N, D], if the embeddings were looked up already.
     """
     stack = model.encoder
-    x = dropped(embed(stack.embed_tokens.weight, ids, tied) if embedded is None else embedded, masks)
-    biases: list[Tensor | None] = []
-    for block in stack.block:
+    biases = of_layers(stack, lambda own: [relative_bias(own, g.width) for g in layout.groups])
+    x = dropped(embedded, masks)
+    for block, bias in zip(stack.block, biases, strict=True):
         own = block.layer[0].SelfAttention
-        if own.has_relative_attention_bias:  # the first block's serves all, but for uMT5
-            biases = [relative_bias(own, g.width) for g in layout.groups]
-        x = _self_attention(block.layer[0], x, layout, biases, masks)
-        x = feed_forward(block.layer[-1], x, masks)
-    return dropped(norm(stack.final_layer_norm, x), masks)
+        q, k, v = _projections(block.layer[0], x)
+        out = attention(q, k, v, heads=own.n_heads, queries=layout, keys=layout, masks=masks, biases=bias)
+        x = add_dropped(x, F.linear(out, own.o.weight), masks)
+        x = _feed_forward(block.layer[-1], x, masks)
+    return dropped(_norm(stack.final_layer_norm, x), masks)
 
 
-def decoder_states(
+def decoder_pass(
     model: Any,
-    ids: Tensor,
-    layout: Layout,
-    encoded: Tensor,
-    inputs: Layout,
+    embedded: Tensor,
+    among: Callable[[int, Tensor, Tensor, Tensor], Tensor],
+    across: Callable[[int, Tensor], Tensor],
     masks: Masks = NO_DROPOUT,
-    tied: TiedGradient | None = None,
-    embedded: Tensor | None = None,
-    positions: Sequence[tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """[M, D] the decoder's output, ready for the output layer, for the flat tokens `ids` [M] that it is given.
+    """[M, D] the decoder's output for flat tokens, ready for the output layer; attention is handed in.
 
     Args:
         model: A Hugging Face encoder-decoder of the T5 family.
-        ids: [M] int64, for each sequence the start token and what follows.
-        layout: Of the targets; group by group the same examples as `inputs`.
-        encoded: [N, D] from `encoder_states`.
-        inputs: Its layout.
-        masks: Dropout.
-        tied: See `kernels.TiedGradient`.
-        embedded: [M, D], if the embeddings were looked up already.
-        positions: For sequences that are not chains, of each group ([width] position of each slot, [width, width] bool,
-            whether the slot of the row may see that of the column); a tree of labels is one.
+        embedded: [M, D] the decoder tokens' embeddings.
+        among: (layer, q, k, v [M, H * K]) → self-attention's [M, H * K].
+        across: (layer, q [M, H * K]) → cross-attention's [M, H * K].
+        masks: Dropout of all but attention's weights.
     """
     stack = model.decoder
-    x = dropped(embed(stack.embed_tokens.weight, ids, tied) if embedded is None else embedded, masks)
-    biases: list[Tensor | None] = []
-    for block in stack.block:
-        own = block.layer[0].SelfAttention
-        if own.has_relative_attention_bias:
-            biases = [
-                relative_bias(own, g.width, causal=True) if positions is None else tree_bias(own, *positions[i])
-                for i, g in enumerate(layout.groups)
-            ]
-        x = _self_attention(block.layer[0], x, layout, biases, masks)
-        x = _cross_attention(block.layer[1], x, layout, encoded, inputs, masks)
-        x = feed_forward(block.layer[-1], x, masks)
-    x = dropped(norm(stack.final_layer_norm, x), masks)
+    x = dropped(embedded, masks)
+    for i, block in enumerate(stack.block):
+        own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
+        x = add_dropped(x, F.linear(among(i, *_projections(block.layer[0], x)), own.o.weight), masks)
+        q = F.linear(_norm(block.layer[1].layer_norm, x), cross.q.weight)
+        x = add_dropped(x, F.linear(across(i, q), cross.o.weight), masks)
+        x = _feed_forward(block.layer[-1], x, masks)
+    x = dropped(_norm(stack.final_layer_norm, x), masks)
     return x * model.model_dim**-0.5 if scales_output(model) else x
+
+
+def _decoder_states(
+    model: Any, embedded: Tensor, layout: Layout, encoded: Tensor, inputs: Layout, masks: Masks
+) -> Tensor:
+    """`decoder_pass` over targets that are given whole: each token sees those before it, and its own input."""
+    heads = model.config.num_heads
+    biases = of_layers(model.decoder, lambda own: [relative_bias(own, g.width, causal=True) for g in layout.groups])
+
+    def among(i: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k, v, heads=heads, queries=layout, keys=layout, masks=masks, biases=biases[i])
+
+    def across(i: int, q: Tensor) -> Tensor:
+        own = model.decoder.block[i].layer[1].EncDecAttention
+        k, v = F.linear(encoded, own.k.weight), F.linear(encoded, own.v.weight)
+        none = [None] * len(layout.groups)
+        return attention(q, k, v, heads=heads, queries=layout, keys=inputs, masks=masks, biases=none)
+
+    return decoder_pass(model, embedded, among, across, masks)
 
 
 def flat_loss(
@@ -142,8 +138,8 @@ def flat_loss(
     given[starts] = model.config.decoder_start_token_id
     # One look-up for both sides, and so one gradient of [V, D].
     both = embed(shared, torch.cat([input_ids, given]), tied)
-    encoded = encoder_states(model, input_ids, inputs, masks, embedded=both[: len(input_ids)])
-    hidden = decoder_states(model, given, targets, encoded, inputs, masks, embedded=both[len(input_ids) :])
+    encoded = encoder_states(model, both[: len(input_ids)], inputs, masks)
+    hidden = _decoder_states(model, both[len(input_ids) :], targets, encoded, inputs, masks)
     return token_loss(hidden, head, labels, weights, tied)
 
 
@@ -200,32 +196,19 @@ def _agrees(model: Any) -> bool:
 # -------------------------------------------------------------------------------------------------------------- layers
 
 
-def norm(layer: Any, x: Tensor) -> Tensor:
-    """A `T5LayerNorm` of [N, D]."""
+def _norm(layer: Any, x: Tensor) -> Tensor:
     return rms_norm(x, layer.weight, layer.variance_epsilon)
 
 
-def _self_attention(layer: Any, x: Tensor, layout: Layout, biases: Sequence[Tensor | None], masks: Masks) -> Tensor:
-    own = layer.SelfAttention
-    normed = norm(layer.layer_norm, x)
-    q, k, v = F.linear(normed, own.q.weight), F.linear(normed, own.k.weight), F.linear(normed, own.v.weight)
-    out = attention(q, k, v, heads=own.n_heads, queries=layout, keys=layout, masks=masks, biases=biases)
-    return add_dropped(x, F.linear(out, own.o.weight), masks)
+def _projections(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Self-attention's queries, keys and values [N, H * K]."""
+    own, normed = layer.SelfAttention, _norm(layer.layer_norm, x)
+    return F.linear(normed, own.q.weight), F.linear(normed, own.k.weight), F.linear(normed, own.v.weight)
 
 
-def _cross_attention(layer: Any, x: Tensor, layout: Layout, encoded: Tensor, inputs: Layout, masks: Masks) -> Tensor:
-    own = layer.EncDecAttention
-    q = F.linear(norm(layer.layer_norm, x), own.q.weight)
-    k, v = F.linear(encoded, own.k.weight), F.linear(encoded, own.v.weight)
-    none = [None] * len(layout.groups)
-    out = attention(q, k, v, heads=own.n_heads, queries=layout, keys=inputs, masks=masks, biases=none)
-    return add_dropped(x, F.linear(out, own.o.weight), masks)
-
-
-def feed_forward(layer: Any, x: Tensor, masks: Masks) -> Tensor:
-    """A `T5LayerFF` of [N, D], gated or not, with its residual connection."""
+def _feed_forward(layer: Any, x: Tensor, masks: Masks) -> Tensor:
     own = layer.DenseReluDense
-    normed = norm(layer.layer_norm, x)
+    normed = _norm(layer.layer_norm, x)
     if hasattr(own, "wi_0"):
         inner = dropped(own.act(F.linear(normed, own.wi_0.weight)) * F.linear(normed, own.wi_1.weight), masks)
     elif isinstance(own.act, torch.nn.ReLU):
@@ -235,17 +218,24 @@ def feed_forward(layer: Any, x: Tensor, masks: Masks) -> Tensor:
     return add_dropped(x, F.linear(inner, own.wo.weight), masks)
 
 
+T = TypeVar("T")
+
+
+def of_layers(stack: Any, make: Callable[[Any], T]) -> list[T]:
+    """Of each layer what `make` gives for its self-attention, or what the layer before has.
+
+    But for uMT5, all layers share the first one's bias of relative positions.
+    """
+    made: list[T] = []
+    for block in stack.block:
+        own = block.layer[0].SelfAttention
+        made.append(make(own) if own.has_relative_attention_bias else made[-1])
+    return made
+
+
 def relative_bias(layer: Any, width: int, *, causal: bool = False) -> Tensor:
     """[H, width, width] a self-attention layer's bias of relative positions; -inf above the diagonal if causal."""
     bias: Tensor = layer.compute_bias(width, width)[0]
     if not causal:
         return bias
     return bias.masked_fill(torch.ones(width, width, dtype=torch.bool, device=bias.device).triu(1), -torch.inf)
-
-
-def tree_bias(layer: Any, positions: Tensor, sees: Tensor) -> Tensor:
-    """[H, n, n] the decoder's bias where slot i stands at `positions[i]` and sees the slots of `sees[i]`."""
-    size = int(positions.max()) + 1
-    chain = layer.compute_bias(size, size)[0]  # [H, size, size]
-    bias: Tensor = chain[:, positions[:, None], positions[None, :]]
-    return bias.masked_fill(~sees, -torch.inf)

@@ -81,8 +81,7 @@ class MultitaskModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The weighted sum of the step's token losses; see `batching` for where the weights come from."""
         of_task = torch.zeros(len(self.tasks), 4, device=self.device)  # one step: counts below 2^24 are exact
-        masks = Masks(self.model.config.dropout_rate if self.model.training else 0.0, self._step_seed)
-        total, pieces = step_loss(self.model, batch, masks)
+        total, pieces = step_loss(self.model, batch, self._step_seed)
         for piece in pieces:
             self._count(batch["step"], piece, of_task)
         self._pending += of_task.cpu()
@@ -175,7 +174,7 @@ class Piece(NamedTuple):
     """Summed over the target tokens, in nats; without gradient."""
 
 
-def step_loss(model: Any, batch: Mapping[str, Any], masks: Masks) -> tuple[Tensor, list[Piece]]:
+def step_loss(model: Any, batch: Mapping[str, Any], seed: int = 0) -> tuple[Tensor, list[Piece]]:
     """The weighted sum of a step's token losses, ready for one backward pass, and what it was made of.
 
     All of a step stay in one graph, so Lightning's clipping, accumulation and precision plug-ins work unchanged.
@@ -183,9 +182,10 @@ def step_loss(model: Any, batch: Mapping[str, Any], masks: Masks) -> tuple[Tenso
     Args:
         model: A Hugging Face encoder-decoder.
         batch: As `data` makes it, flat or in micro-batches.
-        masks: Dropout of flat tokens; micro-batches go through the model's own.
+        seed: Of the dropout of flat tokens; micro-batches go through the model's own.
     """
     if "flat" in batch:
+        masks = Masks(model.config.dropout_rate if model.training else 0.0, seed)
         return _flat_loss(model, batch["flat"], masks)
     pieces = []
     total = torch.zeros((), device=next(model.parameters()).device)

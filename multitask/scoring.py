@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from multitask.batching import attention_groups
-from multitask.decoder import Memory, Slots, attend, decoder_pass, distance_biases, log_probabilities
-from multitask.flat import encoder_states, layout_of
+from multitask.decoder import Memory, Slots, attend, distance_biases, log_probabilities
+from multitask.flat import decoder_pass, encoder_states, layout_of
 
 PASS_TOKENS = 4096
 """Decoder tokens of one pass, one chain at least."""
@@ -128,7 +129,8 @@ class FlatScorer:
         groups = attention_groups(lengths, np.ones_like(lengths))
         order = np.concatenate(groups)
         ids = torch.from_numpy(np.concatenate([self.inputs[i] for i in order]).astype(np.int64)).to(self.device)
-        encoded = encoder_states(self.model, ids, layout_of(self.model, [lengths[g] for g in groups]))
+        embedded = F.embedding(ids, self.model.encoder.embed_tokens.weight)
+        encoded = encoder_states(self.model, embedded, layout_of(self.model, [lengths[g] for g in groups]))
         width = int(lengths.max())
         places = None
         if len(groups) > 1 or int(lengths.min()) < width:
@@ -282,4 +284,5 @@ class FlatScorer:
         def across(layer: int, q: Tensor) -> Tensor:
             return crossing.gather(memory.attend(layer, crossing.spread(q, heads)))
 
-        return decoder_pass(self.model, self._tensor(chains.tokens), among, across)
+        embedded = F.embedding(self._tensor(chains.tokens), self.model.decoder.embed_tokens.weight)
+        return decoder_pass(self.model, embedded, among, across)

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multitask.decoder import Memory, attend, decoder_pass
+from multitask.decoder import Memory, attend
+from multitask.flat import decoder_pass
 from multitask.scoring import FlatScorer
 from multitask.spans import Automaton
 from multitask.task import Decoding
@@ -91,7 +92,7 @@ class Steps:
         def across(layer: int, q: Tensor) -> Tensor:
             return self.memory.attend(layer, q.view(len(q), heads, 1, -1)).flatten(1)
 
-        return decoder_pass(self.model, ids, among, across)
+        return decoder_pass(self.model, F.embedding(ids, self.model.decoder.embed_tokens.weight), among, across)
 
     def reorder(self, rows: Tensor) -> None:
         """Go on with these rows' caches, in this order; the memory stays."""

@@ -22,7 +22,6 @@ from multitask.batching import (
     share_of,
 )
 from multitask.data import as_tensors
-from multitask.flat import NO_DROPOUT
 from multitask.module import step_loss
 from multitask.tokens import Ragged, TokenizedTask
 
@@ -62,7 +61,7 @@ def gradients(model, batches) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
     loss = 0.0
     for scale, made in batches:
-        total, _ = step_loss(model, as_tensors(made), NO_DROPOUT)
+        total, _ = step_loss(model, as_tensors(made))
         (total * scale / len(batches)).backward()
         loss += float(total.detach()) * scale / len(batches)
     return loss, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from multitask.cache import Cache
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
@@ -265,17 +266,16 @@ class Conduct:
 
     def _train_vocabulary(self, folder: Path) -> None:
         from multitask.models import SIZES
-        from multitask.tokens import train_vocabulary
-        from multitask.vocabulary import mixture_texts
+        from multitask.vocabulary import mixture_vocabulary
 
         ordered = {t: self.full.data[t] for t in sorted(self.full.data)}  # not as --tasks happens to list them
-        texts = mixture_texts(dataclasses.replace(self.full, data=ordered))
         size = self.base.vocab_size or SIZES[self.base.model].vocabulary
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vocab-") as temporary:
             made = Path(temporary) / "vocab"
             made.mkdir()
-            train_vocabulary(texts, size, made)
+            vocabulary = mixture_vocabulary(dataclasses.replace(self.full, data=ordered), size, Cache())
+            (made / "spiece.model").write_bytes(vocabulary)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(made, folder)
 

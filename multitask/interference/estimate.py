@@ -44,17 +44,12 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
 
     from multitask.data import StepMaker, as_tensors
     from multitask.evaluation import evaluate_task
-    from multitask.kernels import Masks
     from multitask.module import step_loss
     from multitask.run import execution_of, initial_model
     from multitask.tokens import tokenize_task
 
     config = settled(base)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    def to_device(batch: Any) -> Any:
-        return move_data_to_device(batch, torch.device(device))
-
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -86,7 +81,8 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
             seconds = []
             for step in range(STEPS + 1):
                 began = time.perf_counter()
-                total, _ = step_loss(model, to_device(as_tensors(maker.make(step))), Masks(config.dropout or 0.0, step))
+                batch = move_data_to_device(as_tensors(maker.make(step)), torch.device(device))
+                total, _ = step_loss(model, batch, step)
                 torch.autograd.backward(total)
                 optimizer.step()
                 optimizer.zero_grad()
