@@ -3,18 +3,98 @@
 Words
     whole     the state between two steps: nothing half accumulated, half updated or half evaluated. Only a whole state
               can be gone on from with the same result, so only such a state is saved.
+    damaged   a file that is not as it was written. Every tensor in a checkpoint has a CRC-32 (it is a zip archive),
+              which torch does not look at when it loads one; here it is looked at first.
 """
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import threading
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from multitask.errors import UserError
+from multitask.folder import atomic
+from multitask.generators import restore_generators, states_of_generators
+from multitask.signals import STOPPING
+
+KEPT = 2
+"""Checkpoints: the newest, and the one before in case the newest is damaged."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, in its own folder.
+
+    Lightning's writes to the system's temporary folder and moves it; to another file system that is a copy, which a
+    crash leaves half done under the final name.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Save it."""
+        buffer = io.BytesIO()  # torch.save to a file hides what the system says of a full disk
+        torch.save(checkpoint, buffer)
+        with atomic(Path(path)) as temporary, temporary.open("wb") as file:
+            file.write(buffer.getbuffer())
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint file; None if it is as it was written."""
+    if path.is_dir():  # a sharded one, whose format has no checksums
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except Exception as error:  # the zip format has many fields to be damaged, and zipfile an error for each
+        return str(error) or type(error).__name__
+    return f"the checksum of {wrong} is not as it was written" if wrong else None
+
+
+def steps_of(path: Path) -> int:
+    """K of `step-K.ckpt`."""
+    return int(path.stem.split("-")[1])
+
+
+def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that is not damaged; None if the run has none yet. Damaged ones are put aside.
+
+    Raises:
+        UserError: If all are damaged.
+    """
+    found = sorted(folder.glob("step-*.ckpt"), key=steps_of, reverse=True)
+    for path in found:
+        wrong = damage(path)
+        if wrong is None:
+            return path
+        say(f"WARNING: {path} is damaged ({wrong}); going on from the checkpoint before it.")
+        path.rename(path.with_suffix(".damaged"))
+    if found:
+        raise UserError(f"--resume: every checkpoint in {folder} is damaged; begin again with --overwrite.")
+    return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The contents of a checkpoint, on the CPU; no code in it is run.
+
+    Raises:
+        UserError: If it is damaged, or holds anything but tensors and plain values.
+    """
+    wrong = damage(path)
+    if wrong is None:
+        try:
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # of another origin; torch has no one error for it
+            wrong = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    raise UserError(f"{path} cannot be used: {wrong}.")
 
 
 def evaluation_follows(trainer: pl.Trainer) -> bool:
@@ -33,37 +113,53 @@ class ResumableCheckpoint(Checkpoint):
     may otherwise come between two parameters of an update. Nor is anything saved of an error in the middle of an
     update, an accumulation or an evaluation: the state before is still there.
 
+    SIGTERM and SIGUSR1, with which clusters announce the end of a job's time, do the same as Ctrl-C.
+
+    It is saved when the next step begins: only then has Lightning logged the one before. With the state go those of the
+    global random generators, which callbacks of the user may draw from (all else here has private ones), and the number
+    of rows that the log had.
+
     Must be the last checkpoint callback, so that the others' states in it are those after the step.
 
     Args:
         folder: Where checkpoints go.
         every: Steps.
+        before: Called with the step before a checkpoint of it is written.
         stream: Where the answer to Ctrl-C is written; standard error by default.
     """
 
-    def __init__(self, folder: Path, every: int, *, stream: TextIO | None = None) -> None:
-        self._folder, self._every = folder, every
+    def __init__(
+        self,
+        folder: Path,
+        every: int,
+        *,
+        before: Callable[[int], None] | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._folder, self._every, self._before_save = folder, every, before
         self._stream = stream or sys.stderr
         self._whole = False
         self._saved = -1
-        self._asked = False
+        self._due = self._saving = False
+        self._asked: signal.Signals | None = None
         self._stop = False
-        self._before: Any = None
+        self._handlers: dict[signal.Signals, Any] = {}
+        self._generators: list[Any] = []
+        self.signal: signal.Signals | None = None
 
     # ---- the state -----------------------------------------------------------------------------------------------
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """A forward and backward pass changes nothing that is saved, unless gradients are being added up.
-
-        Stopping waits for this moment: Lightning logs a step after its callbacks have seen its end.
-        """
-        if self._stop:
-            for logger in trainer.loggers:
-                logger.save()
-            raise KeyboardInterrupt
+        """A forward and backward pass changes nothing that is saved, unless gradients are being added up."""
         self._whole = trainer.global_step > 0 and batch_idx % trainer.accumulate_grad_batches == 0
+        if self._due:
+            self._due = False
+            self._save(trainer)
+        if self._stop:
+            self.signal = self._asked
+            raise KeyboardInterrupt
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
         """From here to the end of the step the weights are neither the old nor the new ones."""
@@ -81,6 +177,12 @@ class ResumableCheckpoint(Checkpoint):
         if not trainer.sanity_checking:
             self._end_step(trainer)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After the last step no other one begins."""
+        if self._due and trainer.global_step >= trainer.max_steps:
+            self._due = False
+            self._save(trainer)
+
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save what there is, if it is whole."""
         if not isinstance(exception, KeyboardInterrupt):  # after one of these Lightning has a handler for its exit
@@ -91,44 +193,99 @@ class ResumableCheckpoint(Checkpoint):
     def _end_step(self, trainer: pl.Trainer) -> None:
         self._whole = True
         # All processes stop at the same step: saving needs all of them.
-        asked = trainer.strategy.reduce_boolean_decision(self._asked, all=False)
-        if asked or trainer.global_step % self._every == 0:
-            self._save(trainer)
-        self._stop = asked and trainer.global_step < trainer.max_steps
+        asked = trainer.strategy.reduce_boolean_decision(self._asked is not None, all=False)
+        last = trainer.global_step >= trainer.max_steps
+        self._due = asked or last or trainer.global_step % self._every == 0
+        self._stop = asked and not last
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         if step == self._saved:
             return
-        self._saved = step
-        for logger in trainer.loggers:
-            logger.save()  # what a resumed run will not log again must not be lost with this process
+        self._saved = step  # before it is tried: what cannot be written is not tried again on the way out
         kept = self._folder / f"step-{step}.ckpt"
-        trainer.save_checkpoint(kept)
+        try:
+            for logger in trainer.loggers:
+                logger.save()  # what a resumed run will not log again must not be lost with this process
+            if self._before_save is not None:
+                self._before_save(step)
+            self._saving = True
+            trainer.save_checkpoint(kept)
+        except OSError as error:
+            raise UserError(
+                f"the checkpoint of step {step:,} cannot be written to {self._folder}: {error.strerror or error}. "
+                f"{self._good()} When there is room, the same command with --resume goes on."
+            ) from error
+        finally:
+            self._saving = False
         if trainer.is_global_zero:
-            for old in self._folder.glob("step-*.ckpt"):
-                if old != kept:
-                    old.unlink()
+            found = sorted((p for p in self._folder.glob("step-*.ckpt") if steps_of(p) <= step), key=steps_of)
+            for old in (*found[:-KEPT], *self._folder.glob("step-*.damaged")):
+                old.unlink()
 
-    # ---- Ctrl-C --------------------------------------------------------------------------------------------------
+    def _good(self) -> str:
+        steps = [steps_of(p) for p in self._folder.glob("step-*.ckpt")]
+        return f"The checkpoint of step {max(steps):,} is whole." if steps else "There is none before it."
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of each process's generators."""
+        return {"generators": states_of_generators()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Kept until training begins."""
+        self._generators = list(state_dict.get("generators", []))
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Say what is true between two steps, whatever Lightning has begun since."""
+        if not self._saving:
+            return
+        loops = checkpoint["loops"]["fit_loop"]
+        progress = loops["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts.update(dict.fromkeys(("ready", "started", "processed"), counts["completed"]))
+        progress["is_last_batch"] = False
+        # Lightning numbers logged steps by this, and adds 1 when it leaves out an evaluation that was made already.
+        loops["epoch_loop.state_dict"]["_batches_that_stepped"] = trainer.global_step - evaluation_follows(trainer)
+        checkpoint[LOGGED] = logged_by(trainer.loggers)
+
+    # ---- signals -------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signal over."""
-        self._asked = self._stop = False
+        """Take the signals over, and go on drawing where the run was."""
+        self._asked, self._stop, self._due, self.signal = None, False, False, None
+        restore_generators(self._generators, trainer.global_rank)
         if threading.current_thread() is threading.main_thread():  # Python sets handlers there only
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._handlers = {s: signal.signal(s, self._ask) for s in STOPPING}
 
-    def _ask(self, *_: Any) -> None:
-        self._asked = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        self._stream.write("\nstopping after this step; Ctrl-C again stops at once, without saving.\n")
+    def _ask(self, number: int, _: Any) -> None:
+        self._asked = signal.Signals(number)
+        for caught in self._handlers:
+            signal.signal(caught, signal.SIG_DFL)
+        again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
+        self._stream.write(f"\nstopping after this step; {again} stops at once, without saving.\n")
         self._stream.flush()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signal back."""
+        """Give the signals back."""
         self._give_back()
 
     def _give_back(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        for caught, handler in self._handlers.items():
+            signal.signal(caught, handler)
+        self._handlers = {}
+
+
+LOGGED = "multitask_logged"
+"""The key in a checkpoint of what the loggers had."""
+
+
+def logged_by(loggers: Iterable[Any]) -> dict[str, Any]:
+    """{class: what a logger needs to go on}: the rows of the CSV log, the runs' names at W&B and MLflow."""
+    found: dict[str, Any] = {}
+    for logger in loggers:
+        for kind, attribute in (("CSVLogger", "rows"), ("WandbLogger", "version"), ("MLFlowLogger", "run_id")):
+            if kind in (c.__name__ for c in type(logger).__mro__):
+                found[kind] = getattr(logger, attribute)
+    return found

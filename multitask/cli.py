@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line: 0 done, 2 a user's mistake (one line on standard error), 130 interrupted.
+    """Run the command line: 0 done, 2 a user's mistake (one line on standard error), 130 interrupted (143 by SIGTERM).
 
     Args:
         argv: The words after `multitask`, for tests and notebooks, which get the code back; by default those of the
@@ -31,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"multitask: error: {' '.join(str(error).split())}", file=sys.stderr)
         code = EXIT_USER
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("multitask: interrupted.", file=sys.stderr)
-        code = EXIT_INTERRUPTED
+        code = 128 + getattr(stopped, "signal", EXIT_INTERRUPTED - 128)
     except BrokenPipeError:
         # `multitask predict … | head`: Python flushes once more at its end, and must not fail there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,7 +94,7 @@ def _train(arguments: list[str]) -> int:
         train(config)
     except StoppedError as error:
         print(f"multitask: {error}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return 128 + error.signal
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.folder import check_files, read_json
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
 from multitask.task import TASKS, Task
@@ -41,11 +42,13 @@ def check_finished(run: Path) -> TrainConfig:
     """The settings of a run whose model is there.
 
     Raises:
-        UserError: If `run` is not a run folder, or its training has not ended.
+        UserError: If `run` is not a run folder, its training has not ended, or the model is not as it was written.
     """
     config = run_config(run)
-    if not (run / "model" / "config.json").is_file():
+    there = (run / "model" / "config.json").is_file() and (run / "run.json").is_file()
+    if not there or read_json(run / "run.json").get("status") != "finished":
         raise UserError(f"{run} has no model yet: the run is not finished; multitask train … --resume continues it.")
+    check_files(run, ("model",))
     return config
 
 

@@ -2,7 +2,8 @@
 
 RUN/
 config.yaml            all settings, defaults filled in: `multitask train --config RUN/config.yaml` repeats the run
-run.json               what was found and made: versions, data fingerprints, the plan, times, notes, status
+run.json               what was found and made: versions, data fingerprints, the plan, times, notes, status, and the
+                       SHA-256 of all other files; its own says whether it is as it was written
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 mix.json               planned and realised shares: examples, input and target tokens, epochs
@@ -12,17 +13,25 @@ examples/              with --log-examples: step, task and id of every example t
 model/                 Hugging Face format, prefixes and decoding settings in its config
 checkpoints/           what --resume goes on from
 events/                the loggers' files
+.lock                  held by the process that is at work here; it ends with that process
+
+Every file is written under another name first, brought to the disk and then renamed: a crash leaves the old file or
+the new one, and maybe a leftover `.NAME.xxxxxxxx`, which the next run in the folder deletes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +42,20 @@ PARTS = (
     *("predictions", "model", "checkpoints", "events", "examples"),
 )
 """What a run folder may hold; `--overwrite` deletes these and nothing else."""
+LOCK = ".lock"
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?|\.writable")
+ORPHANS = 5.0
+"""Seconds within which the workers of a process that was killed notice it and let its locks go."""
+SEAL = "sha256"
+"""The key under which a JSON file says what the rest of it hashes to."""
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes `path`'s place if the block ends without an error."""
+    """A temporary path in the same folder that takes `path`'s place if the block ends without an error.
+
+    It is on the disk before it has its name: otherwise a power cut could leave the name with nothing in it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -45,6 +63,8 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -56,8 +76,61 @@ def _umask() -> int:
     return mask
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write plain JSON; what is not a number (NaN, infinity) is written as null, which every reader understands."""
+def clear_leftovers(folder: Path) -> None:
+    """Delete what writers that were killed left under first names; nobody else may be writing there."""
+    for found in (folder, *(folder / name for name in ("checkpoints", "predictions", "examples", "events/csv"))):
+        for path in found.iterdir() if found.is_dir() else ():
+            if _LEFTOVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold a folder against other processes; the lock ends with the process that holds it, however that ends.
+
+    Args:
+        folder: Made if it is not there.
+        what: What is in it, for the error: "run", "study".
+        wait: Seconds to wait for a process that may be ending.
+
+    Raises:
+        UserError: If another process holds it, or it cannot be written to.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there two processes on one folder are the user's to avoid
+        yield
+        return
+    deadline = time.monotonic() + wait
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a")
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be written: {error.strerror or error}.") from error
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= deadline:
+                    raise UserError(
+                        f"another process is working on the {what} in {folder}: wait for it, or stop it."
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def write_json(path: Path, value: Any, *, sealed: bool = False) -> None:
+    """Write plain JSON; what is not a number (NaN, infinity) is written as null, which every reader understands.
+
+    Args:
+        path: The file.
+        value: Plain values; with `sealed` a dict.
+        sealed: Add what the rest hashes to, so that `read_json` can tell a file that was changed or damaged.
+    """
+    if sealed:
+        value = {**finite(value), SEAL: _seal(finite(value))}
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -66,14 +139,69 @@ def read_json(path: Path) -> Any:
     """Read a file of the run folder.
 
     Raises:
-        UserError: If it is missing or not JSON.
+        UserError: If it is missing, not JSON, or sealed and not as it was written.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is not there: is {path.parent} the folder of a finished run?") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if isinstance(value, dict) and SEAL in value and value.pop(SEAL) != _seal(value):
+        raise UserError(
+            f"{path} is damaged: it is not what was written. Restore it, or make it again; if you changed it yourself, "
+            f'remove its "{SEAL}".'
+        )
+    return value
+
+
+def _seal(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
+
+
+def digests(folder: Path, parts: Iterable[str]) -> dict[str, str]:
+    """{path in the folder: SHA-256} of the files named in `parts`, and of those in the folders named there."""
+    found = {}
+    for part in parts:
+        path = folder / part
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file() and not _LEFTOVER.fullmatch(file.name):
+                found[file.relative_to(folder).as_posix()] = digest_of(file)
+    return found
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hex; read again only if its size or time is another."""
+    stat = path.stat()
+    return _digest(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(path: str, *_: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_files(folder: Path, parts: Iterable[str]) -> None:
+    """Compare files with what run.json says of them; `parts` are files or folders, those that are gone are passed over.
+
+    Runs of before this was recorded say nothing, and are believed.
+
+    Raises:
+        UserError: If one is not what the run wrote.
+    """
+    said = read_json(folder / "run.json").get("files", {})
+    for name in parts:
+        for file, digest in said.items():
+            path = folder / file
+            if (file == name or file.startswith(f"{name}/")) and path.is_file() and digest_of(path) != digest:
+                raise UserError(
+                    f"{path} is damaged: it is not what the run wrote. Restore it, or train the run again with "
+                    f"--overwrite; if you changed it yourself, remove its line from {folder / 'run.json'}."
+                )
 
 
 def finite(value: Any) -> Any:
@@ -100,6 +228,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; give a folder for the run.")
     there = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
+    there = [name for name in there if name != LOCK and not _LEFTOVER.fullmatch(name)]
     if resume:
         if "config.yaml" not in there:
             raise UserError(f"--resume: there is no run in {out} to continue; leave --resume out to begin one.")
@@ -138,6 +267,7 @@ def make_folder(out: Path, *, delete: Iterable[str] = ()) -> None:
             target = out / name
             shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
         out.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(out)
         with atomic(out / ".writable") as probe:
             probe.write_text("")
         (out / ".writable").unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,27 @@ from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
 
+NOTHING: Mapping[str, Any] = {}
+"""Logged so far."""
 
-def loggers_of(config: TrainConfig, folder: Path) -> list[Any]:
+
+def loggers_of(config: TrainConfig, folder: Path, *, start: int = 0, logged: Mapping[str, Any] = NOTHING) -> list[Any]:
     """The CSV logger, always, and those that the config names.
+
+    Args:
+        config: The settings.
+        folder: Where they write.
+        start: The step that a resumed run begins at.
+        logged: What each had of the run before that step; see `checkpoints.logged_by`.
 
     Raises:
         UserError: If a logger's package is not installed.
     """
     from pytorch_lightning import loggers
 
-    # A resumed run writes csv-2, csv-3, …: the logger empties a file that it finds.
-    parts = len(list(folder.glob("csv*")))
-    version = f"csv-{parts + 1}" if parts else "csv"
-    made: list[Any] = [
-        loggers.CSVLogger(str(folder), name="", version=version, flush_logs_every_n_steps=config.log_every)
-    ]
+    from multitask.csv_log import RunCsvLogger
+
+    made: list[Any] = [RunCsvLogger(folder, flush_every=config.log_every, rows=logged.get("CSVLogger", 0))]
     for name in config.loggers:
         if name == "csv":
             continue
@@ -33,21 +39,29 @@ def loggers_of(config: TrainConfig, folder: Path) -> list[Any]:
         if importlib.util.find_spec(package) is None:
             raise UserError(f"logger '{name}' needs the package {package}: pip install 'multitask-t5[{name}]'.")
         if name == "tensorboard":
-            made.append(loggers.TensorBoardLogger(str(folder), name="", version="tensorboard"))
+            # What an interrupted run logged from `start` on is logged again: TensorBoard is to forget the first time.
+            purge: dict[str, Any] = {"purge_step": start} if start else {}
+            made.append(loggers.TensorBoardLogger(str(folder), name="", version="tensorboard", **purge))
         elif name == "wandb":
-            made.append(loggers.WandbLogger(save_dir=str(folder)))
+            made.append(loggers.WandbLogger(save_dir=str(folder), id=logged.get("WandbLogger"), resume="allow"))
         else:
-            made.append(loggers.MLFlowLogger(save_dir=str(folder / "mlruns")))
+            made.append(loggers.MLFlowLogger(save_dir=str(folder / "mlruns"), run_id=logged.get("MLFlowLogger")))
     return made
 
 
-def callbacks_of(config: TrainConfig, checkpoints: Path, tasks: Sequence[str] = ()) -> list[Any]:
+def callbacks_of(
+    config: TrainConfig,
+    checkpoints: Path,
+    tasks: Sequence[str] = (),
+    before_save: Callable[[int], None] | None = None,
+) -> list[Any]:
     """Checkpoints to resume from, the best by `--select`, early stopping, weight averaging, and those by name.
 
     Args:
         config: The settings.
         checkpoints: The folder that they go to.
         tasks: Those that are watched: `--select per-task` keeps the best checkpoint of each.
+        before_save: Called with the step before a checkpoint of it is written.
     """
     from pytorch_lightning import callbacks
     from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
@@ -82,5 +96,6 @@ def callbacks_of(config: TrainConfig, checkpoints: Path, tasks: Sequence[str] = 
             raise UserError(f"unknown callback '{name}': {did_you_mean(name, known)}")
         made.append(getattr(callbacks, name)())
     if config.trainer.get("enable_checkpointing", True):
-        made.append(ResumableCheckpoint(checkpoints, config.checkpoint_every))  # last: it holds the others' states
+        # Last: it holds the others' states.
+        made.append(ResumableCheckpoint(checkpoints, config.checkpoint_every, before=before_save))
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,8 +14,9 @@ import numpy as np
 from multitask import __version__
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import token_shares
+from multitask.errors import UserError
 from multitask.evaluation import TaskScores
-from multitask.folder import atomic, write_json
+from multitask.folder import atomic, digest_of, write_json
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
 
@@ -73,14 +73,7 @@ def _content(path: str | None) -> Any:
         return path
     found = Path(path)
     files = sorted(p for p in (found.iterdir() if found.is_dir() else [found]) if p.is_file())
-    return [[p.name, _digest(str(p), p.stat().st_size, p.stat().st_mtime_ns)] for p in files]
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(path: str, size: int, changed: int) -> str:
-    """SHA-256 of a file; its size and time are there for the cache, which a study asks once a run."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return [[p.name, digest_of(p)] for p in files]
 
 
 def write_config(path: Path, config: TrainConfig) -> None:
@@ -92,9 +85,21 @@ def write_config(path: Path, config: TrainConfig) -> None:
 
 
 def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings."""
-    model.cpu().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings.
+
+    Raises:
+        UserError: If the disk is full.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        model.cpu().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # its only way to say that the disk is full
+        raise UserError(
+            f"the model cannot be written to {folder}: {error}. The run's last checkpoint is whole; when there is "
+            "room, the same command with --resume goes on."
+        ) from error
 
 
 def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import glob
 import importlib.metadata
 import os
@@ -19,19 +20,30 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
 from multitask.cache import Cache
-from multitask.config import OPERATIONAL, TrainConfig, check_config, check_precision, check_trainer_names, resolved
+from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
-from multitask.folder import atomic, check_folder, open_folder, read_json, safe_name, write_json
+from multitask.folder import (
+    ORPHANS,
+    PARTS,
+    atomic,
+    check_folder,
+    digests,
+    locked,
+    open_folder,
+    read_json,
+    safe_name,
+    write_json,
+)
+from multitask.generators import seeded_generators
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
-    config_dict,
     mix_report,
     run_address,
     save_model,
@@ -39,7 +51,8 @@ from multitask.results import (
     write_config,
     write_scores,
 )
-from multitask.token_cache import TokenCache
+from multitask.resuming import check_same, check_settings, is_whole, stored_state
+from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.vocabulary import mixture_tokenizer
 
@@ -47,10 +60,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVENTS = "events"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Errors of a disk that a user can mend."""
 
 
 class StoppedError(Exception):
-    """Training was interrupted (Ctrl-C); the run can be continued with `--resume`."""
+    """Training was interrupted (Ctrl-C, SIGTERM, SIGUSR1); the run can be continued with `--resume`."""
+
+    signal = signal.SIGINT
+    """By what."""
 
 
 class Prepared(NamedTuple):
@@ -150,7 +168,7 @@ class Training:
     def __init__(
         self, config: TrainConfig, quiet: bool, prepared: Prepared | None = None, callbacks: Sequence[Any] = ()
     ) -> None:
-        self.started = time.time()
+        self.started = time.monotonic()
         self.prepared, self.callbacks = prepared, callbacks
         self.cache = Cache(say=self._say)
         self.examples: list[Any] = []
@@ -166,62 +184,75 @@ class Training:
 
     def run(self) -> Run:
         """Train, evaluate and write the run folder."""
-        import torch
-
-        config = self.config
-        self.first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0  # Lightning starts the others with it set
+        # Lightning starts the others, with these set.
+        ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+        self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)
         self.quiet = self.quiet or not self.first_process
+        with contextlib.ExitStack() as stack:
+            try:
+                return self._run(stack)
+            except OSError as error:
+                if error.errno in UNWRITABLE:
+                    raise UserError(
+                        f"{error.filename or self.out} cannot be written: {error.strerror}. "
+                        f"What was written to {self.out} before is whole; --resume goes on from it."
+                    ) from error
+                raise
+
+    def _run(self, stack: contextlib.ExitStack) -> Run:
+        config, saved = self.config, None
         if self.first_process:
             check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
-        checkpoint = self._checkpoint() if config.resume else None
+        if config.resume:
+            self._lock(stack)
+            check_settings(self.out, config)
+            if is_whole(self.out, self._say):
+                self._say(f"the run in {self.out} is finished: there is nothing to continue")
+                return Run(self.out)
+            self.resumed, saved = stored_state(self.out, self._say)
+        self.start = 0 if saved is None else int(saved["global_step"])
         load_plugins(config.include)
-        self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]))
+        self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]), saved)
         if self.prepared is None:
             self.mix = load_mix(config)
-            self.tokenizer = self._tokenizer()
+            self.tokenizer = self._tokenizer(saved is not None)
             self.tokens = self._tokenize({name: d.train for name, d in self.mix.data.items()}, tell=True)
         else:
             self.mix, self.tokenizer, self.tokens, _ = self.prepared
+        if saved is not None:
+            check_same(self.out, self._facts(), self._say)
         self.held = {
             name: self.mix.data[name].selection or self.mix.data[name].validation for name in self.mix.evaluated
         }
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's global generator; put it back afterwards
+        with seeded_generators(config.seed):
             model = self._model()
             # Only now, when nothing is wrong with the new run, may an old one be deleted.
             if self.first_process:
-                open_folder(self.out, resume=config.resume, overwrite=config.overwrite)
                 if not config.resume:
+                    self._lock(stack)
+                anew = saved is None
+                open_folder(self.out, resume=config.resume, overwrite=config.overwrite or (config.resume and anew))
+                if anew:
                     write_config(self.out / "config.yaml", config)
                     self.tokenizer.save_pretrained(self.out / "model")
+                    write_json(self.out / "run.json", {"status": "begun", **self._facts()}, sealed=True)
             self._announce(model)
-            module, steps = self._fit(model, checkpoint)
+            module, steps = self._fit(model, saved)
             if not self.first_process:
                 return Run(self.out)
             scores, deployed = self._evaluate(module)
         self._write(module, steps, scores, deployed)
         return Run(self.out)
 
+    def _lock(self, stack: contextlib.ExitStack) -> None:
+        if self.first_process:
+            stack.enter_context(locked(self.out, "run", wait=ORPHANS))
+
     # ---- before training ---------------------------------------------------------------------------------------
 
-    def _checkpoint(self) -> Path:
-        import yaml
-
-        stored = yaml.safe_load((self.out / "config.yaml").read_text(encoding="utf-8")) or {}
-        now = config_dict(self.config)
-        for name in sorted(now.keys() - OPERATIONAL):
-            if stored.get(name) != now[name]:
-                raise UserError(
-                    f"--resume: the run in {self.out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
-                    "a run is continued with its own settings."
-                )
-        found = sorted((self.out / "checkpoints").glob("step-*.ckpt"), key=lambda p: int(p.stem.split("-")[1]))
-        if not found:
-            raise UserError(f"--resume: {self.out} holds no checkpoint; begin again with --overwrite.")
-        return found[-1]
-
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self, going_on: bool) -> Tokenizer:
         config = self.config
-        if config.resume:
+        if going_on:
             return load_tokenizer(str(self.out / "model"))
         # Every process makes its own from the same text in the same order, and so gets the same one.
         return mixture_tokenizer(
@@ -275,9 +306,7 @@ class Training:
 
     # ---- training ----------------------------------------------------------------------------------------------
 
-    def _fit(self, model: Any, checkpoint: Path | None) -> tuple[Any, int]:
-        import torch
-
+    def _fit(self, model: Any, saved: dict[str, Any] | None) -> tuple[Any, int]:
         from multitask.data import MultitaskData, StepMaker
         from multitask.module import MultitaskModule
         from multitask.optim import OptimizerSettings
@@ -312,10 +341,9 @@ class Training:
             self.tokenizer.pad_token_id,
             execution_of(config, model, self.trainer.strategy.root_device.type, type(self.trainer.strategy).__name__),
         )
-        start = 0
-        if checkpoint is not None:
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            start = int(saved["global_step"])
+        start, checkpoint = self.start, None
+        if saved is not None:
+            checkpoint = self.resumed
             self._say(f"continuing at step {start:,} of {mix.steps:,} from {checkpoint}")
         data = MultitaskData(
             maker,
@@ -331,8 +359,9 @@ class Training:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's, about torch's own renaming
             trainer = self.trainer
             handler = signal.getsignal(signal.SIGINT)
+            self._drop_examples(start)
             try:
-                if start < mix.steps:
+                if saved is None or start < mix.steps:
                     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
                 else:  # it died after its last step: what is left to do is the evaluation
                     module.load_state_dict(saved["state_dict"])
@@ -340,38 +369,40 @@ class Training:
                     module.total_seen = module.seen()
             except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
                 signal.signal(signal.SIGINT, handler)
-                raise StoppedError(
+                stopped = StoppedError(
                     f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
-                ) from None
+                )
+                stopped.signal = getattr(trainer.checkpoint_callbacks[-1], "signal", None) or signal.SIGINT
+                raise stopped from None
         steps = max(start, trainer.global_step)
-        if config.log_examples:
-            self._write_examples(start)
+        self._write_examples(steps)
         return module, steps
 
     def _keep_best(self, module: Any, task: str | None = None) -> None:
         """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
-        import torch
+        from multitask.checkpoints import read_checkpoint
 
         name = "best" if task is None else f"best@{task}"
         found = (self.out / "checkpoints").glob(f"{glob.escape(name)}-*.ckpt")
         best = sorted(found, key=lambda p: int(p.stem.rsplit("-", 1)[1]))
         if best:
-            module.load_state_dict(torch.load(best[-1], map_location="cpu", weights_only=True)["state_dict"])
+            module.load_state_dict(read_checkpoint(best[-1])["state_dict"])
             self._say(
                 f"{task or 'keeping'}: {best[-1].name}, the best by {task or self.config.select} on held-out rows"
             )
 
-    def _trainer(self, watched: Sequence[str]) -> Any:
+    def _trainer(self, watched: Sequence[str], saved: dict[str, Any] | None) -> Any:
         """Lightning's Trainer; made before the data is touched, so that what it refuses is refused at once."""
         import pytorch_lightning as pl
         from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
-            return pl.Trainer(**self._trainer_options(watched))
+            return pl.Trainer(**self._trainer_options(watched, saved))
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
 
-    def _trainer_options(self, watched: Sequence[str]) -> dict[str, Any]:
+    def _trainer_options(self, watched: Sequence[str], saved: dict[str, Any] | None) -> dict[str, Any]:
+        from multitask.checkpoints import LOGGED, AtomicCheckpointIO
         from multitask.lightning import callbacks_of, loggers_of
 
         config = self.config
@@ -379,9 +410,13 @@ class Training:
             "max_epochs": -1,
             "accelerator": "auto",
             "devices": 1,
-            "logger": loggers_of(config, self.out / EVENTS),
+            "logger": loggers_of(config, self.out / EVENTS, start=self.start, logged=(saved or {}).get(LOGGED, {})),
             # Ours come before: the last one saves the state of all others.
-            "callbacks": [*self.callbacks, *callbacks_of(config, self.out / "checkpoints", watched)],
+            "callbacks": [
+                *self.callbacks,
+                *callbacks_of(config, self.out / "checkpoints", watched, self._write_examples),
+            ],
+            "plugins": [AtomicCheckpointIO()],
             "gradient_clip_val": config.clip or None,
             "precision": "bf16-mixed" if config.precision == "bf16" else "32-true",
             "default_root_dir": str(self.out),
@@ -477,20 +512,33 @@ class Training:
         """Whether progress is shown."""
         return bool(self.config.trainer.get("enable_progress_bar", True))
 
-    def _write_examples(self, start: int) -> None:
-        """The record of this process from step `start` on; a resumed run adds a file."""
+    def _write_examples(self, end: int) -> None:
+        """The record of this process up to step `end`, of what is not written yet, as a file of its own."""
+        if not self.config.log_examples or not self.examples:
+            return
         import pandas as pd
         import torch
 
         names = list(self.mix.tasks)
-        empty = torch.zeros(0, 3, dtype=torch.int64)
-        rows = torch.cat([empty, *self.examples]).tolist()
+        rows = torch.cat(self.examples).tolist()
+        late = [row for row in rows if row[0] >= end]  # of a step that is under way, and will be made again
         frame = pd.DataFrame(
-            [(step, names[t], self.mix.data[names[t]].train[row].id) for step, t, row in rows],
+            [(step, names[t], self.mix.data[names[t]].train[row].id) for step, t, row in rows if step < end],
             columns=["step", "task", "id"],
         )
-        with atomic(self.out / "examples" / f"from-{start}-process-{self.trainer.global_rank}.parquet") as temporary:
-            frame.to_parquet(temporary, index=False)
+        self.examples[:] = [torch.tensor(late, dtype=torch.int64)] if late else []
+        if len(frame):
+            first = int(frame["step"].min())
+            with atomic(
+                self.out / "examples" / f"from-{first}-process-{self.trainer.global_rank}.parquet"
+            ) as temporary:
+                frame.to_parquet(temporary, index=False)
+
+    def _drop_examples(self, start: int) -> None:
+        """Delete the record of the steps that are made again."""
+        for path in (self.out / "examples").glob("from-*-process-*.parquet"):
+            if self.first_process and int(path.name.split("-")[1]) >= start:
+                path.unlink()
 
     def _write(self, module: Any, steps: int, scores: dict[str, TaskScores], deployed: dict[str, TaskScores]) -> None:
         out, mix = self.out, self.mix
@@ -499,24 +547,29 @@ class Training:
             write_json(out / "deployed.json", {name: s.numbers for name, s in deployed.items()})
         write_scores(out, scores)
         write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps))
-        seconds = time.time() - self.started
+        seconds = time.monotonic() - self.started
         parameters = sum(p.numel() for p in module.model.parameters())
-        write_json(out / "run.json", self._record(steps, seconds, parameters))
-        if not self.quiet:
-            print_scores(scores)
-        self._say(f"run folder: {out}  ({duration(seconds)})")
-
-    def _record(self, steps: int, seconds: float, parameters: int) -> dict[str, Any]:
-        import torch
-        import transformers
-
-        return {
+        record = {
             "status": "finished",
-            "address": run_address(self.config, self.mix),
+            "address": run_address(self.config, mix),
             "steps": steps,
             "parameters": parameters,
             "seconds": round(seconds, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **self._facts(),
+            "files": digests(out, (p for p in PARTS if p not in ("run.json", "checkpoints", EVENTS))),
+        }
+        write_json(out / "run.json", record, sealed=True)
+        if not self.quiet:
+            print_scores(scores)
+        self._say(f"run folder: {out}  ({duration(seconds)})")
+
+    def _facts(self) -> dict[str, Any]:
+        """What is known when the run begins, and the same when it is continued."""
+        import torch
+        import transformers
+
+        return {
             "versions": {
                 "multitask": __version__,
                 "python": platform.python_version(),
@@ -526,6 +579,7 @@ class Training:
             },
             "plan": self.mix.plan.to_dict(),
             "plan_fingerprint": self.mix.plan.fingerprint(),
+            "vocabulary": tokenizer_identity(self.tokenizer),
             "tasks": {
                 name: {
                     "version": self.mix.tasks[name].version,

@@ -19,7 +19,8 @@ import pytest
 hypothesis.settings.register_profile("multitask", deadline=None)
 hypothesis.settings.load_profile("multitask")
 
-collect_ignore = ["study_tasks.py"]  # looking for doctests would import it, and so register its tasks for all tests
+# Looking for doctests would import them, and so register their tasks for all tests.
+collect_ignore = ["study_tasks.py", "faults/fault_tasks.py", "faults/zygote.py"]
 
 _connect = socket.socket.connect
 

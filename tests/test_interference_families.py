@@ -366,8 +366,6 @@ def test_a_whole_study_finds_the_planted_loss(known_answers, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_whole_study_finds_the_planted_gain(known_answers, tmp_path, request):
-    if "slow" not in request.config.option.markexpr:
-        pytest.skip("a minute on two quiet cores: run with -m slow")
+def test_a_whole_study_finds_the_planted_gain(known_answers, tmp_path):  # a minute on two quiet cores
     judged = known_answers.judge(study_of("sharing", tmp_path, 300).record, 0)
     assert [j.verdict for j in judged] == ["gain", "gain"]

@@ -443,7 +443,7 @@ def test_a_study_never_writes_into_a_folder_of_something_else(tmp_path):
 
 
 def test_two_processes_do_not_work_on_one_study(tmp_path):
-    from multitask.interference.study import locked
+    from multitask.folder import locked
 
     with locked(tmp_path), pytest.raises(UserError, match="another process is working on the study"), locked(tmp_path):
         pass

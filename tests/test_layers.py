@@ -19,10 +19,11 @@ ORDER = """
     task plugins
     table readers python_sources lexicon sample sources examples testing
     schedule rates mixture permutation plan
-    folder cache tokens token_cache spans batching kernels flat optim data module checkpoints models model_check
+    folder cache tokens token_cache spans batching kernels flat optim data module generators signals checkpoints
+    models model_check
     decoder scoring plain ranking pieces search decoding evaluation
-    config console prepare vocabulary lightning progress
-    results
+    config console prepare vocabulary csv_log lightning progress
+    results resuming
     run
 """.split()  # noqa: SIM905
 """The pipeline from left to right. What uses it (cli, inference, checks, …) may import all of it."""

@@ -23,7 +23,7 @@ import multitask.run
 from multitask.checkpoints import ResumableCheckpoint
 from multitask.config import TrainConfig
 from multitask.errors import UserError
-from multitask.folder import PARTS
+from multitask.folder import LOCK, PARTS
 from multitask.interference.collect import Finished
 from multitask.module import MultitaskModule
 from multitask.run import StoppedError, execution_of, train
@@ -344,7 +344,7 @@ def test_a_progress_bar_changes_nothing(tmp_path, capsys):
 
 def test_a_run_folder_has_all_its_parts(tmp_path):
     folder = run(tmp_path / "run", checkpoint_every=3, log_examples=True)
-    assert {p.name for p in folder.iterdir()} == set(PARTS) - {"deployed.json"}
+    assert {p.name for p in folder.iterdir()} == {*PARTS, LOCK} - {"deployed.json"}
     assert {p.name for p in (folder / "predictions").iterdir()} == {"toy_labels.parquet", "toy_span.parquet"}
     assert read(folder, "run.json")["status"] == "finished"
     metrics = read(folder, "metrics.json")

@@ -15,7 +15,7 @@ from multitask.cache import Cache
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
-from multitask.folder import read_json, safe_name, write_json
+from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, label
@@ -30,7 +30,6 @@ from multitask.interference.study import (
     check_study_folder,
     checked,
     design_of,
-    locked,
     open_study,
     parse_numbers,
     read_study,
@@ -205,7 +204,7 @@ class Conduct:
     def run(self) -> Study:
         """Train what is missing and write what was found."""
         check_study_folder(self.out, overwrite=self.overwrite)  # before a lock is put in it
-        with locked(self.out):
+        with locked(self.out, "study", wait=ORPHANS):
             stored = open_study(self.out, overwrite=self.overwrite)
             self.load(stored)
             if stored:
@@ -220,7 +219,7 @@ class Conduct:
             if self.config.lr_grid:
                 facts["trials"] = self._tune(frozen)
                 write_study(self.out, self._study_dict())
-            write_json(self.out / "facts.json", facts)
+            write_json(self.out / "facts.json", facts, sealed=True)
             cells = self.cells()
             missing = self.missing(cells)
             write_json(self.out / "cells.json", [self._listed(cell) for cell in cells])

@@ -26,13 +26,17 @@ from typing import Any, NamedTuple
 
 from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
-from multitask.folder import read_json
+from multitask.folder import check_files, read_json
 from multitask.interference.study import Cell
 from multitask.mixture import parse_tasks
 from multitask.models import is_from_scratch
 from multitask.prepare import Mix, data_setting, mix_of
 from multitask.progress import duration
 from multitask.results import run_address
+from multitask.signals import STOPPING, Interrupted, interrupt, stopping
+
+SCORES = ("config.yaml", "metrics.json", "baselines.json", "mix.json", "predictions")
+"""What the tables are made of."""
 
 
 class CellError(Exception):
@@ -63,10 +67,12 @@ def is_finished(folder: Path) -> bool:
     if not (folder / "run.json").is_file() or not (folder / "metrics.json").is_file():
         return False
     try:
-        record = read_json(folder / "run.json")
-    except UserError:  # half written by a machine that went down: train it again
+        if read_json(folder / "run.json").get("status") != "finished":
+            return False
+        check_files(folder, SCORES)
+    except UserError:  # damaged: train it again
         return False
-    return bool(record.get("status") == "finished")
+    return True
 
 
 def cost(cell: Cell, evaluated: int) -> float:
@@ -129,8 +135,9 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C goes to the parent alone, which asks every worker once
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    stopping = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stopping.set())  # until a training takes the signal over
+    asked = threading.Event()
+    for number in STOPPING:  # until a training takes them over
+        signal.signal(number, lambda *_: asked.set())
     with _silence():
         import torch
 
@@ -139,7 +146,7 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
         try:
             data = _Data(base)
             messages.put(_Message("ready", -1))
-            while not stopping.is_set() and (given := cells.get()) is not None:
+            while not asked.is_set() and (given := cells.get()) is not None:
                 number, config, folder, keep = given
                 messages.put(_Message("start", number))
                 _finish_cell(config, folder, keep, data, functools.partial(_say_step, messages, number))
@@ -314,10 +321,11 @@ def train_cells(
     costs = [cost(cell, evaluated(cell)) for cell in cells]
     order = sorted(range(len(cells)), key=lambda i: (cells[i].seed, -costs[i]))
     progress = _Progress(cells, costs, done, done + len(cells))
-    if jobs == 1:
-        _train_here(order, base, threads, keep_models, progress)
-    else:
-        _train_apart(order, base, min(jobs, len(cells)), threads, keep_models, progress)
+    with stopping(interrupt):
+        if jobs == 1:
+            _train_here(order, base, threads, keep_models, progress)
+        else:
+            _train_apart(order, base, min(jobs, len(cells)), threads, keep_models, progress)
 
 
 def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_models: bool, progress: _Progress) -> None:
@@ -338,8 +346,8 @@ def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_mode
                     _finish_cell(cell.config, cell.folder, keep_models, data, functools.partial(progress.step, number))
                 except UserError as error:
                     raise UserError(f"{cell.name}: {error}") from error
-                except StoppedError:
-                    raise KeyboardInterrupt from None
+                except StoppedError as stopped:
+                    raise Interrupted(stopped.signal) from None
                 except Exception as error:
                     raise CellError(f"{cell.name} failed:\n{traceback.format_exc()}") from error
                 progress.finished(number)

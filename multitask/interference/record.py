@@ -315,7 +315,7 @@ class StudyRecord(TypedDict):
 
 def write_record(path: Path, record: StudyRecord) -> None:
     """Write interference.json; NaN becomes null."""
-    write_json(path, record)
+    write_json(path, record, sealed=True)
 
 
 def read_record(path: Path) -> StudyRecord:

@@ -16,8 +16,7 @@ figures/             PNG and SVG
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -345,24 +344,3 @@ def open_study(out: Path, *, overwrite: bool) -> dict[str, Any] | None:
     check_study_folder(out, overwrite=overwrite)
     make_folder(out, delete=PARTS if overwrite else ())
     return read_study(out)
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold the study against a second process; the lock ends with the process that holds it.
-
-    Raises:
-        UserError: If another holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock; there two processes on one study are the user's to avoid
-        yield
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is working on the study in {out}: wait for it, or stop it.") from None
-        yield

@@ -1,0 +1,103 @@
+"""What `--resume` looks at before it goes on: the settings, what is there, and whether the data are still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from multitask.config import OPERATIONAL, TrainConfig
+from multitask.errors import UserError
+from multitask.folder import PARTS, check_files, read_json
+from multitask.results import config_dict
+
+Say = Callable[[str], None]
+
+
+def check_settings(out: Path, config: TrainConfig) -> None:
+    """Refuse to continue the run in `out` with other settings than its own, unless they change nothing.
+
+    Raises:
+        UserError: Names the setting and both values.
+    """
+    import yaml
+
+    path = out / "config.yaml"
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"--resume: {path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(stored, dict):
+        raise UserError(f"--resume: {path} holds no settings.")
+    now = config_dict(config)
+    for name in sorted(now.keys() - OPERATIONAL):
+        if stored.get(name) != now[name]:
+            raise UserError(
+                f"--resume: the run in {out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
+                "a run is continued with its own settings."
+            )
+
+
+def is_whole(out: Path, say: Say) -> bool:
+    """Whether the run in `out` is finished and all its files are as they were written; what is not is said."""
+    path = out / "run.json"
+    try:
+        if not path.is_file() or read_json(path).get("status") != "finished":
+            return False
+        check_files(out, PARTS)
+    except UserError as error:
+        say(f"WARNING: {error}")
+        return False
+    return True
+
+
+def stored_state(out: Path, say: Say) -> tuple[Path | None, dict[str, Any] | None]:
+    """The newest whole checkpoint and what it holds; None if the run was stopped before its first one.
+
+    Raises:
+        UserError: If there are checkpoints and all are damaged.
+    """
+    from multitask.checkpoints import newest_whole, read_checkpoint
+
+    path = newest_whole(out / "checkpoints", say)
+    if path is None:
+        say(f"the run in {out} has no checkpoint yet: it begins again")
+        return None, None
+    return path, read_checkpoint(path)
+
+
+def check_same(out: Path, now: Mapping[str, Any], say: Say) -> None:
+    """Refuse to go on on other data, for the examples of a step would be others; say which packages are others.
+
+    Args:
+        out: The run folder.
+        now: What run.json would say of a run that begins now.
+        say: Told of what may change the last bits.
+
+    Raises:
+        UserError: Names the task and what of it changed.
+    """
+    before = read_json(out / "run.json")
+    for name, task in now["tasks"].items():
+        its = before["tasks"].get(name, {})
+        for part in ("version", "train", "validation", "selection"):
+            if its.get(part) != task[part]:
+                what = "version" if part == "version" else f"{part} rows"
+                raise UserError(
+                    f"--resume: the {what} of task '{name}' changed since the run in {out} began; "
+                    "a run is continued on its own data."
+                )
+    if before["plan_fingerprint"] != now["plan_fingerprint"]:
+        raise UserError(f"--resume: the run in {out} has another plan: it is of another version of multitask.")
+    if before["vocabulary"] != now["vocabulary"]:
+        raise UserError(
+            f"--resume: the vocabulary in {out / 'model'} is not the one that the run began with; restore it, or begin "
+            "again with --overwrite."
+        )
+    for package, version in before["versions"].items():
+        other = now["versions"].get(package)
+        if other != version:
+            say(
+                f"WARNING: the run began with {package} {version} and goes on with {other}: the result may differ from "
+                "that of a run that was not stopped."
+            )

@@ -1,0 +1,46 @@
+"""Signals that ask a program to end: Ctrl-C, and those with which clusters announce the end of a job's time."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Those that mean: save where you are, and end."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """As by Ctrl-C, by any of `STOPPING`.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        self.signal = number
+
+
+@contextlib.contextmanager
+def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
+    """The signals call `answer` inside; only the main thread can set handlers, in another nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, answer) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt(number: int, _: Any) -> None:
+    """An answer: end as by Ctrl-C.
+
+    Raises:
+        Interrupted: Always.
+    """
+    raise Interrupted(number)

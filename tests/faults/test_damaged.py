@@ -1,0 +1,389 @@
+"""Files of a run that are damaged, changed or gone when it is continued or read: each has one outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import pytorch_lightning as pl
+from safetensors.torch import load_file
+
+import multitask.lightning
+from multitask.checkpoints import ResumableCheckpoint, damage
+from multitask.errors import UserError
+from multitask.finished import check_finished
+from multitask.folder import LOCK, locked, read_json, write_json
+from multitask.interference.execute import is_finished
+from multitask.run import StoppedError, train
+
+STEPS = 7
+SETTINGS: dict[str, Any] = {
+    "tasks": "toy_labels,toy_span",
+    "vocab_size": 70,
+    "batch_size": 12,
+    "log_every": 1,
+    "checkpoint_every": 2,
+    "quiet": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def _toys(toys):
+    return toys
+
+
+def run(out: Path, **settings: Any) -> Path:
+    trainer = {"max_steps": STEPS, "enable_progress_bar": False, "accelerator": "cpu"}
+    return train(**{**SETTINGS, "out": str(out), "trainer": trainer, **settings}).folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    names = ("metrics.json", "mix.json", "baselines.json", "model/model.safetensors", "events/csv/metrics.csv")
+    parts = sorted((folder / "predictions").iterdir())
+    return {**{n: (folder / n).read_bytes() for n in names}, **{p.name: p.read_bytes() for p in parts}}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a finished run is, once `finished` was asked for."""
+    return tmp_path_factory.mktemp("whole") / "run"
+
+
+@pytest.fixture
+def finished(whole: Path, tmp_path: Path) -> Path:
+    if not whole.is_dir():
+        run(whole)
+    shutil.copytree(whole, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace(str(whole), str(tmp_path / "run")))
+    record = read_json(tmp_path / "run" / "run.json")
+    del record["files"]["config.yaml"]  # it says where the run is
+    write_json(tmp_path / "run" / "run.json", record, sealed=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def unfinished(finished: Path) -> Path:
+    """The same as it was before its last evaluation."""
+    for name in ("metrics.json", "mix.json", "baselines.json", "model/model.safetensors"):
+        (finished / name).unlink()
+    shutil.rmtree(finished / "predictions")
+    record = read_json(finished / "run.json")
+    record = {k: v for k, v in record.items() if k not in ("files", "address", "steps", "seconds")}
+    write_json(finished / "run.json", {**record, "status": "begun"}, sealed=True)
+    return finished
+
+
+def flip(path: Path, seed: int) -> None:
+    """One bit, anywhere."""
+    content = bytearray(path.read_bytes())
+    place = random.Random(seed).randrange(len(content) * 8)
+    content[place // 8] ^= 1 << place % 8
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def test_two_checkpoints_are_kept_and_the_last_step_has_one(finished):
+    assert sorted(p.name for p in (finished / "checkpoints").iterdir()) == ["step-6.ckpt", "step-7.ckpt"]
+
+
+@pytest.mark.parametrize("harm", [cut, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"PK not a checkpoint")])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(unfinished, whole, harm, capsys):
+    harm(unfinished / "checkpoints" / "step-7.ckpt")
+    run(unfinished, resume=True, quiet=False)
+    out = capsys.readouterr().out
+    assert f"WARNING: {unfinished / 'checkpoints' / 'step-7.ckpt'} is damaged (" in out
+    assert "continuing at step 6 of 7" in out
+    assert results(unfinished) == results(whole)
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_noticed_or_does_no_harm(unfinished, whole):
+    """Of a zip archive some bits mean nothing: dates, padding between the tensors."""
+    path = unfinished / "checkpoints" / "step-7.ckpt"
+    content, noticed = path.read_bytes(), 0
+    for seed in range(40):
+        path.write_bytes(content)
+        flip(path, seed)
+        noticed += damage(path) is not None
+    assert noticed >= 36
+    path.write_bytes(content)
+    assert damage(path) is None
+
+
+def test_without_a_whole_checkpoint_it_is_refused(unfinished):
+    for path in (unfinished / "checkpoints").iterdir():
+        cut(path)
+    with pytest.raises(UserError) as error:
+        run(unfinished, resume=True)
+    assert str(error.value) == (
+        f"--resume: every checkpoint in {unfinished / 'checkpoints'} is damaged; begin again with --overwrite."
+    )
+
+
+def test_before_the_first_checkpoint_it_begins_again(unfinished, whole, capsys):
+    shutil.rmtree(unfinished / "checkpoints")
+    run(unfinished, resume=True, quiet=False)
+    assert f"the run in {unfinished} has no checkpoint yet: it begins again" in capsys.readouterr().out
+    assert results(unfinished) == results(whole)
+
+
+# ---------------------------------------------------------------------------------------------- what the run stands on
+
+
+def refused(folder: Path, **settings: Any) -> str:
+    with pytest.raises(UserError) as error:
+        run(folder, resume=True, **settings)
+    return str(error.value)
+
+
+def test_a_run_is_not_continued_on_other_data(unfinished, monkeypatch):
+    record = read_json(unfinished / "run.json")
+    record["tasks"]["toy_span"]["train"]["fingerprint"] = "other"
+    write_json(unfinished / "run.json", record, sealed=True)
+    assert refused(unfinished) == (
+        f"--resume: the train rows of task 'toy_span' changed since the run in {unfinished} began; "
+        "a run is continued on its own data."
+    )
+
+
+def test_a_run_is_not_continued_with_another_vocabulary(unfinished, tokenizer):
+    tokenizer.save_pretrained(unfinished / "model")
+    assert refused(unfinished) == (
+        f"--resume: the vocabulary in {unfinished / 'model'} is not the one that the run began with; restore it, or "
+        "begin again with --overwrite."
+    )
+
+
+def test_another_version_of_a_package_is_said(unfinished, capsys):
+    record = read_json(unfinished / "run.json")
+    record["versions"]["torch"] = "2.7.0"
+    write_json(unfinished / "run.json", record, sealed=True)
+    run(unfinished, resume=True, quiet=False)
+    assert "WARNING: the run began with torch 2.7.0 and goes on with " in capsys.readouterr().out
+
+
+def test_a_damaged_record_is_not_believed(unfinished):
+    text = (unfinished / "run.json").read_text()
+    (unfinished / "run.json").write_text(text.replace('"toy_span"', '"toy_spam"', 1))
+    assert refused(unfinished).startswith(f"{unfinished / 'run.json'} is damaged: it is not what was written.")
+
+
+# ------------------------------------------------------------------------------------------------------- finished runs
+
+
+def test_a_finished_run_has_nothing_to_continue(finished, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    run(finished, resume=True, quiet=False)
+    assert capsys.readouterr().out == f"the run in {finished} is finished: there is nothing to continue\n"
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions/toy_span.parquet", "model/model.safetensors"])
+def test_what_is_damaged_in_a_finished_run_is_made_again(finished, whole, name, capsys):
+    flip(finished / name, 3)
+    run(finished, resume=True, quiet=False)
+    assert f"WARNING: {finished / name} is damaged: it is not what the run wrote." in capsys.readouterr().out
+    assert results(finished) == results(whole)
+
+
+def test_a_damaged_model_is_not_used(finished):
+    flip(finished / "model" / "model.safetensors", 1)
+    with pytest.raises(UserError) as error:
+        check_finished(finished)
+    assert str(error.value) == (
+        f"{finished / 'model' / 'model.safetensors'} is damaged: it is not what the run wrote. Restore it, or train "
+        f"the run again with --overwrite; if you changed it yourself, remove its line from {finished / 'run.json'}."
+    )
+
+
+def test_damaged_scores_are_not_tabulated(finished):
+    assert is_finished(finished)
+    flip(finished / "predictions" / "toy_labels.parquet", 2)
+    assert not is_finished(finished)
+
+
+def test_a_sealed_file_that_its_owner_changed_is_read_without_its_seal(tmp_path):
+    path = tmp_path / "facts.json"
+    write_json(path, {"a": 1.5, "b": [float("nan"), "ü"]}, sealed=True)
+    assert read_json(path) == {"a": 1.5, "b": [None, "ü"]}
+    path.write_text(path.read_text().replace("1.5", "2.5"))
+    with pytest.raises(UserError, match="is damaged: it is not what was written"):
+        read_json(path)
+    changed = json.loads(path.read_text())
+    del changed["sha256"]
+    path.write_text(json.dumps(changed))
+    assert read_json(path)["a"] == 2.5
+
+
+# ---------------------------------------------------------------------------------------------------- one at a time
+
+
+def test_two_processes_do_not_train_in_one_folder(unfinished, monkeypatch):
+    monkeypatch.setattr("multitask.run.ORPHANS", 0.2)
+    with locked(unfinished, "run"):
+        assert refused(unfinished) == (
+            f"another process is working on the run in {unfinished}: wait for it, or stop it."
+        )
+
+
+def test_a_lock_is_waited_for_and_ends_with_its_owner(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with locked(tmp_path, "run"):
+            (tmp_path / "held").touch()
+            time.sleep(60)
+        os._exit(0)
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    with pytest.raises(UserError), locked(tmp_path, "run"):
+        pass
+    threading.Timer(0.3, os.kill, (child, signal.SIGKILL)).start()
+    with locked(tmp_path, "run", wait=30):
+        assert (tmp_path / LOCK).exists()
+    os.waitpid(child, 0)
+
+
+# ------------------------------------------------------------------------------------------------------------- signals
+
+
+class Signal(pl.Callback):
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_every_signal_that_ends_a_job_leaves_a_checkpoint(tmp_path, whole, monkeypatch, number, finished):
+    plain = multitask.lightning.callbacks_of
+    with monkeypatch.context() as patch:
+        patch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Signal(number), *plain(*a)])
+        before = signal.getsignal(number)
+        with pytest.raises(StoppedError, match="stopped at step 3 of 7") as stopped:
+            run(tmp_path / "stopped")
+        assert stopped.value.signal == number
+        assert signal.getsignal(number) is before
+    assert [p.name for p in sorted((tmp_path / "stopped" / "checkpoints").iterdir())] == ["step-2.ckpt", "step-3.ckpt"]
+    assert results(run(tmp_path / "stopped", resume=True)) == results(whole)
+
+
+# ---------------------------------------------------------------------------------- the disk and the clock
+
+
+class Full:
+    """A disk that is full after so many atomic writes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+        self.left, plain = writes, os.fsync
+
+        def fsync(descriptor: int) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(28, "No space left on device")
+            plain(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_disk_that_is_full_at_any_write_ends_with_one_sentence_and_goes_on(tmp_path, whole, monkeypatch, finished):
+    """The n-th write fails, for every n, until a run gets through."""
+    said = set()
+    for writes in range(3, 40):
+        folder = tmp_path / f"full-{writes}"
+        with monkeypatch.context() as patch:
+            Full(patch, writes)
+            try:
+                run(folder)
+                break
+            except UserError as error:
+                assert "No space left on device" in str(error)
+                assert str(folder) in str(error)
+                said.add(str(error).replace(str(folder), "RUN"))
+        if writes % 4 == 0:
+            again = {"resume": True} if (folder / "config.yaml").is_file() else {"overwrite": True}
+            assert results(run(folder, **again)) == results(whole)
+    else:
+        raise AssertionError("never got through")
+    assert (
+        "the checkpoint of step 4 cannot be written to RUN/checkpoints: No space left on device. The checkpoint of "
+        "step 2 is whole. When there is room, the same command with --resume goes on." in said
+    )
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, whole, monkeypatch, finished):
+    plain, draw = time.time, random.Random(0)
+    monkeypatch.setattr(time, "time", lambda: plain() + draw.choice([-1, 1]) * draw.randrange(10**9))
+    folder = run(tmp_path / "jumping")
+    assert results(folder) == results(whole)
+    assert 0 < read_json(folder / "run.json")["seconds"] < 600
+
+
+# --------------------------------------------------------------------------------------------- what is continued
+
+
+class Draws(pl.Callback):
+    """A callback of the user that draws from the global generators."""
+
+    def __init__(self, found: list[Any]) -> None:
+        self.found = found
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        import numpy as np
+
+        self.found.append((trainer.global_step, random.random(), float(np.random.normal())))
+
+
+def test_the_global_generators_go_on_where_they_were(tmp_path, monkeypatch):
+    plain = multitask.lightning.callbacks_of
+
+    def drawn(*more: pl.Callback, **settings: Any) -> dict[int, Any]:
+        found: list[Any] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Draws(found), *plain(*a), *more])
+            with contextlib.suppress(ZeroDivisionError):
+                run(**settings)
+        return {step: rest for step, *rest in found}
+
+    whole = drawn(out=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableCheckpoint, "on_exception", lambda *a: None)  # a power cut saves nothing
+        before = drawn(Stop(), out=tmp_path / "stopped")
+    random.seed(99)  # another process begins elsewhere
+    state = random.getstate()
+    after = drawn(out=tmp_path / "stopped", resume=True)
+    assert random.getstate() == state
+    assert (list(before), list(after)) == ([1, 2, 3, 4, 5], [5, 6, 7])
+    assert {**before, **after} == whole
+
+
+class Stop(pl.Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 5:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_more_loader_processes_change_no_step(tmp_path, whole, finished, workers):
+    folder = run(tmp_path / "workers", workers=workers, log_examples=True)
+    assert results(folder) == results(whole)
+    frame = pd.concat(pd.read_parquet(p) for p in sorted((folder / "examples").iterdir()))
+    assert sorted(set(frame["step"])) == list(range(STEPS))
+    assert load_file(folder / "model" / "model.safetensors").keys()

@@ -1,0 +1,244 @@
+"""Runs and studies that are killed with SIGKILL, anywhere, end with the same bytes as those that are left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+HERE = Path(__file__).parent
+COMMON = ["--include", str(HERE / "fault_tasks.py"), "--tasks", "fault_order,fault_first", "--vocab-size", "80"]
+RUN = [
+    *("train", *COMMON, "--batch-size", "12", "--trainer.max_steps", "24", "--checkpoint-every", "5"),
+    *("--eval-every", "8", "--eval-limit", "20", "--select", "mean", "--selection-rows", "20", "--log-every", "3"),
+    *("--log-examples", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"),
+]
+STUDY = [
+    *("interference", *COMMON, "--arms", "single,joint", "--seeds", "1", "--per-step", "6", "--resamples", "200"),
+    *("--jobs", "1", "--threads", "1", "--trainer.max_steps", "12", "--checkpoint-every", "4"),
+    *("--trainer.accelerator", "cpu"),
+]
+LONG = 50
+
+
+class Zygote:
+    """Starts commands in forked children, and kills them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.number = folder, 0
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent.parent), environment.get("PYTHONPATH", "")])
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self.send(argv=[*RUN, "--out", str(folder / "warm")], cache=str(folder / "warm-cache"))
+        assert self.line() == "ready"
+
+    def send(self, **job: Any) -> None:
+        assert self.process.stdin is not None
+        self.log = self.folder / "log.txt"
+        self.process.stdin.write(json.dumps({"log": str(self.log), **job}) + "\n")
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def run(self, argv: list[str], cache: Path, *, kill_after: float | None = None, die: Any = None) -> int:
+        """The exit code, negative for a signal."""
+        self.send(argv=argv, cache=str(cache), die=die)
+        pid = json.loads(self.line())["pid"]
+        timer = threading.Timer(kill_after or 0, _kill, (pid,))
+        if kill_after is not None:
+            timer.start()
+        code = json.loads(self.line())["code"]
+        timer.cancel()
+        return int(code)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    made = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield made
+    made.close()
+
+
+class Whole:
+    """A run that was left alone: its results, and how long it took."""
+
+    def __init__(self, zygote: Zygote, folder: Path, argv: list[str]) -> None:
+        self.argv = argv
+        self.folder = folder / "whole"
+        began = time.monotonic()
+        assert zygote.run([*argv, "--out", str(self.folder)], folder / "cache") == 0, zygote.log.read_text()[-3000:]
+        self.seconds = time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return Whole(zygote, tmp_path_factory.mktemp("run"), RUN)
+
+
+@pytest.fixture(scope="module")
+def whole_study(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return Whole(zygote, tmp_path_factory.mktemp("study"), STUDY)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """All that a run leaves behind but times; the examples' files in one, for each checkpoint begins another."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith(("checkpoints/", "examples/")) and name not in ("run.json", ".lock"):
+            found[name] = path.read_bytes()
+    parts = sorted((folder / "examples").glob("*.parquet"), key=lambda p: int(p.name.split("-")[1]))
+    found["examples"] = pd.concat([pd.read_parquet(p) for p in parts]).to_csv(index=False).encode()
+    record = json.loads((folder / "run.json").read_text())
+    for name in ("seconds", "finished", "sha256"):
+        del record[name]
+    record["files"] = {k: v for k, v in record["files"].items() if not k.startswith(("examples/", "config"))}
+    found["run.json"] = json.dumps(record).encode()
+    found["config.yaml"] = found["config.yaml"].replace(str(folder).encode(), b"OUT")
+    return found
+
+
+def assert_same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if one[name] != other[name]]
+    assert not different, different
+
+
+def where_it_died(folder: Path, cache: Path) -> str:
+    """What the process was doing, as far as its files tell."""
+    if any(cache.glob(".*.entry.*")):
+        return "writing the cache"
+    if any((folder / "checkpoints").glob(".*")):
+        return "writing a checkpoint"
+    if any(p.name != ".lock" for p in folder.glob(".*")) or any((folder / "predictions").glob(".*")):
+        return "writing a file of the run"
+    if (folder / "metrics.json").exists():
+        return "after the scores" if "finished" in (folder / "run.json").read_text() else "between scores and record"
+    if (folder / "checkpoints" / "step-24.ckpt").exists():
+        return "the last evaluation"
+    if (folder / "checkpoints").exists():
+        return "training, after a checkpoint"
+    return "training, before a checkpoint" if (folder / "run.json").exists() else "loading"
+
+
+def finish(zygote: Zygote, folder: Path, cache: Path, kill_after: float | None = None) -> int:
+    """As a user would: continue, or begin if nothing is there yet."""
+    code = zygote.run([*RUN, "--out", str(folder), "--resume"], cache, kill_after=kill_after)
+    if code == 2:
+        code = zygote.run([*RUN, "--out", str(folder), "--overwrite"], cache)
+    return code
+
+
+def killed_at_random(zygote: Zygote, whole: Whole, base: Path, count: int, seed: int) -> Counter[str]:
+    draw = random.Random(seed)
+    expected, places = results(whole.folder), Counter[str]()
+    for i in range(count):
+        folder, cache = base / f"run-{i}", base / f"cache-{i}"
+        cache.mkdir()
+        moment = draw.uniform(0.02, 1.05) * whole.seconds
+        code = zygote.run([*RUN, "--out", str(folder)], cache, kill_after=moment)
+        places[where_it_died(folder, cache) if code else "ended before"] += 1
+        if draw.random() < 0.3:  # and once more while it is continued
+            finish(zygote, folder, cache, kill_after=draw.uniform(0.02, 0.8) * whole.seconds)
+        assert finish(zygote, folder, cache) == 0, (i, zygote.log.read_text()[-3000:])
+        assert_same(results(folder), expected)
+    return places
+
+
+def killed_at_a_write(zygote: Zygote, whole: Whole, base: Path, n: int, when: str) -> bool:
+    """Whether there was an n-th write."""
+    folder, cache = base / f"run-{n}-{when}", base / f"cache-{n}-{when}"
+    cache.mkdir()
+    code = zygote.run([*RUN, "--out", str(folder)], cache, die=[n, when])
+    assert code in (0, -signal.SIGKILL)
+    assert finish(zygote, folder, cache) == 0, (n, when, zygote.log.read_text()[-3000:])
+    assert_same(results(folder), results(whole.folder))
+    return code != 0
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(zygote, whole, tmp_path):
+    killed_at_random(zygote, whole, tmp_path, 3, seed=1)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_many_random_moments_ends_with_the_same_bytes(zygote, whole, tmp_path, capsys):
+    places = killed_at_random(zygote, whole, tmp_path, LONG, seed=2)
+    with capsys.disabled():
+        print(f"\n{LONG} of {LONG} runs ended with the same bytes; killed while: {dict(places.most_common())}")
+
+
+@pytest.mark.parametrize(("n", "when"), [(3, "torn"), (6, "before"), (9, "after")])
+def test_a_run_killed_at_a_write_ends_with_the_same_bytes(zygote, whole, tmp_path, n, when):
+    assert killed_at_a_write(zygote, whole, tmp_path, n, when)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "torn", "after"])
+def test_a_run_killed_at_any_write_ends_with_the_same_bytes(zygote, whole, tmp_path, when, capsys):
+    n = 1
+    while killed_at_a_write(zygote, whole, tmp_path, n, when):
+        n += 1
+    with capsys.disabled():
+        print(f"\nkilled {when} each of {n - 1} writes: {n - 1} of {n - 1} ended with the same bytes")
+    assert n > 20
+
+
+def killed_study(zygote: Zygote, whole: Whole, base: Path, count: int, seed: int) -> int:
+    draw, kills = random.Random(seed), 0
+    for i in range(count):
+        folder, cache = base / f"study-{i}", base / f"cache-{i}"
+        argv = [*STUDY, "--out", str(folder)]
+        cache.mkdir()
+        while (code := zygote.run(argv, cache, kill_after=draw.uniform(0.02, 0.7) * whole.seconds)) != 0:
+            assert code == -signal.SIGKILL, zygote.log.read_text()[-3000:]
+            kills += 1
+            if draw.random() < 0.4:
+                assert zygote.run(argv, cache) == 0, zygote.log.read_text()[-3000:]
+                break
+        for name in ("interference.json", "interference.csv"):
+            assert (folder / name).read_bytes() == (whole.folder / name).read_bytes(), (i, name)
+    return kills
+
+
+def test_a_study_killed_at_random_moments_ends_with_the_same_bytes(zygote, whole_study, tmp_path):
+    killed_study(zygote, whole_study, tmp_path, 1, seed=4)
+
+
+@pytest.mark.slow
+def test_a_study_killed_at_many_random_moments_ends_with_the_same_bytes(zygote, whole_study, tmp_path, capsys):
+    kills = killed_study(zygote, whole_study, tmp_path, 20, seed=3)
+    with capsys.disabled():
+        print(f"\n20 of 20 studies ended with the same bytes after {kills} kills")
