@@ -18,6 +18,7 @@ import yaml
 import multitask
 from multitask.cli import main
 from multitask.errors import UserError
+from multitask.folder import read_json
 from multitask.interference import Study, interference
 from multitask.interference.conduct import Conduct, settings_of
 from multitask.interference.execute import CellError
@@ -189,7 +190,7 @@ def test_scores_are_those_of_the_cells(study):
 def test_a_study_is_read_back_without_its_cells(study, tmp_path):
     shutil.copy(study.folder / "interference.json", tmp_path)
     again = Study.read(tmp_path)
-    assert again.record == json.loads((study.folder / "interference.json").read_text())
+    assert again.record == read_json(study.folder / "interference.json")
     assert again.to_markdown() == study.to_markdown()
     assert again.matrix().loc["study_order", "study_first"] == study.effect("study_order", "study_first")["delta"]
     assert list(again.effects["kind"]) == [e["kind"] for e in study.record["effects"]]
@@ -391,11 +392,19 @@ def test_runs_that_cannot_be_compared_are_refused_by_name(study, tmp_path, capsy
 def test_runs_of_other_data_are_refused_by_name(study, tmp_path, capsys):
     shutil.copytree(study.folder / "cells", tmp_path / "cells")
     path = cells(tmp_path)["study_order@4 0"]
-    run = json.loads((path / "run.json").read_text())
+    run = read_json(path / "run.json")
     run["tasks"]["study_order"]["train"]["fingerprint"] = "0" * 64
     (path / "run.json").write_text(json.dumps(run))
     assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
     assert "the training rows of task 'study_order' differ" in capsys.readouterr().err
+
+
+def test_a_damaged_run_is_not_tabulated(study, tmp_path, capsys):
+    shutil.copytree(study.folder / "cells", tmp_path / "cells")
+    path = cells(tmp_path)["study_order@4 0"] / "metrics.json"
+    path.write_text(path.read_text().replace("0.", "0.9", 1))
+    assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
+    assert f"{path} is damaged: it is not what the run wrote." in capsys.readouterr().err
 
 
 def test_a_missing_arm_is_named(study, tmp_path, capsys):
@@ -445,7 +454,8 @@ def test_a_study_never_writes_into_a_folder_of_something_else(tmp_path):
 def test_two_processes_do_not_work_on_one_study(tmp_path):
     from multitask.folder import locked
 
-    with locked(tmp_path), pytest.raises(UserError, match="another process is working on the study"), locked(tmp_path):
+    other = pytest.raises(UserError, match="another process is working on the study")
+    with locked(tmp_path, "study"), other, locked(tmp_path, "study"):
         pass
 
 

@@ -35,7 +35,7 @@ from multitask.progress import duration
 from multitask.results import run_address
 from multitask.signals import STOPPING, Interrupted, interrupt, stopping
 
-SCORES = ("config.yaml", "metrics.json", "baselines.json", "mix.json", "predictions")
+SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
 """What the tables are made of."""
 
 
@@ -62,17 +62,26 @@ def cell_address(config: TrainConfig, full: Mix) -> str:
     return run_address(settled(config), cell_mix(config, full))
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the folder holds a finished run; a cell's folder has its address in its name."""
+def check_scores(folder: Path) -> bool:
+    """Whether the folder holds a finished run; a cell's folder has its address in its name.
+
+    Raises:
+        UserError: If what the tables are made of is not as the run wrote it.
+    """
     if not (folder / "run.json").is_file() or not (folder / "metrics.json").is_file():
         return False
-    try:
-        if read_json(folder / "run.json").get("status") != "finished":
-            return False
-        check_files(folder, SCORES)
-    except UserError:  # damaged: train it again
+    if read_json(folder / "run.json").get("status") != "finished":
         return False
+    check_files(folder, SCORES)
     return True
+
+
+def is_finished(folder: Path) -> bool:
+    """The same of a cell, which is trained again if it is damaged."""
+    try:
+        return check_scores(folder)
+    except UserError:
+        return False
 
 
 def cost(cell: Cell, evaluated: int) -> float:

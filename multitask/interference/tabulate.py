@@ -15,7 +15,7 @@ from multitask.finished import load_includes, renamed, run_config
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, Design
-from multitask.interference.execute import is_finished, settled
+from multitask.interference.execute import check_scores, settled
 from multitask.interference.findings import Study, write_study_files
 from multitask.interference.of_task import Material
 from multitask.interference.study import StudyConfig
@@ -44,7 +44,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
     if not runs:
         raise UserError(f"--runs '{pattern}' matches no run folder; quote the pattern, as in --runs 'runs/*'.")
     for folder in runs:
-        if not is_finished(folder):
+        if not check_scores(folder):
             raise UserError(f"{folder} is not a finished run: finish it with --resume, or leave it out of --runs.")
     configs = {folder: run_config(folder) for folder in runs}
     for folder, its in configs.items():
