@@ -12,6 +12,7 @@ examples/              with --log-examples: step, task and id of every example t
 model/                 Hugging Face format, prefixes and decoding settings in its config
 checkpoints/           what --resume goes on from
 events/                the loggers' files
+skipped_rows.jsonl     with --on-bad-row skip, if there are any: task, split, file, row, line and reason of each bad row
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from multitask.errors import UserError
 
 PARTS = (
     *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json", "deployed.json"),
+    "skipped_rows.jsonl",
     *("predictions", "model", "checkpoints", "events", "examples"),
 )
 """What a run folder may hold; `--overwrite` deletes these and nothing else."""

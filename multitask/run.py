@@ -38,6 +38,7 @@ from multitask.results import (
     task_settings,
     write_config,
     write_scores,
+    write_skipped_rows,
 )
 from multitask.token_cache import TokenCache
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
@@ -190,6 +191,7 @@ class Training:
             # Only now, when nothing is wrong with the new run, may an old one be deleted.
             if self.first_process:
                 open_folder(self.out, resume=config.resume, overwrite=config.overwrite)
+                write_skipped_rows(self.out / "skipped_rows.jsonl", self.mix.skipped_rows)
                 if not config.resume:
                     write_config(self.out / "config.yaml", config)
                     self.tokenizer.save_pretrained(self.out / "model")

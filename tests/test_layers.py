@@ -17,7 +17,7 @@ ORDER = """
     errors uncollected registry
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
-    table readers python_sources lexicon sample sources examples testing
+    table strict_json parquet readers python_sources lexicon sample sources bad_rows examples testing
     schedule rates mixture permutation plan
     folder cache tokens token_cache spans batching kernels flat optim data module checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
