@@ -348,12 +348,13 @@ def _report(arguments: list[str]) -> int:
     else:
         from multitask.finished import check_finished
         from multitask.folder import read_json
+        from multitask.interference.run_files import Metrics, read_baselines
         from multitask.interference.tables import render_run
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
         check_finished(folder)
-        scores, baselines = read_json(folder / "metrics.json"), read_json(folder / "baselines.json")
+        scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
         text = render_run(scores, baselines, options.format)
     text = text.rstrip("\n") + "\n"
     _write_output(Path(options.output) if options.output else None, text)

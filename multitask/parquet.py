@@ -16,6 +16,7 @@ UNPACKED_TIMES = 100
 UNPACKED_BYTES = 2**28
 """…or to so many bytes, whatever its size: a column of one label in every row is some bytes long."""
 _ROW = 64  # bytes that a row is counted for at least: a mapping without values takes as many
+_VALUE = 8  # bytes of a value, or of the reference to it
 _BATCH = 4096  # rows
 
 
@@ -32,11 +33,11 @@ def read_parquet(path: str, content: bytes) -> Any:
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         _check_columns(path, file.schema_arrow)
-        groups = [file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)]
-        _check_size(path, sum(map(abs, groups)) + _ROW * abs(file.metadata.num_rows), limit, len(content))
-        # So few rows that a batch stays below the bound even if each has the largest value that can be there.
-        rows = min(_BATCH, max(1, limit // max(groups, default=1))) if max(groups, default=0) else _BATCH
-        batches = _bounded(path, file.iter_batches(batch_size=rows), limit, len(content))
+        declared = _declared(file.metadata)
+        _check_size(path, declared, limit, len(content))
+        if declared * file.metadata.num_rows > limit:
+            _check_texts(path, content, file.schema, limit)
+        batches = _bounded(path, file.iter_batches(batch_size=_BATCH), limit, len(content))
         table = pa.Table.from_batches(batches, file.schema_arrow)
         table.validate(full=True)
     except UserError:
@@ -45,6 +46,43 @@ def read_parquet(path: str, content: bytes) -> Any:
         reason = shown(str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__)
         raise UserError(f"'{path}' is not a readable parquet file: {reason}.") from error
     return table
+
+
+def _declared(metadata: Any) -> int:
+    """Bytes that a file says it has when it is unpacked: its pages, and its rows and values as Arrow holds them."""
+    size = _ROW * abs(int(metadata.num_rows))
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for j in range(group.num_columns):
+            column = group.column(j)
+            size += abs(int(column.total_uncompressed_size)) + _VALUE * abs(int(column.num_values))
+    return size
+
+
+def _check_texts(path: str, content: bytes, schema: Any, limit: int) -> None:
+    """Count the texts of all rows without unpacking them: a text that many rows have stands once in the file.
+
+    Not those in lists, which Arrow cannot read so: of them a batch is unpacked before it is counted.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
+
+    columns = [schema.column(i) for i in range(len(schema))]
+    texts = [
+        c.path
+        for c in columns
+        if c.physical_type == "BYTE_ARRAY" and c.logical_type.type in ("STRING", "NONE", "JSON") and c.path == c.name
+    ]
+    if not texts:
+        return
+    file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
+    there = 0
+    for batch in file.iter_batches(batch_size=16 * _BATCH, columns=texts):
+        for column in batch.columns:
+            if pa.types.is_dictionary(column.type):
+                there += pc.sum(pc.take(pc.binary_length(column.dictionary), column.indices)).as_py() or 0
+        _check_size(path, there, limit, len(content))
 
 
 def _check_columns(path: str, schema: Any) -> None:
@@ -59,7 +97,7 @@ def _check_columns(path: str, schema: Any) -> None:
 def _bounded(path: str, batches: Iterator[Any], limit: int, size: int) -> Iterator[Any]:
     there = 0
     for batch in batches:
-        there += batch.nbytes + _ROW * batch.num_rows
+        there += _ROW * batch.num_rows + batch.nbytes
         _check_size(path, there, limit, size)
         yield batch
 

@@ -24,7 +24,7 @@ from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
-from multitask.folder import atomic, check_folder, open_folder, read_json, safe_name, write_json
+from multitask.folder import atomic, check_folder, open_folder, read_json, read_predictions, safe_name, write_json
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
@@ -93,12 +93,7 @@ class Run:
 
     def predictions(self, task: str) -> pd.DataFrame:
         """The task's predictions on its validation split."""
-        import pandas as pd
-
-        path = self.folder / "predictions" / f"{task}.parquet"
-        if not path.is_file():
-            raise UserError(f"{path} is not there: the run has no predictions of task '{task}'.")
-        return pd.read_parquet(path)
+        return read_predictions(self.folder / "predictions" / f"{task}.parquet", {})
 
     def predict(self, task: str, inputs: Sequence[str | Mapping[str, Any]]) -> pd.DataFrame:
         """Predictions for new inputs; see `multitask.predict`."""

@@ -15,6 +15,8 @@ from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.examples import load_examples, load_task
 from multitask.inference import evaluate
+from multitask.interference.conduct import Conduct
+from multitask.interference.study import StudyConfig
 from multitask.metrics import resolve_metrics
 from multitask.prepare import load_mix
 from multitask.run import train
@@ -291,3 +293,18 @@ def test_the_check_and_the_plan_skip_too(spoilt, capsys):
     assert splits["train"]["bad_rows"][0]["row"] == 60
     assert main(["mix", "--tasks", "spoilt"]) == 2
     assert "cannot format" in capsys.readouterr().err
+
+
+def test_a_study_says_it_above_its_tables(spoilt, tmp_path):
+    settings = TrainConfig(tasks="spoilt,spoilt_too", on_bad_row="skip", trainer={"max_steps": 2})
+    add_task(toy(source=rows({"train": [*table(399), BAD], "validation": table(9)}), name="spoilt_too", prefix="too: "))
+    try:
+        conduct = Conduct(StudyConfig(train=settings), tmp_path, quiet=True, overwrite=False)
+        conduct.load(None)
+        facts = conduct._facts()
+        cell = conduct._cell(conduct.design.needed()[0], 0, "cells")
+    finally:
+        TASKS.discard("spoilt_too")
+    assert next(w for w in facts["warnings"] if "left out" in w).startswith("more than 1 % of the rows of a split")
+    assert [n.partition(" are")[0] for n in facts["notes"]] == ["spoilt_too: 1 of 400 train rows (0.25 %)"]
+    assert cell.config.on_bad_row == "skip"

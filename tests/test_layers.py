@@ -14,7 +14,7 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    errors uncollected registry
+    errors uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table strict_json parquet readers python_sources lexicon sample sources bad_rows examples testing
@@ -54,7 +54,7 @@ def imported(path: Path) -> set[str]:
 MODULES = {p.stem: imported(p) for p in sorted(PACKAGE.glob("*.py")) if p.stem != "__init__"}
 
 STUDY_ORDER = """
-    record palette lookup
+    record palette lookup run_files
     resampling intervals statistics
     design study
     grouping advice
