@@ -49,14 +49,14 @@ def read_parquet(path: str, content: bytes) -> Any:
 
 
 def _declared(metadata: Any) -> int:
-    """Bytes that a file says it has when it is unpacked: its pages, and its rows and values as Arrow holds them."""
-    size = _ROW * abs(int(metadata.num_rows))
-    for i in range(metadata.num_row_groups):
-        group = metadata.row_group(i)
-        for j in range(group.num_columns):
-            column = group.column(j)
-            size += abs(int(column.total_uncompressed_size)) + _VALUE * abs(int(column.num_values))
-    return size
+    """Bytes that a file says it has when it is unpacked: its pages, and its rows as Arrow holds them.
+
+    Not by `row_group(i).column(j)`, which says more: of a damaged column pyarrow 26 ends the whole process there (an
+    exception of C++ that nobody catches; found by fuzz_readers.py).
+    """
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    rows = abs(int(metadata.num_rows)) * (_ROW + _VALUE * int(metadata.num_columns))
+    return rows + sum(abs(int(group.total_byte_size)) for group in groups)
 
 
 def _check_texts(path: str, content: bytes, schema: Any, limit: int) -> None:

@@ -14,6 +14,8 @@ _NAMES: dict[Any, str] = {
     float: "a number",
     bool: "true or false",
     type(None): "nothing",
+    dict: "names with values",
+    list: "a list",
 }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -107,3 +110,25 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, cut):
     path = written(tmp_path, pa.table({"text": ["a", "b"]}))
     path.write_bytes(path.read_bytes()[:cut])
     assert error_of(path).startswith(f"'{path}' is not a readable parquet file: ")
+
+
+ABORTS = """
+UEFSMRUEFVQVWEwVBBUAEgAAKqQPAAAAZmksZby8vLy8vLy8vLy8vLy8vLy8vLy8vLy8vLy8vBUSFRYsFQQVEBUGFQYcNgAoAWIYAWEREQAA
+AAkgAgAAAAQBAQMCFQQZPDUAGAZzY2hlbWEVBAAVDCUCGAR0ZXh0JQBMHAAAABUMJQIYBWxhYmVsJQBMHAAAABYEGRwZLCYAHBUMGTUABhAZ
+GAR0ZXh0FQIWBBb8ARaEAiZ8JggcNgAoD2ZpbmUgLCByZWFsbHkgLhgTSGUgc2FpZCAiaGkiLCB0d2ljZRERABksFQQVABUCABUAFRAVAkQW
+ADwZBhkmAAQAAAAmABwVDBk1AAYQGRgFbGFiZWwVAhYEFnwWhAEmwAImjAIcNgAoAWIYAWEREQAZLBUEFQAVAgAVABUQFQIAPBYEGQYZJgAE
+AAAAFvgCFgQmCBaIAwAZHBgMQVJST1c6c2NgZW1hGOABLy8vLy82W0FBQUFRQUFBQUFBQUtBQXdBQmdBRkFBZ0FDZ0FBQUFBQkJBQXiFQUFB
+Q0FBSUFBQUFCQUFJQUFBQUJBQUFBQUlBQUFCQUFBQUFCQUG/vrGNLy8vOEFBQUVGRUFBQUFCZ0FBQUFFQUFBQUFBQUFBQVVBQUFCc1lXSmxi
+QUFBQU1qLy8vOFFBQlFBQ0FBR0FBY0FEQUFBQUJBQUVBQUFBQUFBQVFVUUFBQUFIQUFBQUFRQUFBQUFBQUFBQkFBQUFIUmxlSFFBQUFBQUJB
+QUVBQVFBQUFBQUFBQUEAGCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRksHAAAHAAAABQCAABQQVIx
+"""
+"""Of this file, which fuzz_readers.py found, `metadata.row_group(0).column(0)` ends the process in pyarrow 26."""
+
+
+def test_a_file_that_ends_pyarrows_process_is_refused(tmp_path):
+    path = tmp_path / "train.parquet"
+    path.write_bytes(base64.b64decode(ABORTS))
+    code = "import sys; from multitask.readers import read_rows; list(read_rows(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "is not a readable parquet file: Repetition level histogram size mismatch" in done.stderr

@@ -73,6 +73,8 @@ class Finished:
         realised = [half["realised"] for half in halves]
         total = {name: float(sum(r[name] for r in realised)) for name in ("examples", "input_tokens", "target_tokens")}
         rows = sum(half["rows"] for half in halves)
+        if rows < 1 or task not in self.metrics:
+            raise UserError(f"{self.folder} is not as it was written: mix.json or metrics.json knows no '{task}'.")
         cut = [self.run["tasks"][n]["cut"]["inputs"] for n in (task, task + TWIN) if n in self.run["tasks"]]
         return {
             **total,

@@ -28,6 +28,13 @@ class Part(TypedDict):
     fingerprint: str
 
 
+class Cut(TypedDict):
+    """How many texts of a task were longer than its limits."""
+
+    inputs: int
+    targets: int
+
+
 class About(TypedDict):
     """A task in run.json."""
 
@@ -37,7 +44,7 @@ class About(TypedDict):
     train: Part
     validation: Part
     skipped: dict[str, dict[str, int]]
-    cut: dict[str, int]
+    cut: Cut
 
 
 class Entry(TypedDict):
