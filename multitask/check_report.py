@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ class SplitReport:
     """0 where labels are ranked or a span is chosen among all pieces: nothing is generated there."""
     unknown_tokens: float
     """Share of the inputs' tokens that are <unk>, 0..1; NaN without examples."""
+    bad_rows: list[dict[str, Any]] = field(default_factory=list)
+    """Those that were left out: task, split, file, row, line and reason of each."""
 
 
 @dataclass(frozen=True)

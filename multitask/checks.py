@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from multitask.bad_rows import BAD
 from multitask.ceilings import label_winners, round_trip
 from multitask.check_report import CheckReport, Labels, Lengths, SplitReport, TaskReport, print_report
 from multitask.overlap import Overlap, find_overlaps
@@ -120,6 +121,7 @@ def _split_report(
         # Without the end of sequence: an answer that has no room for it is complete all the same.
         unreachable=sum(n - 1 > task.decoding.max_new_tokens for n in target_lengths) if generates else 0,
         unknown_tokens=unknown / sum(lengths) if lengths else float("nan"),
+        bad_rows=[row.listed(task.name) for row in examples.bad_rows],
     )
 
 
@@ -237,6 +239,15 @@ def _split_warnings(task: Task, split: str, s: SplitReport) -> Iterator[Warning_
     if same >= SHARE * s.rows:
         yield 7, -same / s.rows, f"{task.name}: {of(same)} repeat an input and its target."
     for reason, count in s.skipped.items():
+        if reason == BAD:
+            first = s.bad_rows[0]
+            at = f"row {first['row']}" if first["line"] is None else f"line {first['line']}"
+            yield (
+                *(1, -count / (s.rows + count)),
+                f"{task.name}: {count:,} bad {part} row{'s'[: count != 1]} left out; the first, {first['file']}, {at}: "
+                f"{first['reason']}",
+            )
+            continue
         yield (
             8,
             -count / (s.rows + count),

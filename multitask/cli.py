@@ -192,6 +192,9 @@ def _eval(arguments: list[str]) -> int:
         "--labels-by", choices=("rank", "generate", "both"), help="score labels, or let the model write"
     )
     parser.add_argument("--batch-tokens", type=int, help="padded input tokens of a batch")
+    parser.add_argument(
+        "--on-bad-row", choices=("error", "skip"), help="what is done about a bad row; by default as in the run"
+    )
     parser.add_argument("--out", metavar="DIR", help="write metrics.json, baselines.json and predictions/ there too")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="how to print the scores")
     options = parser.parse_args(_with_hyphens(arguments))
@@ -215,6 +218,7 @@ def _eval(arguments: list[str]) -> int:
         include=options.include,
         labels_by=options.labels_by,
         batch_tokens=options.batch_tokens,
+        on_bad_row=options.on_bad_row,
     )
     if options.out:
         from multitask.results import write_scores
@@ -344,12 +348,13 @@ def _report(arguments: list[str]) -> int:
     else:
         from multitask.finished import check_finished
         from multitask.folder import read_json
+        from multitask.interference.run_files import Metrics, read_baselines
         from multitask.interference.tables import render_run
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
         check_finished(folder)
-        scores, baselines = read_json(folder / "metrics.json"), read_json(folder / "baselines.json")
+        scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
         text = render_run(scores, baselines, options.format)
     text = text.rstrip("\n") + "\n"
     _write_output(Path(options.output) if options.output else None, text)

@@ -31,6 +31,10 @@ class TrainConfig:
     """Renamed columns, {task: {name in the task: name in the file}}."""
     holdout: float = 0.1
     """Share of the training rows that is held out for a task without a validation split (1,000 rows at most)."""
+    on_bad_row: Literal["error", "skip"] = "error"
+    """What is done about a row of which a task can make no example (a label that is none of its, a column that is
+    missing, a formatter that fails): `error` stops, `skip` leaves it out, says so and lists it in the run folder. A
+    malformed file is an error in any case."""
 
     # ---- mixture ----
     mixing: Literal["proportional", "equal", "temperature", "unimax"] | None = None
@@ -159,8 +163,9 @@ DEFAULT_STEPS = 1300
 """Optimizer steps when `--trainer.max_steps` is not given."""
 
 
-OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples"})
-"""Settings that do not touch what is computed: a resumed run may change them."""
+OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples", "on_bad_row"})
+"""Settings that do not touch what is computed: a resumed run may change them. (Rows that are left out do, and are part
+of the data's fingerprint: under the other value of `on_bad_row` the same rows are an error, or there are none.)"""
 
 
 def flag(name: str) -> str:

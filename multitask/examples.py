@@ -3,7 +3,8 @@
 Words
     examples    `Examples`: one split of one task, as strings, prefix in front
     id          "train:17" for what row 17 (from 0) became, "train:17.2" for the third of several; or the formatter's
-    skipped     rows' examples that are left out, by reason: nothing after the prefix; in training, no label
+    skipped     rows' examples that are left out, by reason: nothing after the prefix; in training, no label; and bad
+                rows, if that was asked for (see `multitask.bad_rows`)
     held out    a part of the training rows that stands in for a missing validation split
     selection   a part of the training rows for choosing checkpoints, disjoint from what is reported
 
@@ -18,13 +19,23 @@ import dataclasses
 import functools
 import hashlib
 import json
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
+from multitask.bad_rows import (
+    BAD,
+    BadRow,
+    CheckedRow,
+    OnBadRow,
+    bad_row,
+    bad_row_notes,
+    check_example,
+    check_some_left,
+    row_error,
+)
 from multitask.errors import UserError
 from multitask.sources import Source
 from multitask.table import Rows
@@ -51,11 +62,19 @@ class Examples(Sequence[Example]):
     """True for the generated sample."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     """{reason: how many were left out}."""
+    bad_rows: tuple[BadRow, ...] = ()
+    """The rows that were left out because they are bad, in their order; also kept by a part of the examples."""
+    total_rows: int = 0
+    """Rows of the split that the source has, with those."""
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all that the examples are made of; the same whatever file format the rows came in."""
-        return _fingerprint(self.examples)
+        """SHA-256 over all that the examples are made of; the same whatever file format the rows came in.
+
+        And over the bad rows, by position and content: a file in which they are mended, or spoilt in another way, is
+        other data, even where the examples (whose ids the formatter may have taken from the row) are the same.
+        """
+        return _fingerprint(self.examples, self.bad_rows)
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
@@ -85,7 +104,9 @@ class TaskData(NamedTuple):
 
 
 @uncollected()
-def load_examples(task: Task, source: Source, split: str, *, limit: int | None = None) -> Examples:
+def load_examples(
+    task: Task, source: Source, split: str, *, limit: int | None = None, on_bad_row: OnBadRow = "error"
+) -> Examples:
     """The examples of one split.
 
     Left out and counted: examples with nothing after the prefix (or an empty text to cut a span from), and outside
@@ -96,23 +117,34 @@ def load_examples(task: Task, source: Source, split: str, *, limit: int | None =
         source: See `multitask.sources.resolve_source`.
         split: One of the source's.
         limit: Stop after so many examples; `None` for all.
+        on_bad_row: What is done about a row of which the task cannot make an example: `error`, or `skip` to leave it
+            out; see `Examples.bad_rows`.
 
     Raises:
-        UserError: If a row lacks a column, the formatter fails (with file, row and its own words), or an id is
-            given twice.
+        UserError: If a row is bad (with file, row and the formatter's own words), or all are; if an id is given twice.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be 1 or more, or None. Got {limit}.")
     rows = source.rows(split)
     skipped: Counter[str] = Counter()
-    units = _units(task, rows, split, as_split=split, skipped=skipped, limit=limit)
+    bad: dict[int, BadRow] | None = {} if on_bad_row == "skip" else None
+    units = _units(task, rows, split, as_split=split, skipped=skipped, limit=limit, bad=bad)
     made = tuple(example for unit in units for example in unit.examples)[:limit]
     _check_ids(task, rows, units)
-    return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped))
+    left_out = _left_out(task, split, bad, len(rows), skipped)
+    return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped), left_out, len(rows))
 
 
 @uncollected()
-def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, selection: int = 0) -> TaskData:
+def load_task(
+    task: Task,
+    source: Source,
+    *,
+    seed: int,
+    holdout: float = 0.1,
+    selection: int = 0,
+    on_bad_row: OnBadRow = "error",
+) -> TaskData:
     """A task's training and validation examples, with parts of the training rows taken out where needed.
 
     Examples of one group (MultiRC's question) and of one row stay on one side. What is taken out is formatted as
@@ -125,9 +157,10 @@ def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, se
         holdout: The share of training examples held out if there is no validation split, at most `HOLDOUT_MAX` of
             them; between 0 and 1.
         selection: How many training examples to take out for choosing checkpoints (with groups, at least so many).
+        on_bad_row: As in `load_examples`; what is left out is said in the notes.
 
     Raises:
-        UserError: If there are no training examples left, or no validation examples.
+        UserError: If a row is bad; if there are no training examples left, or no validation examples.
     """
     if not 0 < holdout < 1:
         raise ValueError(f"holdout must be between 0 and 1. Got {holdout}.")
@@ -143,19 +176,25 @@ def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, se
             )
     rows = source.rows("train")
     skipped: Counter[str] = Counter()
-    units = _units(task, rows, "train", as_split="train", skipped=skipped)
+    bad: dict[int, BadRow] | None = {} if on_bad_row == "skip" else None
+    units = _units(task, rows, "train", as_split="train", skipped=skipped, bad=bad)
+    # What is held out is chosen among the rows as they are formatted for evaluation, which may be more than train.
+    evaluated = units
+    if _takes_split(task.formatter):
+        evaluated = _units(task, rows, "train", as_split="validation", bad=bad)
+        if bad:  # a row may be bad in one of the two ways only, and is left out of both
+            units, evaluated = ([u for u in part if u.row not in bad] for part in (units, evaluated))
+    left_out = _left_out(task, "train", bad, len(rows), skipped)
     _check_ids(task, rows, units)
     notes: list[str] = []
     total = _size(units)
     if not total:
-        left_out = "".join(f" ({count} skipped: {reason})" for reason, count in skipped.items())
-        raise UserError(f"Task '{task.name}' has 0 training examples{left_out}; a mixture needs one or more.")
+        reasons = "".join(f" ({count} skipped: {reason})" for reason, count in skipped.items())
+        raise UserError(f"Task '{task.name}' has 0 training examples{reasons}; a mixture needs one or more.")
 
-    # Chosen among the rows as they are formatted for evaluation, which may be more than those that train.
-    evaluated = _units(task, rows, "train", as_split="validation") if _takes_split(task.formatter) else units
     taken: list[_Unit] = []
     if "validation" in splits:
-        validation = load_examples(task, source, "validation")
+        validation = load_examples(task, source, "validation", on_bad_row=on_bad_row)
     else:
         taken = _share(evaluated, holdout, f"{seed}/{task.folder}/validation")
         validation = _as_examples(task, source, rows, taken, "validation")
@@ -176,9 +215,13 @@ def load_task(task: Task, source: Source, *, seed: int, holdout: float = 0.1, se
         chosen = _as_examples(task, source, rows, part, "selection")
         notes.append(f"{task.name}: {len(chosen):,} of {total:,} training examples are for choosing checkpoints.")
     train = _as_examples(task, source, rows, _without(units, taken), "train", skipped)
-    for part_name, part_examples in (("training", train), ("validation", validation)):
-        for reason, count in part_examples.skipped.items():
-            notes.append(f"{task.name}: {count:,} {part_name} example{'s'[: count != 1]} skipped ({reason}).")
+    train = dataclasses.replace(train, bad_rows=left_out, total_rows=len(rows))
+    for part_name, one in (("training", train), ("validation", validation)):
+        for reason, count in one.skipped.items():
+            if reason != BAD:
+                notes.append(f"{task.name}: {count:,} {part_name} example{'s'[: count != 1]} skipped ({reason}).")
+        scored = one is validation or "validation" not in splits
+        notes += bad_row_notes(task.name, one.split, one.bad_rows, one.total_rows, scored=scored)
     if not len(train):
         raise UserError(f"Task '{task.name}' has 0 training examples; a mixture needs one or more.")
     if not len(validation):
@@ -212,15 +255,6 @@ class _Unit(NamedTuple):
     examples: list[Example]
 
 
-class _MissingColumnError(KeyError):
-    """Told from a KeyError of the formatter's own dictionaries."""
-
-
-class _CheckedRow(dict[str, Any]):
-    def __missing__(self, column: str) -> Any:
-        raise _MissingColumnError(column)
-
-
 def _units(
     task: Task,
     rows: Rows,
@@ -229,7 +263,9 @@ def _units(
     as_split: str,
     skipped: Counter[str] | None = None,
     limit: int | None = None,
+    bad: dict[int, BadRow] | None = None,
 ) -> list[_Unit]:
+    """What the rows become; bad ones go into `bad`, by position, or are an error if there is none."""
     units: list[_Unit] = []
     counts: Counter[str] = Counter() if skipped is None else skipped
     made = 0
@@ -237,9 +273,14 @@ def _units(
         if limit is not None and made >= limit:
             break
         try:
-            several = task.examples(_CheckedRow(row), as_split)
+            several = task.examples(CheckedRow(row), as_split)
+            for example in several:
+                check_example(example)
         except Exception as error:  # the formatter is the user's, so anything may come
-            raise _row_error(task, rows, position, error) from error
+            if bad is None:
+                raise row_error(task, rows, position, error) from error
+            bad.setdefault(position, bad_row(task, rows, split, position, error))
+            continue
         kept = []
         for j, example in enumerate(several):
             if not example.inputs[len(task.prefix) :].strip() or (
@@ -261,20 +302,20 @@ def _units(
     return units
 
 
-def _row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
-    where = rows.where(position)
-    if isinstance(error, _MissingColumnError):
-        column, there = error.args[0], ", ".join(rows[position])
-        return UserError(
-            f"task '{task.name}': {where} has no column '{column}', it has {there}; "
-            f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE."
-        )
-    frames = traceback.extract_tb(error.__traceback__)
-    code = getattr(task.formatter, "__code__", None)
-    inside = [f for f in frames if code is not None and f.filename == code.co_filename]
-    at = f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""
-    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    return UserError(f"task '{task.name}' cannot format {where}: {kind}{error}{at}")
+def _left_out(
+    task: Task, split: str, bad: Mapping[int, BadRow] | None, total: int, skipped: Counter[str]
+) -> tuple[BadRow, ...]:
+    """The bad rows in order, counted among what is skipped.
+
+    Raises:
+        UserError: If nothing else is there.
+    """
+    if not bad:
+        return ()
+    found = tuple(bad[position] for position in sorted(bad))
+    check_some_left(task, split, found, total)
+    skipped[BAD] = len(found)
+    return found
 
 
 def _check_ids(task: Task, rows: Rows, units: list[_Unit]) -> None:
@@ -289,7 +330,7 @@ def _check_ids(task: Task, rows: Rows, units: list[_Unit]) -> None:
             seen[example.id] = unit.row
 
 
-def _fingerprint(examples: Sequence[Example]) -> str:
+def _fingerprint(examples: Sequence[Example], bad: Sequence[BadRow] = ()) -> str:
     digest = hashlib.sha256()
     for e in examples:
         try:
@@ -298,6 +339,8 @@ def _fingerprint(examples: Sequence[Example]) -> str:
             fields = [e.id, e.inputs, e.target, list(e.references), e.context, e.group]
             line = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
         digest.update(line.encode() + b"\n")
+    for row in bad:  # a line of a form that no example has; without bad rows nothing is added
+        digest.update(json.dumps(["bad row", row.split, row.row, row.content]).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_type_hints
 
-from multitask.config import TrainConfig
-from multitask.errors import UserError
+from multitask.config import TrainConfig, check_config
+from multitask.errors import UserError, shown
 from multitask.folder import check_files, read_json
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
+from multitask.shape import check_shape
 from multitask.task import TASKS, Task
 
 
@@ -27,15 +29,26 @@ def run_config(run: Path) -> TrainConfig:
         raise UserError(f"{run} is not a run folder: it has no config.yaml.")
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:  # of a date that is none, a deep nesting
+        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
+        raise UserError(f"{path} cannot be read: {reason}") from error
     if not isinstance(stored, dict):
         raise UserError(f"{path} holds no settings.")
     known = {f.name for f in dataclasses.fields(TrainConfig)}
     for name in stored:
         if name not in known:
             raise UserError(f"{path} has the unknown setting '{name}': {did_you_mean(str(name), list(known))}")
-    return TrainConfig(**stored)
+    hints = get_type_hints(TrainConfig)
+    for name, value in stored.items():
+        check_shape({name: value}, dict[str, hints[name]], path)  # type: ignore[valid-type]
+    config = TrainConfig(**stored)
+    try:
+        check_config(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return config
 
 
 def check_finished(run: Path) -> TrainConfig:

@@ -13,6 +13,7 @@ examples/              with --log-examples: step, task and id of every example t
 model/                 Hugging Face format, prefixes and decoding settings in its config
 checkpoints/           what --resume goes on from
 events/                the loggers' files
+skipped_rows.jsonl     with --on-bad-row skip, if there are any: task, split, file, row, line and reason of each bad row
 .lock                  held by the process that is at work here; it ends with that process
 
 Every file is written under another name first, brought to the disk and then renamed: a crash leaves the old file or
@@ -33,12 +34,17 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
+from multitask.shape import check_shape
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = (
     *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json", "deployed.json"),
+    "skipped_rows.jsonl",
     *("predictions", "model", "checkpoints", "events", "examples"),
 )
 """What a run folder may hold; `--overwrite` deletes these and nothing else."""
@@ -135,25 +141,30 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> None:
         temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, hint: Any = Any) -> Any:
     """Read a file of the run folder.
 
+    Args:
+        path: The file.
+        hint: What it holds, as in `multitask.shape`; anything, if it is left out.
+
     Raises:
-        UserError: If it is missing, not JSON, or sealed and not as it was written.
+        UserError: If it is missing, not JSON, not what `hint` says, or sealed and not as it was written.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is not there: is {path.parent} the folder of a finished run?") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {shown(error)}") from error
     if isinstance(value, dict) and SEAL in value and value.pop(SEAL) != _seal(value):
         raise UserError(
             f"{path} is damaged: it is not what was written. Restore it, or make it again; if you changed it yourself, "
             f'remove its "{SEAL}".'
         )
+    check_shape(value, hint, path)
     return value
 
 
@@ -202,6 +213,36 @@ def check_files(folder: Path, parts: Iterable[str]) -> None:
                     f"{path} is damaged: it is not what the run wrote. Restore it, or train the run again with "
                     f"--overwrite; if you changed it yourself, remove its line from {folder / 'run.json'}."
                 )
+
+
+def read_predictions(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """A file of predictions/.
+
+    Args:
+        path: The file.
+        columns: {a column that must be there: the kinds of its values}, as numpy says them: "O" text and lists, "f"
+            numbers with a fraction, "i" whole ones.
+
+    Raises:
+        UserError: If it is missing, damaged or lacks a column.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise UserError(f"{path} is not there: the run has no predictions of task '{path.stem}'.")
+    try:
+        frame = pd.read_parquet(path)
+    except Exception as error:  # Arrow raises nearly anything of a damaged file
+        reason = shown(str(error).partition("\n")[0].rstrip(".") or type(error).__name__)
+        raise UserError(f"{path} cannot be read as parquet: {reason}.") from error
+    for name, kinds in columns.items():
+        if name not in frame or frame[name].dtype.kind not in kinds:
+            raise UserError(f"{path} is not as it was written: its column '{name}' is {_state(frame, name)}.")
+    return frame
+
+
+def _state(frame: pd.DataFrame, name: str) -> str:
+    return f"of type {frame[name].dtype}" if name in frame else "missing"
 
 
 def finite(value: Any) -> Any:

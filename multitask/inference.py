@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multitask.bad_rows import OnBadRow, bad_row_notes
 from multitask.cache import Cache
 from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
@@ -50,6 +53,7 @@ def evaluate(
     include: Sequence[str] = (),
     labels_by: Literal["rank", "generate", "both"] | None = None,
     batch_tokens: int | None = None,
+    on_bad_row: OnBadRow | None = None,
 ) -> dict[str, TaskScores]:
     """The scores of a finished run, on its own validation splits or on other data.
 
@@ -61,6 +65,7 @@ def evaluate(
         include: Python files that register tasks, besides the run's own.
         labels_by: `rank`, `generate` or `both`; by default as in the run.
         batch_tokens: Padded input tokens of a batch.
+        on_bad_row: `error` or `skip`; by default as in the run. What is left out is said on standard error.
 
     Returns:
         {task: scores}; `scores.metrics` is a dict, `scores.frame` a DataFrame of predictions.
@@ -69,11 +74,14 @@ def evaluate(
         UserError: If the run is not finished, or a task, its data or its labels are not there.
     """
     config = check_finished(Path(run))
+    config = dataclasses.replace(config, on_bad_row=on_bad_row or config.on_bad_row)
     load_includes(Path(run), config, include)
     names = config.tasks if tasks is None else tasks if isinstance(tasks, str) else list(tasks)
     chosen = {name: renamed(task, config) for name, task in select_tasks(names, {})[1].items()}
     where = data or data_setting(config.data)
     parts = {name: _examples(task, where, split, config) for name, task in chosen.items()}
+    for name, part in parts.items():
+        _say_what_is_left_out(name, part)
     model, tokenizer, _ = load_run(run)
     cached = TokenCache(Cache(), tokenizer)
     scores = {}
@@ -100,17 +108,33 @@ def _examples(task: Task, where: str | None, split: str, config: TrainConfig) ->
     has_train = "train" in source.splits()
     if split == "validation" and has_train:
         selection = selection_size(config)
-        loaded = load_task(task, source, seed=data_seed(config), holdout=config.holdout, selection=selection)
+        loaded = load_task(
+            task,
+            source,
+            seed=data_seed(config),
+            holdout=config.holdout,
+            selection=selection,
+            on_bad_row=config.on_bad_row,
+        )
         if config.validation_rows is not None:
             loaded = fewer_rows(loaded, config.validation_rows, data_seed(config))
         return loaded.validation, loaded.train
-    examples = load_examples(task, source, split)
+    examples = load_examples(task, source, split, on_bad_row=config.on_bad_row)
     if not any(e.target != UNLABELLED for e in examples):
         raise UserError(
             f"task '{task.name}' has no labels in split '{split}' of {source.description}, so there is nothing to "
             "score; multitask predict answers rows without labels."
         )
-    return examples, load_examples(task, source, "train") if has_train else ()
+    return examples, load_examples(task, source, "train", on_bad_row=config.on_bad_row) if has_train else ()
+
+
+def _say_what_is_left_out(task: str, parts: Iterable[Sequence[Example]]) -> None:
+    """On standard error, as the scores may go into a pipe: they are not of all rows."""
+    for part in parts:
+        if isinstance(part, Examples):
+            scored = part.split != "train"
+            for note in bad_row_notes(task, part.split, part.bad_rows, part.total_rows, scored=scored):
+                print(f"multitask: {note}", file=sys.stderr)
 
 
 # ----------------------------------------------------------------------------------------------------------- predicting

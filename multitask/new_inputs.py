@@ -7,11 +7,12 @@ Words
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from multitask.errors import UserError
+from multitask.bad_rows import check_example
+from multitask.errors import UserError, shown
+from multitask.strict_json import JsonError, parse_json
 from multitask.task import UNLABELLED, Example, Task
 
 
@@ -21,10 +22,15 @@ def new_examples(task: Task, inputs: Iterable[str | Mapping[str, Any]]) -> list[
     Raises:
         UserError: If a row lacks a column that its input is made of, or does not fit the task.
     """
-    return [
-        text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number)
-        for number, one in enumerate(inputs, 1)
-    ]
+    made = []
+    for number, one in enumerate(inputs, 1):
+        example = text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number)
+        try:
+            check_example(example)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"row {number} does not fit task '{task.name}': {error}") from error
+        made.append(example)
+    return made
 
 
 def text_example(task: Task, line: str, number: int) -> Example:
@@ -72,11 +78,11 @@ def row_example(task: Task, row: Mapping[str, Any], number: int) -> Example:
     except _MissingColumnError as error:
         raise UserError(
             f"row {number} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
-            f"it has {', '.join(map(str, row)) or 'no columns'}."
+            f"it has {shown(', '.join(map(str, row))) or 'no columns'}."
         ) from error
     except Exception as error:  # the formatter is the user's, so anything may come
         kind = "" if isinstance(error, (UserError, ValueError)) else f"{type(error).__name__}: "
-        raise UserError(f"row {number} does not fit task '{task.name}': {kind}{error}") from error
+        raise UserError(f"row {number} does not fit task '{task.name}': {kind}{shown(error, 240)}") from error
     if len(made) != 1:
         raise UserError(f"row {number} becomes {len(made)} examples of task '{task.name}'; give one at a time.")
     return made[0] if complete else dataclasses.replace(made[0], target=UNLABELLED, references=(UNLABELLED,))
@@ -125,9 +131,9 @@ def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]
             continue
         if text.lstrip().startswith("{"):
             try:
-                row = json.loads(text)
-            except ValueError as error:
-                raise UserError(f"{name}, line {number}: begins as a JSON object but is none: {error}.") from error
+                row = parse_json(text)
+            except JsonError as error:
+                raise UserError(f"{name}, line {number}: begins as a JSON object: {error.reason}.") from error
             inputs.append(row)
         else:
             inputs.append(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping
@@ -46,6 +47,17 @@ class Mix:
     def generated(self) -> list[str]:
         """The tasks whose examples are the generated sample."""
         return [name for name, d in self.data.items() if d.train.generated]
+
+    @property
+    def skipped_rows(self) -> list[dict[str, Any]]:
+        """The bad rows that were left out: task, split, file, row, line and reason of each."""
+        return [
+            row.listed(d.task.name)
+            for name, d in self.data.items()
+            if not name.endswith(TWIN)
+            for part in (d.train, d.validation)
+            for row in part.bad_rows
+        ]
 
     @property
     def notes(self) -> list[str]:
@@ -99,7 +111,14 @@ def load_mix(config: TrainConfig) -> Mix:
     sources = {name: resolve_source(task, where) for name, task in tasks.items()}
     selection, seed = selection_size(config), data_seed(config)
     data = {
-        name: load_task(task, sources[name], seed=seed, holdout=config.holdout, selection=selection)
+        name: load_task(
+            task,
+            sources[name],
+            seed=seed,
+            holdout=config.holdout,
+            selection=selection,
+            on_bad_row=config.on_bad_row,
+        )
         for name, task in tasks.items()
     }
     if config.validation_rows is not None:
@@ -113,6 +132,7 @@ def fewer_rows(data: TaskData, rows: int, seed: int) -> TaskData:
         return data
     chosen = split_examples(data.validation, rows, seed=seed)[1]
     there = len(data.validation)
+    chosen = dataclasses.replace(chosen, skipped=data.validation.skipped)
     note = f"{data.task.name}: {len(chosen):,} of {there:,} validation examples are scored (chosen by seed {seed})."
     return data._replace(validation=chosen, notes=[*data.notes, note])
 

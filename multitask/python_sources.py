@@ -5,11 +5,12 @@ Use them through `multitask.sources`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 from multitask.table import Row, Rows, check_split, columns_of, rows_fingerprint
 
 
@@ -107,18 +108,41 @@ class PythonSource:
     def rows(self, split: str) -> Rows:
         """Calls the function."""
         check_split(split, self.splits(), self.description)
-        made = self.source[split] if isinstance(self.source, Mapping) else self.source(split)
-        if made is None:
+        origin = f"{self.description}, split {split}"
+        try:
+            made = self.source[split] if isinstance(self.source, Mapping) else self.source(split)
+            items = None if made is None else list(made)
+        except UserError:
+            raise
+        except Exception as error:  # the function is the user's, so anything may come
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            raise UserError(
+                f"{origin} cannot be had: {type(error).__name__}: {shown(error, 240)} ({frame.filename}:{frame.lineno})"
+            ) from error
+        if items is None:
             raise UserError(
                 f"{self.description} gives None for split '{split}'; return rows, or name the splits that it knows "
                 f"with rows(..., splits=[...])."
             )
-        items = list(made)
-        origin = f"{self.description}, split {split}"
         for position, row in enumerate(items):
             if not isinstance(row, Mapping):
                 raise UserError(
                     f"{origin}, row {position}: a row must be a mapping from column names to values. "
                     f"Got {type(row).__name__}."
                 )
-        return Rows(items, columns=columns_of(items), fingerprint=rows_fingerprint(items), origin=origin)
+            odd = next((name for name in row if not isinstance(name, str)), None)
+            if odd is not None:
+                raise UserError(f"{origin}, row {position}: the column {shown(repr(odd), 60)} is named by no string.")
+        return Rows(items, columns=columns_of(items), fingerprint=_fingerprint(items, origin), origin=origin)
+
+
+def _fingerprint(items: Sequence[Row], origin: str) -> str:
+    try:
+        return rows_fingerprint(items)
+    except (UserError, TypeError, ValueError, RecursionError, OverflowError):
+        for position, row in enumerate(items):  # which one is it?
+            try:
+                rows_fingerprint([row])
+            except (UserError, TypeError, ValueError, RecursionError, OverflowError) as error:
+                raise UserError(f"{origin}, row {position}: {shown(error, 240)}") from error
+        raise

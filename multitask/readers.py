@@ -5,8 +5,13 @@ What the formats mean here
     .tsv         tab-separated with a header and *no quoting*: a quote is text (GLUE's files are written so)
     .jsonl       one JSON object a line;  .json  a list of objects, or {"data": [objects]}, or lines as in .jsonl
     .parquet     as it is;  .txt  one row {"text": line} a line
-All text is UTF-8, with or without a byte order mark. csv and tsv have no types: a column whose values are all plain
-integers becomes `int`, all plain numbers `float`, anything else stays text: "NA", "null" and "" are text too.
+All text is UTF-8, with or without a byte order mark; lines end in a line feed, or in a carriage return and one (csv:
+or in a carriage return alone). csv and tsv have no types: a column whose values are all plain integers becomes `int`,
+all plain numbers `float`, anything else stays text: "NA", "null" and "" are text too. JSON is read as in
+`multitask.strict_json`, parquet as in `multitask.parquet`.
+
+A file that cannot be read as its format is an error, and none of its rows is used. A row that can be read but is no
+example of a task is another matter: see `multitask.bad_rows`.
 """
 
 from __future__ import annotations
@@ -14,14 +19,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
+import math
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
+from multitask.parquet import read_parquet
+from multitask.strict_json import JsonError, parse_json
 from multitask.table import ArrowRows, Row, Rows, columns_of
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" and "-0" would not come back as they were; 18 digits fit int64
@@ -71,8 +79,10 @@ def _text(path: str, content: bytes) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def _lines(path: str, text: str) -> Iterator[tuple[int, str]]:
     """Numbered lines. Not `splitlines`: that also cuts at U+2028 and U+0085, which stand inside JSON and in tweets."""
+    if "\r" in text[:-1] and "\n" not in text:  # it would be one line
+        raise UserError(f"{path}: its lines end in carriage returns alone; save it with line feeds.")
     lines = text.split("\n")
     if lines and not lines[-1]:
         lines.pop()
@@ -104,7 +114,7 @@ def _csv(path: str, content: bytes) -> _Read:
 def _tsv(path: str, content: bytes) -> _Read:
     records: list[list[str]] = []
     lines: list[int] = []
-    for number, line in _lines(_text(path, content)):
+    for number, line in _lines(path, _text(path, content)):
         if line:
             records.append(line.split("\t"))
             lines.append(number)
@@ -120,15 +130,16 @@ def _table(path: str, records: list[list[str]], lines: list[int], *, hint: str) 
     at = lines.pop(0)
     if not all(header):
         raise UserError(f"{path}, line {at}: column {header.index('') + 1} of the header has no name.")
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path}, line {at}: column {twice!r} is in the header twice.")
+    if len(set(header)) < len(header):
+        twice = next(name for name, count in Counter(header).items() if count > 1)
+        raise UserError(f"{path}, line {at}: column {shown(repr(twice), 60)} is in the header twice.")
+    names = shown(", ".join(header))
     if all(_NUMBER.fullmatch(name) for name in header):
-        raise UserError(f"{path}, line {at}: the first line must name the columns. Got {', '.join(header)}.")
+        raise UserError(f"{path}, line {at}: the first line must name the columns. Got {names}.")
     for line, record in zip(lines, records, strict=True):
         if len(record) != len(header):
             raise UserError(
-                f"{path}, line {line}: expected {len(header)} fields ({', '.join(header)}), found {len(record)}; {hint}"
+                f"{path}, line {line}: expected {len(header)} fields ({names}), found {len(record)}; {hint}"
             )
     columns = [_typed(column) for column in zip(*records, strict=True)]
     return _Read([dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)], header, lines)
@@ -143,7 +154,8 @@ def _typed(column: Sequence[str]) -> Sequence[Any]:
     if all(map(_INTEGER.fullmatch, column)):
         return [int(value) for value in column]
     if all(map(_NUMBER.fullmatch, column)) and any("." in value for value in column):
-        return [float(value) for value in column]
+        numbers = [float(value) for value in column]
+        return column if any(map(math.isinf, numbers)) else numbers  # "1.0e999" would not come back
     return column
 
 
@@ -170,10 +182,10 @@ class _LargeFields:
 def _jsonl(path: str, content: bytes) -> _Read:
     items: list[Row] = []
     lines: list[int] = []
-    for number, line in _lines(_text(path, content)):
+    for number, line in _lines(path, _text(path, content)):
         if not line.strip():
             continue
-        row = _parsed(path, line, first=number)
+        row = _parsed(path, line, number)
         if not isinstance(row, dict):
             raise UserError(f"{path}, line {number}: expected a JSON object, found {_json_type(row)}.")
         items.append(row)
@@ -186,7 +198,7 @@ def _json(path: str, content: bytes) -> _Read:
     first, _, rest = text.strip().partition("\n")
     if first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
         return _jsonl(path, content)  # many files named .json hold an object a line
-    found = _parsed(path, text, first=1) if text.strip() else []
+    found = _parsed(path, text, None) if text.strip() else []
     items = found["data"] if isinstance(found, dict) and "data" in found else found
     if not isinstance(items, list):
         raise UserError(f'{path}: expected a list of objects or {{"data": [objects]}}, found {_json_type(items)}.')
@@ -196,20 +208,13 @@ def _json(path: str, content: bytes) -> _Read:
     return _Read(items, columns_of(items), None)
 
 
-def _parsed(path: str, text: str, *, first: int) -> Any:
-    """The JSON value in `text`, whose first line is line `first` of the file."""
+def _parsed(path: str, text: str, line: int | None) -> Any:
+    """The JSON value in `text`, which is one line of the file, or all of it."""
     try:
-        value = json.loads(text)
-        if (
-            "\\ud" in text or "\\uD" in text
-        ):  # half of a surrogate pair is valid JSON but no text: no tokenizer takes it
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        line = first + error.lineno - 1
-        raise UserError(f"{path}, line {line}: not JSON: {error.msg} at column {error.colno}.") from error
-    except (ValueError, RecursionError) as error:  # surrogates, a number of thousands of digits, endless nesting
-        raise UserError(f"{path}, line {first}: JSON that cannot be used: {error}.") from error
-    return value
+        return parse_json(text)
+    except JsonError as error:
+        at = line or error.line
+        raise UserError(f"{path}{'' if at is None else f', line {at}'}: {error.reason}.") from error
 
 
 def _json_type(value: object) -> str:
@@ -218,19 +223,12 @@ def _json_type(value: object) -> str:
 
 
 def _parquet(path: str, content: bytes) -> _Read:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    try:
-        table = pq.read_table(pa.BufferReader(content))
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"'{path}' is not a readable parquet file: {reason.rstrip('.')}.") from error
-    return _Read(ArrowRows(table), table.column_names, None)
+    table = read_parquet(path, content)
+    return _Read(ArrowRows(table, path), table.column_names, None)
 
 
 def _txt(path: str, content: bytes) -> _Read:
-    numbered = list(_lines(_text(path, content)))  # blank lines stay: the position is the line
+    numbered = list(_lines(path, _text(path, content)))  # blank lines stay: the position is the line
     return _Read([{"text": line} for _, line in numbered], ("text",), [number for number, _ in numbered])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,14 @@ def write_config(path: Path, config: TrainConfig) -> None:
 
     with atomic(path) as temporary:
         temporary.write_text(yaml.safe_dump(config_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def write_skipped_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write skipped_rows.jsonl, if there are any; not a table for spreadsheets, which would run a cell as a formula."""
+    if rows:
+        with atomic(path) as temporary:
+            # ASCII: a reason may quote what no encoding can write, and JSON escapes it.
+            temporary.write_text("".join(json.dumps(dict(row)) + "\n" for row in rows), encoding="utf-8")
 
 
 def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:

@@ -34,6 +34,7 @@ from multitask.folder import (
     locked,
     open_folder,
     read_json,
+    read_predictions,
     safe_name,
     write_json,
 )
@@ -50,6 +51,7 @@ from multitask.results import (
     task_settings,
     write_config,
     write_scores,
+    write_skipped_rows,
 )
 from multitask.resuming import check_same, check_settings, is_whole, stored_state
 from multitask.token_cache import TokenCache, tokenizer_identity
@@ -110,12 +112,7 @@ class Run:
 
     def predictions(self, task: str) -> pd.DataFrame:
         """The task's predictions on its validation split."""
-        import pandas as pd
-
-        path = self.folder / "predictions" / f"{task}.parquet"
-        if not path.is_file():
-            raise UserError(f"{path} is not there: the run has no predictions of task '{task}'.")
-        return pd.read_parquet(path)
+        return read_predictions(self.folder / "predictions" / f"{task}.parquet", {})
 
     def predict(self, task: str, inputs: Sequence[str | Mapping[str, Any]]) -> pd.DataFrame:
         """Predictions for new inputs; see `multitask.predict`."""
@@ -232,6 +229,7 @@ class Training:
                     self._lock(stack)
                 anew = saved is None
                 open_folder(self.out, resume=config.resume, overwrite=config.overwrite or (config.resume and anew))
+                write_skipped_rows(self.out / "skipped_rows.jsonl", self.mix.skipped_rows)
                 if anew:
                     write_config(self.out / "config.yaml", config)
                     self.tokenizer.save_pretrained(self.out / "model")

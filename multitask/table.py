@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 
 Row = Mapping[str, Any]
 
@@ -48,11 +48,14 @@ class Rows(Sequence[Row]):
         self.origin = origin
         """The file, the Hub data set and split, or the function that the rows come from."""
 
+    def line(self, position: int) -> int | None:
+        """The line of a row in its file, from 1; None for what has no lines."""
+        return None if self._lines is None else self._lines[position]
+
     def where(self, position: int) -> str:
         """Names a row for an error: "data/sst2/train.tsv, line 18", or for what has no lines "…, row 16" (from 0)."""
-        if self._lines is not None:
-            return f"{self.origin}, line {self._lines[position]}"
-        return f"{self.origin}, row {position}"
+        line = self.line(position)
+        return f"{self.origin}, row {position}" if line is None else f"{self.origin}, line {line}"
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -74,10 +77,15 @@ class Rows(Sequence[Row]):
 
 
 class ArrowRows(Sequence[Row]):
-    """An Arrow table as a sequence of rows, made one batch at a time: a large file stays compact."""
+    """An Arrow table as a sequence of rows, made one batch at a time: a large file stays compact.
 
-    def __init__(self, table: Any) -> None:
-        self._table = table
+    Args:
+        table: The table.
+        origin: Its file, for errors: Arrow holds values that Python has not, a time in the year 292277 for instance.
+    """
+
+    def __init__(self, table: Any, origin: str) -> None:
+        self._table, self._origin = table, origin
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -88,15 +96,39 @@ class ArrowRows(Sequence[Row]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        row: Row = self._table.slice(index % len(self), 1).to_pylist()[0]
-        return row
+        return self._rows(self._table.slice(index % len(self), 1), index % len(self))[0]
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def __iter__(self) -> Iterator[Row]:
+        at = 0
         for batch in self._table.to_batches(max_chunksize=4096):
-            yield from batch.to_pylist()
+            yield from self._rows(batch, at)
+            at += batch.num_rows
+
+    def _rows(self, batch: Any, at: int) -> list[Row]:
+        """The rows of a part of the table that begins at row `at`."""
+        try:
+            rows: list[Row] = batch.to_pylist()
+        except Exception as error:  # OverflowError, ValueError, …: by the type of the column
+            if batch.num_rows > 1:
+                half = batch.num_rows // 2
+                return self._rows(batch.slice(0, half), at) + self._rows(batch.slice(half), at + half)
+            column = next(name for name in batch.schema.names if not _converts(batch.column(name)))
+            raise UserError(
+                f"{self._origin}, row {at}: column {shown(repr(column), 60)} holds a value that Python has not "
+                f"({shown(error)})."
+            ) from error
+        return rows
+
+
+def _converts(column: Any) -> bool:
+    try:
+        column.to_pylist()
+    except Exception:
+        return False
+    return True
 
 
 def rows_fingerprint(rows: Iterable[Row]) -> str:

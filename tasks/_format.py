@@ -39,13 +39,18 @@ DETERMINERS = frozenset(
 
 
 def text(row: Row, column: str) -> str:
-    """The row's text without spaces around it; an empty string for null.
+    """The row's text without spaces around it; an empty string for null and NaN, as pandas writes a missing text.
 
-    >>> text({"sentence": "a gorgeous , witty film . "}, "sentence")
-    'a gorgeous , witty film .'
+    >>> text({"sentence": "a gorgeous , witty film . "}, "sentence"), text({"sentence": float("nan")}, "sentence")
+    ('a gorgeous , witty film .', '')
     """
+    return raw_text(row, column).strip()
+
+
+def raw_text(row: Row, column: str) -> str:
+    """The row's text with the spaces around it; an empty string for null and NaN."""
     value = row[column]
-    return "" if value is None else str(value).strip()
+    return "" if _is_missing(value) else str(value)
 
 
 def label_name(row: Row, column: str, labels: Sequence[str]) -> str:

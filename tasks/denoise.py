@@ -27,6 +27,8 @@ import numpy as np
 from multitask.sources import hub
 from multitask.task import Decoding, Example, Row, register_task
 
+from ._format import raw_text
+
 NOISE_DENSITY = 0.15
 MEAN_SPAN_LENGTH = 3.0
 MAX_WORDS = 256
@@ -44,7 +46,7 @@ MAX_WORDS = 256
 )
 def denoise(row: Row) -> list[Example]:
     """The words that are missing from a text (span corruption)."""
-    words = str(row["text"] or "").split()
+    words = raw_text(row, "text").split()
     if any("<extra_id_" in w for w in words):
         return []  # the text's own sentinels could not be told from ours
     pieces = [words[i : i + MAX_WORDS] for i in range(0, len(words), MAX_WORDS)]

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from multitask.task import Decoding, Example, Row, register_task
 
+from ._format import raw_text
+
 
 # No source: the copies on the Hub that a commit could be named of have lost the column selected_text. The rows come
 # from --data DIR (DIR/span/train.csv as Kaggle has it) or from the generated sample.
@@ -27,11 +29,13 @@ from multitask.task import Decoding, Example, Row, register_task
 )
 def span(row: Row) -> Example:
     """The part of a tweet that bears its sentiment."""
-    tweet, selected = str(row["text"] or ""), str(row["selected_text"] or "")
+    tweet, selected, sentiment = (raw_text(row, column) for column in ("text", "selected_text", "sentiment"))
     if not tweet.strip():
         return Example("", "", context=tweet)  # one training row: an empty input, which is left out and counted
+    if not sentiment.strip():  # "None text: …" would be an input like any other
+        raise ValueError("column 'sentiment' has no value.")
     return Example(
-        f"{row['sentiment']} text: {plain(tweet)}",
+        f"{sentiment} text: {plain(tweet)}",
         plain(selected),
         id=str(row.get("textID") or ""),
         references=(selected,),

@@ -441,7 +441,7 @@ MISTAKES = [
     ("predict run --task tickte", "unknown task 'tickte': did you mean 'ticket'?"),
     (
         "predict run --task ticket --input lines.txt",
-        "lines.txt, line 3: begins as a JSON object but is none: Expecting ':' delimiter: line 1 column 8 (char 7).",
+        "lines.txt, line 3: begins as a JSON object: not JSON: Expecting ':' delimiter at column 8.",
     ),
     ("predict run --task ticket --input none.txt", "--input none.txt cannot be read: No such file or directory."),
     ("predict run --task ticket --input latin.txt", "--input latin.txt is not UTF-8 at byte 3."),

@@ -278,6 +278,4 @@ def test_lines_are_text_or_rows():
     assert read_inputs(["a\r\n", " ", '{"x": 1}', '"b"'], name="f") == ["a", {"x": 1}, '"b"']
     with pytest.raises(UserError) as caught:
         read_inputs(["", '{"x"'], name="f")
-    assert str(caught.value) == (
-        "f, line 2: begins as a JSON object but is none: Expecting ':' delimiter: line 1 column 5 (char 4)."
-    )
+    assert str(caught.value) == ("f, line 2: begins as a JSON object: not JSON: Expecting ':' delimiter at column 5.")

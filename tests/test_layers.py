@@ -14,10 +14,10 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    errors uncollected registry
+    errors uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
-    table readers python_sources lexicon sample sources examples testing
+    table strict_json parquet readers python_sources lexicon sample sources bad_rows examples testing
     schedule rates mixture permutation plan
     folder cache tokens token_cache spans batching kernels flat optim data module generators signals checkpoints
     models model_check
@@ -55,7 +55,7 @@ def imported(path: Path) -> set[str]:
 MODULES = {p.stem: imported(p) for p in sorted(PACKAGE.glob("*.py")) if p.stem != "__init__"}
 
 STUDY_ORDER = """
-    record palette lookup
+    record palette lookup run_files
     resampling intervals statistics
     design study
     grouping advice

@@ -239,11 +239,6 @@ def test_a_bad_file_is_named_with_its_line(tmp_path, name, content, message):
     assert reading(tmp_path / name, content) == message
 
 
-def test_half_of_a_surrogate_pair_is_refused(tmp_path):
-    message = reading(tmp_path / "a.jsonl", '{"text": "ok"}\n{"text": "\\ud83d"}\n')
-    assert message.startswith("a.jsonl, line 2: JSON that cannot be used: 'utf-8' codec can't encode character")
-
-
 def test_a_whole_surrogate_pair_is_a_character(tmp_path):
     assert read_rows(write(tmp_path / "a.jsonl", '{"text": "\\ud83d\\ude00"}'))[0]["text"] == "😀"
 

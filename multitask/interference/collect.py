@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multitask.errors import UserError
-from multitask.folder import read_json
+from multitask.folder import read_json, read_predictions
+from multitask.interference.run_files import PREDICTIONS, Metrics, MixFile, RunFile, read_baselines
 from multitask.outputs import Outputs
 from multitask.prepare import TWIN
 from multitask.task import UNLABELLED, Task
@@ -34,41 +35,36 @@ class Finished:
     @functools.cached_property
     def run(self) -> dict[str, Any]:
         """run.json."""
-        return dict(read_json(self.folder / "run.json"))
+        return dict(read_json(self.folder / "run.json", RunFile))
 
     @functools.cached_property
     def metrics(self) -> dict[str, dict[str, float | None]]:
         """metrics.json."""
-        return dict(read_json(self.folder / "metrics.json"))
+        return dict(read_json(self.folder / "metrics.json", Metrics))
 
     @functools.cached_property
     def mix(self) -> dict[str, Any]:
         """mix.json."""
-        return dict(read_json(self.folder / "mix.json"))
+        return dict(read_json(self.folder / "mix.json", MixFile))
 
     @functools.cached_property
     def baselines(self) -> dict[str, dict[str, Any]]:
         """baselines.json."""
-        return dict(read_json(self.folder / "baselines.json"))
+        return dict(read_baselines(self.folder / "baselines.json"))
 
     @functools.cached_property
     def deployed(self) -> dict[str, dict[str, float | None]] | None:
         """deployed.json: with `--select per-task`, what the one model that is kept scores."""
         path = self.folder / "deployed.json"
-        return dict(read_json(path)) if path.is_file() else None
+        return dict(read_json(path, Metrics)) if path.is_file() else None
 
     def frame(self, task: str) -> pd.DataFrame:
         """The labelled rows of the task's predictions.
 
         Raises:
-            UserError: If the run has none.
+            UserError: If the run has none, or the file is damaged.
         """
-        import pandas as pd
-
-        path = self.folder / "predictions" / f"{task}.parquet"
-        if not path.is_file():
-            raise UserError(f"{path} is not there: the run has no predictions of task '{task}'.")
-        frame = pd.read_parquet(path)
+        frame = read_predictions(self.folder / "predictions" / f"{task}.parquet", PREDICTIONS)
         return frame[frame["target"] != UNLABELLED].reset_index(drop=True)
 
     def exposure(self, task: str) -> dict[str, float]:
@@ -77,11 +73,13 @@ class Finished:
         realised = [half["realised"] for half in halves]
         total = {name: float(sum(r[name] for r in realised)) for name in ("examples", "input_tokens", "target_tokens")}
         rows = sum(half["rows"] for half in halves)
+        if rows < 1 or task not in self.metrics:
+            raise UserError(f"{self.folder} is not as it was written: mix.json or metrics.json knows no '{task}'.")
         cut = [self.run["tasks"][n]["cut"]["inputs"] for n in (task, task + TWIN) if n in self.run["tasks"]]
         return {
             **total,
             "epochs": total["examples"] / rows,
-            "loss_share": float(sum(r["loss_share"] for r in realised)),
+            "loss_share": sum(_number(r["loss_share"]) for r in realised),
             "realised_share": float(sum(r["rate"] for r in realised)),
             "planned_share": float(sum(half["planned"]["rate"] for half in halves)),
             "cut_inputs": sum(cut) / rows,

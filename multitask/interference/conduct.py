@@ -331,14 +331,15 @@ class Conduct:
 
         lines = data_notes(self.full)
         generated = lines[:1] if self.full.generated else []
-        warnings = list(generated)
+        lines = lines[len(generated) :]
+        warnings = generated + [line.removeprefix("WARNING: ") for line in lines if line.startswith("WARNING: ")]
         warning = contamination(self.base.model, self.design.tasks)
         if warning:
             warnings.append(f"CONTAMINATED: {warning}")
         if len(self.tasks) > 1:
             between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
             warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
-        return {"warnings": warnings, "notes": lines[len(generated) :]}
+        return {"warnings": warnings, "notes": [line for line in lines if not line.startswith("WARNING: ")]}
 
     def _material(self, cells: Sequence[Cell], facts: dict[str, Any]) -> Material:
         first = Finished(cells[0].folder)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from multitask.bad_rows import BAD
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import generated_note
 from multitask.errors import UserError
@@ -228,12 +229,16 @@ def _facts(
             "LOSS WEIGHTS: the runs were trained with different rate bases, so a task's term of the loss has another "
             "factor in each arm; with Adam or Adafactor only clipping sees it. --rate-base makes them the same."
         )
-    return {
-        "warnings": warnings,
-        "notes": [
-            "Tabulated from finished runs; whether evaluation texts stand in other tasks' training was not checked."
-        ],
+    notes = ["Tabulated from finished runs; whether evaluation texts stand in other tasks' training was not checked."]
+    left_out = {
+        (name, split): skipped[BAD]
+        for run in finished.values()
+        for name, about in run.run["tasks"].items()
+        for split, skipped in about["skipped"].items()
+        if BAD in skipped
     }
+    notes += [f"{name}: {count:,} bad {split} rows are left out." for (name, split), count in sorted(left_out.items())]
+    return {"warnings": warnings, "notes": notes}
 
 
 def _numbers(per_step: Any) -> Sequence[float]:

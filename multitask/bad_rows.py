@@ -1,0 +1,186 @@
+"""Rows that cannot become examples of a task: what is wrong with one, and leaving it out on request.
+
+Words
+    bad row     a row that its file holds whole, but of which the task cannot make an example: the formatter raises or
+                returns something else, a column is missing, a label is none of the task's, a text is none
+    left out    with `--on-bad-row skip`: not used, but counted, listed and part of the data's fingerprint
+
+A malformed file is no bad row: where its reader lost its way the rows after that are not to be trusted either.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from multitask.errors import UserError, shown
+from multitask.table import Row, Rows, rows_fingerprint
+from multitask.task import Example, Task
+
+OnBadRow = Literal["error", "skip"]
+"""What is done about a bad row."""
+BAD = "bad row"
+"""Why rows' examples are missing, in `Examples.skipped`."""
+MANY = 0.01
+"""The share of bad rows above which a note is a warning."""
+
+
+class BadRow(NamedTuple):
+    """A row that was left out."""
+
+    split: str
+    """The source's."""
+    row: int
+    """Its position in the split, from 0."""
+    line: int | None
+    """Of its file, from 1; None for what has no lines."""
+    origin: str
+    """Its file, or what else it comes from."""
+    reason: str
+    content: str
+    """SHA-256 of the row's values, in hex; empty for values that have none."""
+
+    @property
+    def where(self) -> str:
+        """For people."""
+        return f"{self.origin}, row {self.row}" if self.line is None else f"{self.origin}, line {self.line}"
+
+    def listed(self, task: str) -> dict[str, Any]:
+        """What `skipped_rows.jsonl` says of it."""
+        values = {"task": task, "split": self.split, "file": self.origin, "row": self.row, "line": self.line}
+        return {**values, "reason": self.reason}
+
+
+def bad_row(task: Task, rows: Rows, split: str, position: int, error: Exception) -> BadRow:
+    """The row that `error` came of."""
+    try:
+        content = rows_fingerprint([rows[position]])
+    except Exception:  # values of any type, from Python
+        content = ""
+    return BadRow(split, position, rows.line(position), rows.origin, _reason(task, error), content)
+
+
+def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
+    """What is wrong with a row, where it stands, and what to do."""
+    where = rows.where(position)
+    if isinstance(error, _MissingColumnError):
+        column, there = shown(error.args[0], 60), shown(", ".join(map(str, rows[position])))
+        return UserError(
+            f"task '{task.name}': {where} has no column '{column}', it has {there}; "
+            f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE."
+        )
+    if isinstance(error, NoTextError):
+        name = error.column(rows[position])
+        at = "" if name is None else f", column {shown(repr(name), 60)}"
+        return UserError(f"task '{task.name}': {where}{at}: {error}")
+    return UserError(f"task '{task.name}' cannot format {where}: {_reason(task, error)}")
+
+
+def _reason(task: Task, error: Exception) -> str:
+    if isinstance(error, _MissingColumnError):
+        return f"there is no column '{shown(error.args[0], 60)}'"
+    if isinstance(error, NoTextError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(task.formatter, "__code__", None)
+    inside = [f for f in frames if code is not None and f.filename == code.co_filename]
+    at = f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return f"{kind}{shown(error, 240)}{at}"
+
+
+class _MissingColumnError(KeyError):
+    """Told from a KeyError of the formatter's own dictionaries."""
+
+
+class CheckedRow(dict[str, Any]):
+    """A row that says which column it lacks."""
+
+    def __missing__(self, column: str) -> Any:
+        raise _MissingColumnError(column)
+
+
+class NoTextError(ValueError):
+    """A text with half of a surrogate pair, which is no text: no encoding writes it and no tokenizer takes it."""
+
+    def __init__(self, what: str, half: str) -> None:
+        super().__init__(f"its {what} holds half of a surrogate pair ({shown(half)}), which no tokenizer takes.")
+        self.half = half
+
+    def column(self, row: Row) -> str | None:
+        """The column that it stands in, if it is a column's text."""
+        return next((name for name, v in row.items() if isinstance(v, str) and self.half in v), None)
+
+
+def check_example(example: Example) -> None:
+    """Refuse what a formatter may put into an Example and nothing later can use.
+
+    Raises:
+        TypeError: If references, context, group or id are of another type; a string as references would be taken
+            apart into its characters.
+        NoTextError: If a text is none.
+    """
+    references: Any = example.references
+    if isinstance(references, str) or not all(isinstance(r, str) for r in references):
+        raise TypeError(f"references must be a tuple of strings. Got {shown(repr(references), 60)}.")
+    for name, value in (("context", example.context), ("group", example.group)):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a string or None. Got {type(value).__name__}.")
+    given: Any = example.id
+    if not isinstance(given, (str, int)) or isinstance(given, bool):
+        raise TypeError(f"id must be a string. Got {type(given).__name__}.")
+    for what, text in (("input", example.inputs), ("target", example.target), ("context", example.context)):
+        _check_text(what, text)
+    for text in (*references, example.group, given):
+        _check_text("answers, group or id", text)
+
+
+def _check_text(what: str, text: Any) -> None:
+    if isinstance(text, str):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise NoTextError(what, text[error.start]) from error
+
+
+def check_some_left(task: Task, split: str, bad: Sequence[BadRow], total: int) -> None:
+    """Refuse to leave out a whole split.
+
+    Args:
+        task: For its name.
+        split: The source's.
+        bad: Of the rows that were looked at.
+        total: How many those are.
+
+    Raises:
+        UserError: If all of them are bad.
+    """
+    if total and len(bad) == total:
+        raise UserError(
+            f"task '{task.name}': each of the {total:,} rows of split '{split}' is bad, so none is left to use. The "
+            f"first, {bad[0].where}: {bad[0].reason}"
+        )
+
+
+def bad_row_notes(task: str, split: str, bad: Sequence[BadRow], total: int, *, scored: bool) -> list[str]:
+    """A sentence on the rows that were left out, a warning if they are many; none if there are none.
+
+    Args:
+        task: Its name.
+        split: The source's.
+        bad: The rows.
+        total: Rows of the split, with those.
+        scored: Whether scores are reported on rows of this split.
+    """
+    if not bad:
+        return []
+    share = len(bad) / total
+    warning = f"WARNING: more than {100 * MANY:g} % of the rows of a split are left out. " if share > MANY else ""
+    fewer = (
+        f", so scores are on {'part of ' if split == 'train' else ''}the other {total - len(bad):,}" if scored else ""
+    )
+    return [
+        f"{warning}{task}: {len(bad):,} of {total:,} {split} rows ({100 * share:.2g} %) are bad and left out{fewer}. "
+        f"The first, {bad[0].where}: {bad[0].reason}"
+    ]

@@ -1,0 +1,110 @@
+"""What studies read of the files of a run folder, as types: what a file must hold to be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypedDict
+
+from multitask.folder import read_json
+from multitask.shape import check_shape
+
+Metrics = dict[str, dict[str, float | None]]
+"""metrics.json, deployed.json: {task: {metric: value}}."""
+Baselines = dict[str, dict[str, float | str | None]]
+"""baselines.json: the same, and the name of each task's `answers`."""
+
+PREDICTIONS = {
+    **dict.fromkeys(("id", "inputs", "prediction", "target", "references"), "O"),
+    "log_likelihood": "f",
+    "target_tokens": "iu",
+}
+"""Columns of predictions/TASK.parquet, and the kinds of their values."""
+
+
+class Part(TypedDict):
+    """One split of a task."""
+
+    examples: int
+    fingerprint: str
+
+
+class Cut(TypedDict):
+    """How many texts of a task were longer than its limits."""
+
+    inputs: int
+    targets: int
+
+
+class About(TypedDict):
+    """A task in run.json."""
+
+    version: int
+    source: str
+    generated: bool
+    train: Part
+    validation: Part
+    skipped: dict[str, dict[str, int]]
+    cut: Cut
+
+
+class Entry(TypedDict):
+    """A task of the plan."""
+
+    per_step: Any
+
+
+class Plan(TypedDict):
+    """The plan."""
+
+    tasks: dict[str, Entry]
+
+
+class RunFile(TypedDict):
+    """run.json."""
+
+    steps: int
+    parameters: int
+    plan: Plan
+    tasks: dict[str, About]
+
+
+class Planned(TypedDict):
+    """What was planned for a task."""
+
+    rate: float
+
+
+class Realised(TypedDict):
+    """What the model was given of a task."""
+
+    rate: float
+    examples: int
+    input_tokens: int
+    target_tokens: int
+    loss_share: float | None
+
+
+class Mixed(TypedDict):
+    """A task in mix.json."""
+
+    rows: int
+    planned: Planned
+    realised: Realised
+
+
+class MixFile(TypedDict):
+    """mix.json."""
+
+    tasks: dict[str, Mixed]
+
+
+def read_baselines(path: Path) -> Baselines:
+    """Read baselines.json.
+
+    Raises:
+        UserError: If it is missing, or not as it was written.
+    """
+    found: Baselines = read_json(path, Baselines)
+    numbers = {task: {name: v for name, v in of.items() if name != "answers"} for task, of in found.items()}
+    check_shape(numbers, Metrics, path)
+    return found
