@@ -12,6 +12,7 @@ from typing import Any
 from multitask import __version__
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.printable import visible
 from multitask.uncollected import uncollected
 
 EXIT_USER = 2
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except UserError as error:
-        print(f"multitask: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"multitask: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
         code = EXIT_USER
     except KeyboardInterrupt:
         print("multitask: interrupted.", file=sys.stderr)
@@ -93,7 +94,7 @@ def _train(arguments: list[str]) -> int:
     try:
         train(config)
     except StoppedError as error:
-        print(f"multitask: {error}", file=sys.stderr)
+        print(f"multitask: {visible(str(error))}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
 
@@ -122,7 +123,7 @@ def _tasks(arguments: list[str]) -> int:
 
     load_plugins(options.include)
     if options.name:
-        print(describe_task(options.name))
+        print(visible(describe_task(options.name)))
     else:
         print_tasks()
     return 0
@@ -263,7 +264,7 @@ def _predict(arguments: list[str]) -> int:
         from multitask.inference import predict
 
     frame = predict(options.run, options.task, inputs, include=options.include)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records"))
+    text = visible("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records")))
     _write_output(output, text)
     return 0
 
@@ -345,11 +346,14 @@ def _report(arguments: list[str]) -> int:
         from multitask.finished import check_finished
         from multitask.folder import read_json
         from multitask.interference.tables import render_run
+        from multitask.shapes import check_shape
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
         check_finished(folder)
         scores, baselines = read_json(folder / "metrics.json"), read_json(folder / "baselines.json")
+        check_shape(scores, dict[str, dict[str, float | None]], str(folder / "metrics.json"))
+        check_shape(baselines, dict[str, dict[str, Any]], str(folder / "baselines.json"))
         text = render_run(scores, baselines, options.format)
     text = text.rstrip("\n") + "\n"
     _write_output(Path(options.output) if options.output else None, text)

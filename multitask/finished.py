@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from multitask.config import TrainConfig
+from multitask.config import TrainConfig, located
 from multitask.errors import UserError
+from multitask.plugins import is_included
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
 from multitask.task import TASKS, Task
+from multitask.yaml_files import read_yaml
 
 
 def run_config(run: Path) -> TrainConfig:
@@ -19,22 +21,17 @@ def run_config(run: Path) -> TrainConfig:
     Raises:
         UserError: If `run` is not a run folder.
     """
-    import yaml
-
     path = run / "config.yaml"
     if not path.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.yaml.")
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    stored = read_yaml(path)
     if not isinstance(stored, dict):
         raise UserError(f"{path} holds no settings.")
     known = {f.name for f in dataclasses.fields(TrainConfig)}
     for name in stored:
         if name not in known:
             raise UserError(f"{path} has the unknown setting '{name}': {did_you_mean(str(name), list(known))}")
-    return TrainConfig(**stored)
+    return located(TrainConfig(**stored))
 
 
 def check_finished(run: Path) -> TrainConfig:
@@ -50,14 +47,19 @@ def check_finished(run: Path) -> TrainConfig:
 
 
 def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
-    """The files that register the run's tasks; other ones may stand in for those that are not there from here."""
-    missing = [file for file in config.include if not Path(file).is_file()]
-    if missing and not more:
+    """Run the files that the user named, `more`; a run folder may be a stranger's, so what it names is only asked for.
+
+    Raises:
+        UserError: If the run was trained with a file that is neither among them nor included by this process before.
+    """
+    given = {Path(file).name for file in more}
+    missing = [file for file in config.include if Path(file).name not in given and not is_included(file)]
+    if missing:
         raise UserError(
-            f"{run} was trained with --include {missing[0]}, which is not there from here: "
-            "give --include with its path."
+            f"{run} was trained with --include {missing[0]}: give --include with its path, if you trust that file. "
+            "What a run folder names is not run by itself."
         )
-    load_plugins([*(file for file in config.include if file not in missing), *more])
+    load_plugins(list(more))
 
 
 def renamed(task: Task, config: TrainConfig) -> Task:

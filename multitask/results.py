@@ -17,6 +17,7 @@ from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import token_shares
 from multitask.evaluation import TaskScores
 from multitask.folder import atomic, write_json
+from multitask.home import tilde
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
 
@@ -83,12 +84,20 @@ def _digest(path: str, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shown_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings as files say them: with `~` for the user's home, whose name is not for those who are given them."""
+    shown: dict[str, Any] = tilde(config_dict(config))
+    return shown
+
+
 def write_config(path: Path, config: TrainConfig) -> None:
     """Write config.yaml."""
     import yaml
 
     with atomic(path) as temporary:
-        temporary.write_text(yaml.safe_dump(config_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(
+            yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
 
 
 def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:

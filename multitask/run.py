@@ -19,29 +19,40 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
 from multitask.cache import Cache
-from multitask.config import OPERATIONAL, TrainConfig, check_config, check_precision, check_trainer_names, resolved
+from multitask.config import (
+    OPERATIONAL,
+    TrainConfig,
+    check_config,
+    check_precision,
+    check_trainer_names,
+    located,
+    resolved,
+)
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
 from multitask.folder import atomic, check_folder, open_folder, read_json, safe_name, write_json
+from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
-    config_dict,
     mix_report,
     run_address,
     save_model,
+    shown_settings,
     task_settings,
     write_config,
     write_scores,
 )
+from multitask.tensor_files import load_tensors
 from multitask.token_cache import TokenCache
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.vocabulary import mixture_tokenizer
+from multitask.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +166,7 @@ class Training:
         self.cache = Cache(say=self._say)
         self.examples: list[Any] = []
         self.quiet = quiet
-        config = dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data))
+        config = located(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
         check_precision(config.precision)
         self.config = resolved(config, from_scratch=is_from_scratch(config.model))
         check_config(self.config)
@@ -204,10 +215,7 @@ class Training:
     # ---- before training ---------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> Path:
-        import yaml
-
-        stored = yaml.safe_load((self.out / "config.yaml").read_text(encoding="utf-8")) or {}
-        now = config_dict(self.config)
+        stored, now = tilde(read_yaml(self.out / "config.yaml") or {}), shown_settings(self.config)
         for name in sorted(now.keys() - OPERATIONAL):
             if stored.get(name) != now[name]:
                 raise UserError(
@@ -276,7 +284,6 @@ class Training:
     # ---- training ----------------------------------------------------------------------------------------------
 
     def _fit(self, model: Any, checkpoint: Path | None) -> tuple[Any, int]:
-        import torch
 
         from multitask.data import MultitaskData, StepMaker
         from multitask.module import MultitaskModule
@@ -314,7 +321,7 @@ class Training:
         )
         start = 0
         if checkpoint is not None:
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            saved = load_tensors(checkpoint)
             start = int(saved["global_step"])
             self._say(f"continuing at step {start:,} of {mix.steps:,} from {checkpoint}")
         data = MultitaskData(
@@ -350,13 +357,11 @@ class Training:
 
     def _keep_best(self, module: Any, task: str | None = None) -> None:
         """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
-        import torch
-
         name = "best" if task is None else f"best@{task}"
         found = (self.out / "checkpoints").glob(f"{glob.escape(name)}-*.ckpt")
         best = sorted(found, key=lambda p: int(p.stem.rsplit("-", 1)[1]))
         if best:
-            module.load_state_dict(torch.load(best[-1], map_location="cpu", weights_only=True)["state_dict"])
+            module.load_state_dict(load_tensors(best[-1])["state_dict"])
             self._say(
                 f"{task or 'keeping'}: {best[-1].name}, the best by {task or self.config.select} on held-out rows"
             )
@@ -501,7 +506,7 @@ class Training:
         write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps))
         seconds = time.time() - self.started
         parameters = sum(p.numel() for p in module.model.parameters())
-        write_json(out / "run.json", self._record(steps, seconds, parameters))
+        write_json(out / "run.json", tilde(self._record(steps, seconds, parameters)))
         if not self.quiet:
             print_scores(scores)
         self._say(f"run folder: {out}  ({duration(seconds)})")

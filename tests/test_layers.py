@@ -14,12 +14,13 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    errors uncollected registry
+    errors printable home shapes yaml_files uncollected registry
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table readers python_sources lexicon sample sources examples testing
     schedule rates mixture permutation plan
-    folder cache tokens token_cache spans batching kernels flat optim data module checkpoints models model_check
+    folder cache tensor_files model_folder tokens token_cache spans batching kernels flat optim data module
+    checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary lightning progress
     results

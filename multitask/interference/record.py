@@ -23,6 +23,7 @@ from typing import Any, TypedDict, cast
 
 from multitask.errors import UserError
 from multitask.folder import read_json, write_json
+from multitask.shapes import check_shape
 
 FORMAT = 1
 """Of interference.json."""
@@ -328,4 +329,5 @@ def read_record(path: Path) -> StudyRecord:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
         raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}: make it again from its cells.")
+    check_shape(record, StudyRecord, str(path))  # it may be a stranger's
     return cast(StudyRecord, record)
