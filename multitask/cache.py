@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multitask.folder import atomic
+from multitask.printable import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,7 @@ MAGIC = b"multtask"
 _HEAD = struct.Struct("<8sII")
 _ALIGN = 64
 _NAME = re.compile(r"[a-z]+-[0-9a-f]{32}\.entry")
+_NUMBERS = re.compile(r"[<>=|][iuf][1248]")
 _LEFT_OVER = re.compile(r"\.[a-z]+-[0-9a-f]{32}\.entry\..*")
 _WRITING = 3600.0  # seconds: a file under its first name that is older was left by a process that died
 
@@ -70,7 +72,7 @@ def cache_folder() -> Path | None:
 
 
 def _on_stderr(line: str) -> None:
-    print(f"multitask: {line}", file=sys.stderr, flush=True)
+    print(f"multitask: {visible(line)}", file=sys.stderr, flush=True)
 
 
 @dataclass(eq=False)
@@ -100,7 +102,7 @@ class Cache:
             return None
         try:
             header, arrays = _read(path)
-            if header["key"] != _plain(key):
+            if header.get("key") != _plain(key):
                 raise DamagedError("it is another entry's")
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -166,8 +168,25 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         text = file.read(length)
     if len(text) < length or zlib.crc32(text) != crc:
         raise DamagedError("its header is not as it was written")
-    header: dict[str, Any] = json.loads(text)
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise DamagedError("its header is not an entry's")
     return header, _HEAD.size + length
+
+
+def _listed(header: Any) -> list[dict[str, Any]]:
+    """What the header says of each array: numbers only. An array of objects would be addresses in the memory."""
+    try:
+        listed = [{name: one[name] for name in ("name", "dtype", "count", "crc")} for one in header["arrays"]]
+        plain = all(_NUMBERS.fullmatch(one["dtype"]) and int(one["count"]) >= 0 for one in listed)
+    except (KeyError, TypeError, ValueError):
+        plain = False
+    if not plain:
+        raise DamagedError("its header does not list arrays of numbers")
+    return listed
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
@@ -175,7 +194,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
 
     header, at = _header(path)
     places = []
-    for one in header["arrays"]:
+    for one in _listed(header):
         at += -at % _ALIGN
         places.append((one, at))
         at += one["count"] * np.dtype(one["dtype"]).itemsize

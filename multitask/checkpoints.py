@@ -27,6 +27,7 @@ from multitask.errors import UserError
 from multitask.folder import atomic
 from multitask.generators import restore_generators, states_of_generators
 from multitask.signals import STOPPING
+from multitask.tensor_files import check_tensor_file, load_tensors
 
 KEPT = 2
 """Checkpoints: the newest, and the one before in case the newest is damaged."""
@@ -53,6 +54,8 @@ def damage(path: Path) -> str | None:
         return None
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                return "it is compressed, and torch writes no such file"
             wrong = archive.testzip()
     except Exception as error:  # the zip format has many fields to be damaged, and zipfile an error for each
         return str(error) or type(error).__name__
@@ -88,13 +91,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is damaged, or holds anything but tensors and plain values.
     """
+    check_tensor_file(path)
     wrong = damage(path)
-    if wrong is None:
-        try:
-            return dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # of another origin; torch has no one error for it
-            wrong = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    raise UserError(f"{path} cannot be used: {wrong}.")
+    if wrong is not None:
+        raise UserError(f"{path} cannot be used: {wrong}.")
+    state = load_tensors(path)
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is no checkpoint: it holds {type(state).__name__}.")
+    return state
 
 
 def evaluation_follows(trainer: pl.Trainer) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from multitask import __version__
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.printable import visible
 from multitask.uncollected import uncollected
 
 EXIT_USER = 2
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except UserError as error:
-        print(f"multitask: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"multitask: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
         code = EXIT_USER
     except KeyboardInterrupt as stopped:
         print("multitask: interrupted.", file=sys.stderr)
@@ -93,7 +94,7 @@ def _train(arguments: list[str]) -> int:
     try:
         train(config)
     except StoppedError as error:
-        print(f"multitask: {error}", file=sys.stderr)
+        print(f"multitask: {visible(str(error))}", file=sys.stderr)
         return 128 + error.signal
     return 0
 
@@ -122,7 +123,7 @@ def _tasks(arguments: list[str]) -> int:
 
     load_plugins(options.include)
     if options.name:
-        print(describe_task(options.name))
+        print(visible(describe_task(options.name)))
     else:
         print_tasks()
     return 0
@@ -267,7 +268,7 @@ def _predict(arguments: list[str]) -> int:
         from multitask.inference import predict
 
     frame = predict(options.run, options.task, inputs, include=options.include)
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records"))
+    text = visible("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records")))
     _write_output(output, text)
     return 0
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from multitask.errors import UserError
+from multitask.home import expanded
 from multitask.registry import did_you_mean
+from multitask.yaml_files import load_yaml
 
 
 @dataclass
@@ -306,9 +308,22 @@ def parse_options(options: dict[str, Any]) -> dict[str, Any]:
     def read(value: Any) -> Any:
         if isinstance(value, dict):
             return {k: read(v) for k, v in value.items()}
-        return yaml.safe_load(value) if isinstance(value, str) else value
+        try:
+            return load_yaml(value) if isinstance(value, str) else value
+        except yaml.YAMLError:  # text that only looks like YAML, as in --trainer.profiler "[x"
+            return value
 
     return {name: read(value) for name, value in options.items()}
+
+
+PATHS = ("data", "model", "vocab", "out")
+"""Settings that may be the path of a file or folder; so may each entry of `include`."""
+
+
+def located(config: TrainConfig) -> TrainConfig:
+    """The settings with every path that begins with `~/` written out."""
+    paths: dict[str, Any] = {n: expanded(v) for n in PATHS if isinstance(v := getattr(config, n), str)}
+    return dataclasses.replace(config, **paths, include=[expanded(file) for file in config.include])
 
 
 def selection_size(config: TrainConfig) -> int:

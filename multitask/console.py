@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from multitask.printable import visible
+
 if TYPE_CHECKING:
     from multitask.evaluation import TaskScores
     from multitask.prepare import Mix
@@ -28,14 +30,17 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     """A table on standard output; the first `left` columns are text, the others are numbers."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    def shown(text: str) -> Text:  # not a string, in which rich would look for markup
+        return Text(visible(text))
+
+    table = Table(title=shown(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(columns):
-        table.add_column(escape(name), justify="left" if i < left else "right", overflow="fold")
+        table.add_column(shown(name), justify="left" if i < left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(shown, row))
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(table)
@@ -126,6 +131,6 @@ def token_shares(mix: Mix, tokens: Mapping[str, tuple[float, float]]) -> dict[st
 
 
 def say(*lines: Any) -> None:
-    """Lines on standard output, as they are."""
+    """Lines on standard output, as they are but for what a terminal would obey."""
     for line in lines:
-        print(line, flush=True)
+        print(visible(str(line)), flush=True)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_type_hints
 
-from multitask.config import TrainConfig, check_config
-from multitask.errors import UserError, shown
+from multitask.config import TrainConfig, check_config, located
+from multitask.errors import UserError
 from multitask.folder import check_files, read_json
+from multitask.plugins import is_included
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
 from multitask.shape import check_shape
 from multitask.task import TASKS, Task
+from multitask.yaml_files import read_yaml
 
 
 def run_config(run: Path) -> TrainConfig:
@@ -22,18 +24,10 @@ def run_config(run: Path) -> TrainConfig:
     Raises:
         UserError: If `run` is not a run folder.
     """
-    import yaml
-
     path = run / "config.yaml"
     if not path.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.yaml.")
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:  # of a date that is none, a deep nesting
-        reason = shown(str(error).strip().partition("\n")[0] or type(error).__name__)
-        raise UserError(f"{path} cannot be read: {reason}") from error
+    stored = read_yaml(path)
     if not isinstance(stored, dict):
         raise UserError(f"{path} holds no settings.")
     known = {f.name for f in dataclasses.fields(TrainConfig)}
@@ -43,7 +37,7 @@ def run_config(run: Path) -> TrainConfig:
     hints = get_type_hints(TrainConfig)
     for name, value in stored.items():
         check_shape({name: value}, dict[str, hints[name]], path)  # type: ignore[valid-type]
-    config = TrainConfig(**stored)
+    config = located(TrainConfig(**stored))
     try:
         check_config(config)
     except UserError as error:
@@ -66,14 +60,19 @@ def check_finished(run: Path) -> TrainConfig:
 
 
 def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
-    """The files that register the run's tasks; other ones may stand in for those that are not there from here."""
-    missing = [file for file in config.include if not Path(file).is_file()]
-    if missing and not more:
+    """Run the files that the user named, `more`; a run folder may be a stranger's, so what it names is only asked for.
+
+    Raises:
+        UserError: If the run was trained with a file that is neither among them nor included by this process before.
+    """
+    given = {Path(file).name for file in more}
+    missing = [file for file in config.include if Path(file).name not in given and not is_included(file)]
+    if missing:
         raise UserError(
-            f"{run} was trained with --include {missing[0]}, which is not there from here: "
-            "give --include with its path."
+            f"{run} was trained with --include {missing[0]}: give --include with its path, if you trust that file. "
+            "What a run folder names is not run by itself."
         )
-    load_plugins([*(file for file in config.include if file not in missing), *more])
+    load_plugins(list(more))
 
 
 def renamed(task: Task, config: TrainConfig) -> Task:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from multitask.config import TrainConfig, flag, parse_options
+from multitask.config import TrainConfig, flag, located, parse_options
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
+from multitask.yaml_files import load_yaml, read_yaml
 
 TRAINER_OPTIONS = ("max_steps", "accelerator", "devices", "strategy", "num_nodes", "accumulate_grad_batches")
 """Of Lightning's Trainer, those that people write without `--trainer.`; a hint needs no import of Lightning."""
@@ -61,15 +62,24 @@ def parse_config(parser: Any, arguments: Sequence[str]) -> tuple[TrainConfig, di
         UserError: For an option or value that cannot be; for what is in a config file, with the file's name.
     """
     words = spelled_out(arguments)
+    included = _included(words, parser)
     for at, word in enumerate(words):
         if word == "--config" and at + 1 < len(words):
-            _check_file(words[at + 1], parser)
+            _check_file(words[at + 1], parser, included)
     values = _parsed(parser, words)
     values.pop("config", None)
     settings = {f.name: values.pop(f.name) for f in dataclasses.fields(TrainConfig)}
-    config = TrainConfig(**settings)
+    config = TrainConfig(**{**settings, "include": included})
     config.trainer = parse_options(config.trainer)
-    return config, values
+    return located(config), values
+
+
+def _included(words: list[str], parser: Any) -> list[str]:
+    """The Python files that the command line itself names: no file that it reads may add to them."""
+    if "--include" not in words:
+        return []
+    at = words.index("--include")
+    return list(_parsed(parser, words[at : at + 2])["include"])
 
 
 def _parsed(parser: Any, words: list[str]) -> dict[str, Any]:
@@ -145,21 +155,9 @@ def preset(name: str) -> Path:
     raise UserError(f"--config {name} is neither a file nor a preset: {did_you_mean(name, list(presets))}")
 
 
-def _check_file(path: str, parser: Any) -> None:
-    """What is wrong with a config file, said with its name."""
-    import yaml
-
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--config {path} is not UTF-8 at byte {error.start}.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"--config {path}{at} is not YAML: {problem}.") from error
+def _check_file(path: str, parser: Any, included: Sequence[str]) -> None:
+    """What is wrong with a config file, said with its name; it may be a stranger's."""
+    found = read_yaml(Path(path), f"--config {path}")
     if not isinstance(found, dict) or not found:
         holds = "nothing" if not found else f"a {type(found).__name__}"
         raise UserError(f"--config {path} must hold settings, as in `tasks: span,sst2`. It holds {holds}.")
@@ -167,10 +165,47 @@ def _check_file(path: str, parser: Any) -> None:
     for name in found:
         if name not in known:
             raise UserError(f"--config {path} has the unknown setting '{name}': {did_you_mean(str(name), known)}")
+    if found.get("overwrite"):
+        raise UserError(
+            f"--config {path} may not ask for overwrite, which deletes: say --overwrite on the command line."
+        )
+    _check_plain(path, "trainer", found.get("trainer"))
     try:
         _parsed(parser, ["--config", path])
     except UserError as error:
         raise UserError(f"--config {path}: {error}") from error
+    files = found.get("include") or []
+    given = {Path(file).name for file in included}
+    for file in [files] if isinstance(files, str) else files:
+        if Path(file).name not in given:
+            raise UserError(
+                f"--config {path} names a Python file, {file}, and what a config names is not run by itself: "
+                f"add --include {file} to the command, if you trust that file."
+            )
+
+
+def _check_plain(path: str, name: str, value: Any) -> None:
+    """Refuse a class among Lightning's options: jsonargparse would import whatever module `class_path` names.
+
+    It reads text in them as YAML once more, and so does this.
+    """
+    import yaml
+
+    if isinstance(value, str):
+        try:
+            read = load_yaml(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--config {path}: {name} is not a plain value: {error}.") from error
+        if not isinstance(read, str):
+            _check_plain(path, name, read)
+    elif isinstance(value, list):
+        for one in value:
+            _check_plain(path, name, one)
+    elif isinstance(value, dict):
+        if "class_path" in value:
+            raise UserError(f"--config {path}: {name} names a class; a config holds plain values, and no code.")
+        for key, one in value.items():
+            _check_plain(path, f"{name}.{key}", one)
 
 
 # --------------------------------------------------------------------------------------------------------------- errors

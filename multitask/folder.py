@@ -2,6 +2,7 @@
 
 RUN/
 config.yaml            all settings, defaults filled in: `multitask train --config RUN/config.yaml` repeats the run
+                       (with the same --include, if it had one); paths under the user's home begin with ~
 run.json               what was found and made: versions, data fingerprints, the plan, times, notes, status, and the
                        SHA-256 of all other files; its own says whether it is as it was written
 metrics.json           {task: {metric: value}}
@@ -273,6 +274,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if resume:
         if "config.yaml" not in there:
             raise UserError(f"--resume: there is no run in {out} to continue; leave --resume out to begin one.")
+        check_links(out)
     elif there and set(there) <= set(PARTS):
         if not overwrite:
             raise UserError(
@@ -285,6 +287,20 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         reason = "Permission denied" if nearest.is_dir() else f"{nearest} is not a folder"
         raise UserError(f"--out {out} cannot be written: {reason}.")
+
+
+def check_links(out: Path) -> None:
+    """Refuse a folder that is to be written to if a link in it leads out: it may have been put there by a stranger.
+
+    Raises:
+        UserError: Names the link.
+    """
+    inside = out.resolve()
+    for folder, folders, files in os.walk(out):  # which does not follow links
+        for name in (*folders, *files):
+            path = Path(folder) / name
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                raise UserError(f"{path} is a link that leads out of {out}, so writing there would change other files.")
 
 
 def open_folder(out: Path, *, resume: bool, overwrite: bool) -> None:

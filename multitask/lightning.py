@@ -49,6 +49,44 @@ def loggers_of(config: TrainConfig, folder: Path, *, start: int = 0, logged: Map
     return made
 
 
+def best_checkpoint(folder: Path, **settings: Any) -> Any:
+    """Lightning's ModelCheckpoint, which says in a checkpoint which files of `folder` it keeps: by their names alone.
+
+    Lightning's own writes whole paths, and deletes what a checkpoint says was the best so far. So a checkpoint from
+    elsewhere could name any file, and one of the user's own told everybody where his home is, and lost its best when
+    its folder was moved.
+    """
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    single = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+    class BestCheckpoint(ModelCheckpoint):
+        def state_dict(self) -> dict[str, Any]:
+            state = super().state_dict()
+            state.update({key: Path(state[key]).name for key in single}, dirpath="")
+            state["best_k_models"] = {Path(path).name: score for path, score in state["best_k_models"].items()}
+            return state
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            state = {**state_dict, "dirpath": self.dirpath}
+            state.update({key: self._here(state[key]) if state[key] else "" for key in single})
+            state["best_k_models"] = {self._here(path): score for path, score in state["best_k_models"].items()}
+            super().load_state_dict(state)
+
+        def _here(self, path: str) -> str:
+            name = Path(path).name
+            if not name.endswith(".ckpt"):  # ".." for one
+                raise UserError(f"a checkpoint in {folder} says that the best is {path!r}, which is no checkpoint.")
+            return str(Path(str(self.dirpath)) / name)
+
+        @property
+        def state_key(self) -> str:
+            """As Lightning's own, by which older checkpoints hold it."""
+            return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__)
+
+    return BestCheckpoint(str(folder), **settings)
+
+
 def callbacks_of(
     config: TrainConfig,
     checkpoints: Path,
@@ -64,7 +102,7 @@ def callbacks_of(
         before_save: Called with the step before a checkpoint of it is written.
     """
     from pytorch_lightning import callbacks
-    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+    from pytorch_lightning.callbacks import EarlyStopping
 
     from multitask.checkpoints import ResumableCheckpoint
 
@@ -75,8 +113,8 @@ def callbacks_of(
         kept.update({f"best@{task}-": f"val/{task}" for task in tasks})
     for name, watched in kept.items():
         made.append(
-            ModelCheckpoint(
-                str(checkpoints),
+            best_checkpoint(
+                checkpoints,
                 filename=name + "{step}",
                 auto_insert_metric_name=False,
                 monitor=watched,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from multitask.errors import UserError
+from multitask.model_folder import check_attention, check_model_folder
 from multitask.registry import did_you_mean
+from multitask.tensor_files import NOT_TENSORS
 
 
 class Size(NamedTuple):
@@ -127,34 +129,48 @@ def load_pretrained(name: str, *, revision: str | None = None, dropout: float | 
     Raises:
         UserError: If there is none, or it is of another family.
     """
+    import pickle
+
     from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
+    if Path(name).is_dir():
+        check_model_folder(Path(name))
     known = f"{name!r} is not a folder, nor a size to start from scratch ({', '.join(SIZES)})"
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception as error:  # a folder or a Hub: whatever is in a stranger's file
         if "/" not in name and not Path(name).exists():
             raise UserError(f"model {known}: {did_you_mean(name, list(SIZES))}") from error
+        if Path(name).is_dir():
+            raise UserError(f"the config.json of model '{name}' could not be read: {_first_line(error)}") from error
         raise UserError(
-            f"model {known}, and the Hub did not give it either (no network, or no such id): "
-            f"{str(error).strip().splitlines()[0]}"
+            f"model {known}, and the Hub did not give it either (no network, or no such id): {_first_line(error)}"
         ) from error
     if config.model_type not in FAMILY:
         raise UserError(
             f"model '{name}' is of type {config.model_type!r}; multitask trains the T5 family: "
             "T5, v1.1, Flan-T5, mT5 and ByT5."
         )
+    check_attention(config, name)
     if dropout is not None:
         config.dropout_rate = dropout
     import torch
 
     try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(name, config=config, revision=revision, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"the weights of model '{name}' could not be read: {str(error).strip().splitlines()[0]}"
-        ) from error
+        model = AutoModelForSeq2SeqLM.from_pretrained(
+            name, config=config, revision=revision, dtype=torch.float32, trust_remote_code=False
+        )
+    except pickle.UnpicklingError as error:
+        raise UserError(f"a weights file of model '{name}' {NOT_TENSORS}") from error
+    except Exception as error:  # as above: safetensors has exceptions of its own, and so has each library
+        raise UserError(f"the weights of model '{name}' could not be read: {_first_line(error)}") from error
     return model.train()  # `from_pretrained` gives it in evaluation mode: fine-tuning would go without dropout
+
+
+def _first_line(error: Exception) -> str:
+    if "trust_remote_code" in str(error):  # what transformers says then is how to run it
+        return "it needs Python code of its own (auto_map), and no code that comes with a model is run."
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def checkpoint_activations(model: Any) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from multitask.errors import UserError
+from multitask.home import expanded
 from multitask.task import TASKS, Task, add_task
 
 GROUP = "multitask.tasks"
@@ -46,11 +47,11 @@ def include(path: str | Path) -> ModuleType:
         UserError: If there is no such file, or it fails: with the file, the line and its own words. Then none of its
             tasks stay registered, so that a corrected file can be included.
     """
-    where = Path(path)
+    where = Path(expanded(str(path)))
     full = where.resolve()
     if full.suffix != ".py" or not full.is_file():
         raise UserError(f"--include '{where}': there is no Python file of that name; give the path of a .py file.")
-    name = f"_multitask_include_{hashlib.sha256(str(full).encode()).hexdigest()[:12]}_{full.stem}"
+    name = _module_name(full)
     TASKS.load()  # so that what is there before is known; in a process that training started this includes the file
     if name in sys.modules:
         return sys.modules[name]
@@ -72,6 +73,15 @@ def include(path: str | Path) -> ModuleType:
     if str(full) not in earlier:
         os.environ[INCLUDED] = os.pathsep.join([*earlier, str(full)])
     return module
+
+
+def is_included(path: str | Path) -> bool:
+    """Whether this process has run the file already."""
+    return _module_name(Path(expanded(str(path))).resolve()) in sys.modules
+
+
+def _module_name(full: Path) -> str:
+    return f"_multitask_include_{hashlib.sha256(str(full).encode()).hexdigest()[:12]}_{full.stem}"
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
 from multitask.examples import TaskData, load_task, split_examples
+from multitask.home import expanded
 from multitask.mixture import Mixture, parse_tasks
 from multitask.plan import MixingPlan
 from multitask.plugins import check_distribution, include
@@ -89,7 +90,8 @@ def select_tasks(spec: str | list[str], columns: Mapping[str, Mapping[str, str]]
 
 def data_setting(data: str | None) -> str | None:
     """`--data`, or what the environment says in its place."""
-    return data or os.environ.get("MULTITASK_DATA") or None
+    where = data or os.environ.get("MULTITASK_DATA") or None
+    return where and expanded(where)
 
 
 def load_mix(config: TrainConfig) -> Mix:

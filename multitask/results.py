@@ -17,6 +17,7 @@ from multitask.console import token_shares
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores
 from multitask.folder import atomic, digest_of, write_json
+from multitask.home import tilde
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
 
@@ -76,12 +77,20 @@ def _content(path: str | None) -> Any:
     return [[p.name, digest_of(p)] for p in files]
 
 
+def shown_settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings as files say them: with `~` for the user's home, whose name is not for those who are given them."""
+    shown: dict[str, Any] = tilde(config_dict(config))
+    return shown
+
+
 def write_config(path: Path, config: TrainConfig) -> None:
     """Write config.yaml."""
     import yaml
 
     with atomic(path) as temporary:
-        temporary.write_text(yaml.safe_dump(config_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(
+            yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
 
 
 def write_skipped_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.errors import UserError
 from multitask.folder import PARTS, check_files, read_json
-from multitask.results import config_dict
+from multitask.home import tilde
+from multitask.results import shown_settings
+from multitask.yaml_files import read_yaml
 
 Say = Callable[[str], None]
 
@@ -20,16 +22,10 @@ def check_settings(out: Path, config: TrainConfig) -> None:
     Raises:
         UserError: Names the setting and both values.
     """
-    import yaml
-
     path = out / "config.yaml"
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"--resume: {path} cannot be read: {str(error).splitlines()[0]}") from error
+    stored, now = tilde(read_yaml(path)), shown_settings(config)
     if not isinstance(stored, dict):
         raise UserError(f"--resume: {path} holds no settings.")
-    now = config_dict(config)
     for name in sorted(now.keys() - OPERATIONAL):
         if stored.get(name) != now[name]:
             raise UserError(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
 from multitask.cache import Cache
-from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, resolved
+from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
@@ -39,6 +39,7 @@ from multitask.folder import (
     write_json,
 )
 from multitask.generators import seeded_generators
+from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
@@ -170,7 +171,7 @@ class Training:
         self.cache = Cache(say=self._say)
         self.examples: list[Any] = []
         self.quiet = quiet
-        config = dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data))
+        config = located(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
         check_precision(config.precision)
         self.config = resolved(config, from_scratch=is_from_scratch(config.model))
         check_config(self.config)
@@ -233,7 +234,7 @@ class Training:
                 if anew:
                     write_config(self.out / "config.yaml", config)
                     self.tokenizer.save_pretrained(self.out / "model")
-                    write_json(self.out / "run.json", {"status": "begun", **self._facts()}, sealed=True)
+                    write_json(self.out / "run.json", tilde({"status": "begun", **self._facts()}), sealed=True)
             self._announce(model)
             module, steps = self._fit(model, saved)
             if not self.first_process:
@@ -557,7 +558,7 @@ class Training:
             **self._facts(),
             "files": digests(out, (p for p in PARTS if p not in ("run.json", "checkpoints", EVENTS))),
         }
-        write_json(out / "run.json", record, sealed=True)
+        write_json(out / "run.json", tilde(record), sealed=True)
         if not self.quiet:
             print_scores(scores)
         self._say(f"run folder: {out}  ({duration(seconds)})")

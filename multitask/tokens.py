@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multitask.errors import UserError
+from multitask.model_folder import check_model_folder
 
 if TYPE_CHECKING:
     from multitask.examples import Examples
@@ -246,14 +247,16 @@ def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:
     from transformers import AutoTokenizer, T5Tokenizer
 
     folder = Path(folder_or_id)
+    if folder.is_dir():
+        check_model_folder(folder)
     bare = (folder / "spiece.model").is_file() and not (folder / "config.json").is_file()
     bare = bare and not (folder / "tokenizer_config.json").is_file()
     try:
         if bare:
             tokenizer = T5Tokenizer.from_pretrained(str(folder))
         else:
-            tokenizer = AutoTokenizer.from_pretrained(folder_or_id, revision=revision)
-    except (OSError, ValueError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder_or_id, revision=revision, trust_remote_code=False)
+    except Exception as error:  # a KeyError, an AttributeError: whatever is wrong with a stranger's files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"no tokenizer could be loaded from '{folder_or_id}': {reason}") from error
     ids = tokenizer("a e i o u", add_special_tokens=False)["input_ids"]

@@ -128,7 +128,7 @@ def test_the_shortest_task_trains_and_leaves_its_run_folder():
 
 
 def test_a_run_is_repeated_from_its_own_config(capsys):
-    said(capsys, "train", "--config", "run/config.yaml", "--out", "again")
+    said(capsys, "train", "--config", "run/config.yaml", "--include", "my_tasks.py", "--out", "again")
     assert Path("again/metrics.json").read_text() == Path("run/metrics.json").read_text()
 
 
@@ -493,12 +493,12 @@ def test_a_row_that_lacks_a_column_is_named(capsys, monkeypatch):
     )
 
 
-def test_a_runs_own_include_file_is_asked_for_where_it_is_not_found(capsys, monkeypatch, tmp_path, shop):
+def test_a_runs_own_include_file_is_asked_for_where_this_process_has_not_run_it(capsys, monkeypatch, tmp_path, shop):
     monkeypatch.chdir(tmp_path)
     assert main(["eval", str(shop / "run")]) == 2
     assert capsys.readouterr().err == (
-        f"multitask: error: {shop}/run was trained with --include my_tasks.py, which is not there from here: "
-        "give --include with its path.\n"
+        f"multitask: error: {shop}/run was trained with --include my_tasks.py: give --include with its path, "
+        "if you trust that file. What a run folder names is not run by itself.\n"
     )
     arguments = ["--include", str(shop / "my_tasks.py"), "--data", str(shop / "data")]
     assert main(["eval", str(shop / "run"), *arguments]) == 0

@@ -154,7 +154,8 @@ def test_the_loss_of_a_task_has_one_weight_in_every_arm(study):
 
 def test_a_cell_is_a_run_that_the_train_command_repeats(study, tmp_path):
     cell = cells(study.folder)["study_order@4 0"]
-    assert main(["train", "--config", str(cell / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
+    again = ["train", "--config", str(cell / "config.yaml"), "--include", TASK_FILE]
+    assert main([*again, "--out", str(tmp_path / "again")]) == 0
     for name in ("metrics.json", "mix.json"):
         assert (tmp_path / "again" / name).read_text() == (cell / name).read_text()
     addresses = {json.loads((p / "run.json").read_text())["address"] for p in (cell, tmp_path / "again")}

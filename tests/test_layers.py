@@ -14,13 +14,13 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    errors uncollected registry shape
+    errors printable home yaml_files uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table strict_json parquet readers python_sources lexicon sample sources bad_rows examples testing
     schedule rates mixture permutation plan
-    folder cache tokens token_cache spans batching kernels flat optim data module generators signals checkpoints
-    models model_check
+    folder cache tensor_files model_folder tokens token_cache spans batching kernels flat optim data module
+    generators signals checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary csv_log lightning progress
     results resuming

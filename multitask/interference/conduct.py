@@ -16,6 +16,7 @@ from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
 from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
+from multitask.home import tilde
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, label
@@ -339,7 +340,9 @@ class Conduct:
         if len(self.tasks) > 1:
             between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
             warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
-        return {"warnings": warnings, "notes": [line for line in lines if not line.startswith("WARNING: ")]}
+        notes = [line for line in lines if not line.startswith("WARNING: ")]
+        facts: dict[str, Any] = tilde({"warnings": warnings, "notes": notes})
+        return facts
 
     def _material(self, cells: Sequence[Cell], facts: dict[str, Any]) -> Material:
         first = Finished(cells[0].folder)
@@ -361,7 +364,7 @@ class Conduct:
             self.design,
             self.tasks,
             {(c.arm, c.seed): Finished(c.folder) for c in cells},
-            setting,
+            tilde(setting),
             facts,
             margin=self.config.margin,
             resamples=self.config.resamples,

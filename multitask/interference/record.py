@@ -329,5 +329,5 @@ def read_record(path: Path) -> StudyRecord:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
         raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}: make it again from its cells.")
-    check_shape(record, StudyRecord, path)
+    check_shape(record, StudyRecord, path)  # it may be a stranger's
     return cast(StudyRecord, record)

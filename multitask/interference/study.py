@@ -22,12 +22,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from multitask.config import OPERATIONAL, TrainConfig, check_config, flag
+from multitask.config import OPERATIONAL, TrainConfig, check_config, flag, located
 from multitask.errors import UserError
-from multitask.folder import atomic, make_folder
+from multitask.folder import atomic, check_links, make_folder
+from multitask.home import tilde
 from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
 from multitask.registry import did_you_mean
 from multitask.schedule import exact
+from multitask.yaml_files import read_yaml
 
 FORMAT = 1
 """Of study.yaml."""
@@ -97,7 +99,7 @@ def checked(config: StudyConfig) -> StudyConfig:
     Raises:
         UserError: One sentence.
     """
-    train = config.train
+    train = located(config.train)
     for name in ("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule"):
         if getattr(train, name):
             raise UserError(
@@ -225,9 +227,9 @@ def cell_config(
 
 def study_dict(config: StudyConfig, design: Design, rate_base: Fraction, lr: dict[str, float]) -> dict[str, Any]:
     """study.yaml."""
-    from multitask.results import config_dict  # it imports torch, and --help wants to answer at once
+    from multitask.results import shown_settings  # it imports torch, and --help wants to answer at once
 
-    train = config_dict(config.train)
+    train = shown_settings(config.train)
     for name in ("tasks", "per_step", "rate_base", "seed", "out", "lr"):
         train.pop(name)
     return {
@@ -255,18 +257,14 @@ def read_study(out: Path) -> dict[str, Any] | None:
     Raises:
         UserError: If it cannot be read, or is of another format.
     """
-    import yaml
-
     path = out / "study.yaml"
     if not path.is_file():
         return None
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    stored = read_yaml(path)
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
         raise UserError(f"{path} is no study of this version: give another --out, or --overwrite to begin anew.")
-    return stored
+    same: dict[str, Any] = tilde(stored)
+    return same
 
 
 def write_study(out: Path, values: dict[str, Any]) -> None:
@@ -342,5 +340,7 @@ def open_study(out: Path, *, overwrite: bool) -> dict[str, Any] | None:
         UserError: If the folder holds something else, or cannot be written.
     """
     check_study_folder(out, overwrite=overwrite)
+    if not overwrite:
+        check_links(out)
     make_folder(out, delete=PARTS if overwrite else ())
     return read_study(out)

@@ -8,11 +8,12 @@ JSON is the record itself. The others are the same tables (`study_tables`) with 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from multitask.folder import finite
 from multitask.interference.cells import Table
@@ -22,6 +23,7 @@ from multitask.interference.record import Effect, Score, StudyRecord
 from multitask.interference.side_tables import run_table
 from multitask.interference.study_tables import Preface, preface, tables
 from multitask.interference.terminal import terminal_text
+from multitask.printable import visible
 
 __all__ = ["FORMATS", "Format", "Table", "render", "render_run", "tables"]
 
@@ -82,6 +84,7 @@ def render_run(
 
 
 def _render(found: Sequence[Table], format: str, above: Preface | None, width: int | None, color: bool | None) -> str:
+    found, above = visible_in(found), visible_in(above)
     if format == "table":
         return terminal_text(found, above, width=width, color=color)
     if format == "markdown":
@@ -93,11 +96,28 @@ def _render(found: Sequence[Table], format: str, above: Preface | None, width: i
     raise ValueError(f"format must be one of {', '.join(FORMATS)}. Got {format!r}.")
 
 
+T = TypeVar("T")
+
+
+def visible_in(value: T) -> T:
+    """Tables and what stands above them with all of their text as a terminal may be given it; see `printable`."""
+    made: Any = value
+    if isinstance(value, str):
+        made = visible(value)
+    elif isinstance(value, Table):
+        made = Table(*(visible_in(getattr(value, f.name)) for f in dataclasses.fields(value)))
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        made = type(value)(*map(visible_in, value))
+    elif isinstance(value, (list, tuple)):
+        made = type(value)(map(visible_in, value))
+    return cast(T, made)
+
+
 # Files for programs
 
 
 def _json(value: Any) -> str:
-    return json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
+    return visible(json.dumps(finite(value), indent=2, ensure_ascii=False)) + "\n"
 
 
 def _csv(record: StudyRecord) -> str:
@@ -127,9 +147,22 @@ def _seed_values(per_seed: Sequence[float | None], seeds: Sequence[int]) -> dict
 
 
 def _lines_of_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Numbers in full, and an empty field for what was not measured."""
+    """Numbers in full, an empty field for what was not measured, and text that no spreadsheet takes for a formula."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([["" if isinstance(v, float) and not math.isfinite(v) else v for v in row] for row in rows])
+    writer.writerows([_csv_field(value) for value in row] for row in (head, *rows))
     return file.getvalue()
+
+
+def _csv_field(value: Any) -> Any:
+    """What stands in a field; numbers are left alone, minus and all.
+
+    Text that begins as a formula does gets an apostrophe before it: the spreadsheet that opens the file would run it.
+
+    >>> [_csv_field(v) for v in ("span", "=1+1", "-1", -1.5, float("nan"), None)]
+    ['span', "'=1+1", "'-1", -1.5, '', None]
+    """
+    if isinstance(value, str):
+        text = visible(value)
+        return f"'{text}" if value.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return "" if isinstance(value, float) and not math.isfinite(value) else value

@@ -277,3 +277,38 @@ def test_text_that_is_seen_has_enough_contrast_in_both_themes(browser: Any, addr
         made = Opened(browser, address, color_scheme=scheme)
         assert made.page.evaluate(script) == []
         made.context.close()
+
+
+ATTACKS = (
+    "<script>window.taken = 1</script>",
+    "</script><script>window.taken = 1</script>",
+    '"><img src=x onerror="window.taken = 1; alert(1)">',
+    "javascript:window.taken=1",
+    "<svg onload=window.taken=1>\u2028\u2029",
+    "]]></style><iframe srcdoc='<script>parent.taken = 1</script>'></iframe>",
+)
+
+
+def test_nothing_in_a_record_runs_in_the_report(browser: Any, tmp_path: Path) -> None:
+    made: StudyRecord = example_record(ATTACKS[:4])
+    made["warnings"] += ATTACKS
+    made["notes"] += ATTACKS
+    for setting in ("model", "data", "command", "optimizer"):
+        made["setting"][setting] = "".join(ATTACKS)  # type: ignore[literal-required]
+    for example in made["changed"]:
+        example.update(inputs="".join(ATTACKS), target=ATTACKS[4], base=list(ATTACKS), with_company=list(ATTACKS))
+    for task in made["tasks"]:
+        task.update(baseline_name=ATTACKS[1], source=ATTACKS[2], unit=ATTACKS[5])
+    write_report(made, tmp_path / "report.html")
+    opened = Opened(browser, (tmp_path / "report.html").as_uri())
+    opened.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    opened.page.locator("#effects-table thead button").first.click()  # the page's own script runs
+    assert opened.page.locator("#effects-table th[aria-sort=ascending]").count() == 1
+    assert opened.page.evaluate("window.taken") is None
+    assert opened.page.locator("iframe, img, script:not(:last-of-type), a[href^=javascript]").count() == 0
+    opened.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.taken = 1\">')")
+    opened.page.wait_for_timeout(200)
+    assert opened.page.evaluate("window.taken") is None  # the policy stops what escaping would have let through
+    assert not [complaint for complaint in opened.complaints if "dialog" in complaint]
+    assert len([r for r in opened.requests if not r.startswith("file:")]) == 0
+    opened.context.close()
