@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
+
+from multitask.guard import NonFiniteError
 
 
 def evaluation_follows(trainer: pl.Trainer) -> bool:
@@ -22,6 +25,15 @@ def evaluation_follows(trainer: pl.Trainer) -> bool:
     every = trainer.val_check_batch
     batches = trainer.global_step * trainer.accumulate_grad_batches
     return bool(trainer.enable_validation and every and every != float("inf") and batches % int(every) == 0)
+
+
+def _rewind(trainer: pl.Trainer) -> None:
+    """Forget the parts of the step under way that were accumulated before this one, as if it were the first."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    before = progress.current.completed % trainer.accumulate_grad_batches
+    for counted in (progress.current, progress.total):
+        for name in ("ready", "started", "processed", "completed"):
+            setattr(counted, name, getattr(counted, name) - before)
 
 
 class ResumableCheckpoint(Checkpoint):
@@ -85,6 +97,9 @@ class ResumableCheckpoint(Checkpoint):
         """Save what there is, if it is whole."""
         if not isinstance(exception, KeyboardInterrupt):  # after one of these Lightning has a handler for its exit
             self._give_back()
+        if isinstance(exception, NonFiniteError) and trainer.global_step > 0:  # raised before anything was updated
+            _rewind(trainer)
+            self._whole = True
         if self._whole:
             self._save(trainer)
 
@@ -98,7 +113,9 @@ class ResumableCheckpoint(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if step == self._saved:
+        # Weights that are not finite would take the place of the last ones that can be gone on from.
+        finite = all(bool(torch.isfinite(p.detach()).all()) for p in trainer.lightning_module.parameters())
+        if step == self._saved or not trainer.strategy.reduce_boolean_decision(finite, all=True):
             return
         self._saved = step
         for logger in trainer.loggers:

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import glob
 import importlib.metadata
+import math
 import os
 import platform
 import signal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
 from multitask.cache import Cache
+from multitask.cautions import undrawn, unseen
 from multitask.config import OPERATIONAL, TrainConfig, check_config, check_precision, check_trainer_names, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
@@ -45,6 +47,8 @@ from multitask.vocabulary import mixture_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from multitask.guard import NonFiniteError
 
 EVENTS = "events"
 
@@ -154,6 +158,7 @@ class Training:
         self.prepared, self.callbacks = prepared, callbacks
         self.cache = Cache(say=self._say)
         self.examples: list[Any] = []
+        self.warnings: list[str] = []
         self.quiet = quiet
         config = dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data))
         check_precision(config.precision)
@@ -214,10 +219,14 @@ class Training:
                     f"--resume: the run in {self.out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
                     "a run is continued with its own settings."
                 )
-        found = sorted((self.out / "checkpoints").glob("step-*.ckpt"), key=lambda p: int(p.stem.split("-")[1]))
+        found = self._checkpoints()
         if not found:
             raise UserError(f"--resume: {self.out} holds no checkpoint; begin again with --overwrite.")
         return found[-1]
+
+    def _checkpoints(self) -> list[Path]:
+        """What the run can go on from, the newest last."""
+        return sorted((self.out / "checkpoints").glob("step-*.ckpt"), key=lambda p: int(p.stem.split("-")[1]))
 
     def _tokenizer(self) -> Tokenizer:
         config = self.config
@@ -255,6 +264,8 @@ class Training:
         warning = contamination(config.model, tuple(mix.tasks))
         if warning:
             self._say(f"WARNING: {warning}")
+        for line in undrawn(mix.plan, mix.steps):
+            self._warn(line)
         for name, tokens in self.tokens.items():
             if tokens.cut_inputs or tokens.cut_targets:
                 task = mix.tasks[name]
@@ -269,6 +280,11 @@ class Training:
         """{task: (mean input tokens, mean target tokens)} of the training examples."""
         return {n: (float(t.inputs.lengths.mean()), float(t.targets.lengths.mean())) for n, t in self.tokens.items()}
 
+    def _warn(self, line: str) -> None:
+        """Say it, and keep it for run.json."""
+        self.warnings.append(line)
+        self._say(f"WARNING: {line}")
+
     def _say(self, line: str) -> None:
         if not self.quiet:
             say(line)
@@ -279,6 +295,7 @@ class Training:
         import torch
 
         from multitask.data import MultitaskData, StepMaker
+        from multitask.guard import Guard, NonFiniteError
         from multitask.module import MultitaskModule
         from multitask.optim import OptimizerSettings
 
@@ -301,6 +318,13 @@ class Training:
             watch=self._watch() if watching else None,
             score=self._score_watched if watching else None,
             record=self.examples.append if config.log_examples else None,
+            guard=Guard(
+                names,
+                math.log(model.config.vocab_size),
+                skip=config.on_nonfinite == "skip",
+                identify=lambda task, row: mix.data[names[task]].train[row].id,
+                warn=lambda line: self._say(f"WARNING: {line}"),
+            ),
         )
         maker = StepMaker(
             mix.plan,
@@ -338,6 +362,9 @@ class Training:
                     module.load_state_dict(saved["state_dict"])
                     module.on_load_checkpoint(saved)
                     module.total_seen = module.seen()
+                module.guard.check_weights(module.model, trainer.global_step)
+            except NonFiniteError as error:
+                raise self._bad_numbers(error) from None
             except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
                 signal.signal(signal.SIGINT, handler)
                 raise StoppedError(
@@ -347,6 +374,17 @@ class Training:
         if config.log_examples:
             self._write_examples(start)
         return module, steps
+
+    def _bad_numbers(self, error: NonFiniteError) -> BaseException:
+        """What to say of a step that no update can be made of: what happened, what is there, what to try."""
+        if not self.first_process:  # all processes stop at it, and the first one says so
+            return SystemExit(0)
+        config, found = self.config, self._checkpoints()
+        again = f"begin again (--overwrite) with a lower --lr (now {config.lr:g}) or --clip (now {config.clip:g})"
+        if not found:
+            return UserError(f"{error}. No checkpoint was written before: {again}.")
+        skip = "--resume --on-nonfinite skip goes on without such updates; or " if error.skippable else ""
+        return UserError(f"{error}. {found[-1]} holds the state before: {skip}{again}.")
 
     def _keep_best(self, module: Any, task: str | None = None) -> None:
         """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
@@ -498,15 +536,27 @@ class Training:
         if deployed:
             write_json(out / "deployed.json", {name: s.numbers for name, s in deployed.items()})
         write_scores(out, scores)
-        write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps))
-        seconds = time.time() - self.started
-        parameters = sum(p.numel() for p in module.model.parameters())
-        write_json(out / "run.json", self._record(steps, seconds, parameters))
         if not self.quiet:
             print_scores(scores)
+        realised = mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps, module.guard.skipped)
+        write_json(out / "mix.json", realised)
+        self.warnings += module.guard.warnings  # said already
+        skipped = module.guard.skipped
+        if skipped:
+            which = ", ".join(f"{one['step']:,}" for one in module.guard.steps[:10])
+            self._warn(
+                f"{skipped:,} of {steps:,} steps made no update, for their loss or gradient was not finite: "
+                f"{which}{', …' if skipped > 10 else ''}; why is in run.json."
+            )
+        for line in unseen(realised):
+            self._warn(line)
+        self.warnings += [line for s in scores.values() for line in s.warnings]  # said with the scores
+        seconds = time.time() - self.started
+        parameters = sum(p.numel() for p in module.model.parameters())
+        write_json(out / "run.json", self._record(steps, seconds, parameters, module.guard.steps))
         self._say(f"run folder: {out}  ({duration(seconds)})")
 
-    def _record(self, steps: int, seconds: float, parameters: int) -> dict[str, Any]:
+    def _record(self, steps: int, seconds: float, parameters: int, skipped: list[dict[str, Any]]) -> dict[str, Any]:
         import torch
         import transformers
 
@@ -540,6 +590,8 @@ class Training:
                 for name, d in self.mix.data.items()
             },
             "notes": self.mix.notes,
+            "warnings": self.warnings,
+            "skipped_steps": skipped,
         }
 
 

@@ -18,8 +18,8 @@ ORDER = """
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table readers python_sources lexicon sample sources examples testing
-    schedule rates mixture permutation plan
-    folder cache tokens token_cache spans batching kernels flat optim data module checkpoints models model_check
+    schedule rates mixture permutation plan cautions
+    folder cache tokens token_cache spans batching kernels flat optim data guard module checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary lightning progress
     results

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.cache import Cache
+from multitask.cautions import undrawn
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
@@ -339,6 +340,7 @@ class Conduct:
         if len(self.tasks) > 1:
             between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
             warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
+        warnings += undrawn(self.full.plan, self.full.steps)
         return {"warnings": warnings, "notes": lines[len(generated) :]}
 
     def _material(self, cells: Sequence[Cell], facts: dict[str, Any]) -> Material:
