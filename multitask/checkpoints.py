@@ -100,7 +100,8 @@ class ResumableCheckpoint(Checkpoint):
         if isinstance(exception, NonFiniteError) and trainer.global_step > 0:  # raised before anything was updated
             _rewind(trainer)
             self._whole = True
-        if self._whole:
+        # Saving needs all processes, and an error is one process's own: the others would wait for each other for ever.
+        if self._whole and (trainer.world_size == 1 or isinstance(exception, NonFiniteError)):
             self._save(trainer)
 
     def _end_step(self, trainer: pl.Trainer) -> None:

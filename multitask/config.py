@@ -167,6 +167,9 @@ OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "log
 """Settings that do not touch what a run that ends well has computed: a resumed run may change them. `on_nonfinite` is
 one: what `stop` finishes has no step that `skip` would leave out."""
 
+OPERATIONAL_TRAINER = frozenset({"accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar"})
+"""Those of `trainer` that a resumed run may change: the examples of every step stay the same."""
+
 
 def flag(name: str) -> str:
     """A setting as the command line says it.

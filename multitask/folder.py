@@ -2,7 +2,7 @@
 
 RUN/
 config.yaml            all settings, defaults filled in: `multitask train --config RUN/config.yaml` repeats the run
-run.json               what was found and made: versions, data fingerprints, the plan, times, notes, status
+run.json               what was found and made: versions, data fingerprints, the plan, times, notes, warnings, status
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 mix.json               planned and realised shares: examples, input and target tokens, epochs

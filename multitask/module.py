@@ -87,7 +87,8 @@ class MultitaskModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The weighted sum of the step's token losses; see `batching` for where the weights come from."""
-        of_task = torch.zeros(len(self.tasks), 4, device=self.device)  # one step: counts below 2^24 are exact
+        # Of one step: counts below 2^24 are exact.
+        of_task = torch.zeros(len(self.tasks), 4, dtype=torch.float32, device=self.device)
         total, pieces = step_loss(self.model, batch, self._step_seed)
         for piece in pieces:
             self._count(batch["step"], piece, of_task)

@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from multitask import __version__
 from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
-from multitask.config import OPERATIONAL, TrainConfig, check_config, check_precision, check_trainer_names, resolved
+from multitask.config import (
+    OPERATIONAL,
+    OPERATIONAL_TRAINER,
+    TrainConfig,
+    check_config,
+    check_precision,
+    check_trainer_names,
+    resolved,
+)
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
@@ -30,6 +38,7 @@ from multitask.folder import atomic, check_folder, open_folder, read_json, safe_
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
+from multitask.processes import ProcessError, check_strategy, end_with_parent, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
@@ -176,7 +185,9 @@ class Training:
         config = self.config
         self.first_process = int(os.environ.get("LOCAL_RANK", "0")) == 0  # Lightning starts the others with it set
         self.quiet = self.quiet or not self.first_process
-        if self.first_process:
+        if not self.first_process:
+            end_with_parent()
+        else:
             check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
         checkpoint = self._checkpoint() if config.resume else None
         load_plugins(config.include)
@@ -204,6 +215,7 @@ class Training:
                 return Run(self.out)
             scores, deployed = self._evaluate(module)
         self._write(module, steps, scores, deployed)
+        join(self.trainer)
         return Run(self.out)
 
     # ---- before training ---------------------------------------------------------------------------------------
@@ -213,6 +225,8 @@ class Training:
 
         stored = yaml.safe_load((self.out / "config.yaml").read_text(encoding="utf-8")) or {}
         now = config_dict(self.config)
+        for values in (stored, now):
+            values["trainer"] = {k: v for k, v in values.get("trainer", {}).items() if k not in OPERATIONAL_TRAINER}
         for name in sorted(now.keys() - OPERATIONAL):
             if stored.get(name) != now[name]:
                 raise UserError(
@@ -352,6 +366,7 @@ class Training:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # every process logs the value of all rows
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's, about torch's own renaming
             trainer = self.trainer
             handler = signal.getsignal(signal.SIGINT)
@@ -365,8 +380,18 @@ class Training:
                 module.guard.check_weights(module.model, trainer.global_step)
             except NonFiniteError as error:
                 raise self._bad_numbers(error) from None
+            except Exception as error:
+                how = failed(trainer, error)
+                stop(trainer)
+                if how is None:
+                    raise
+                then = self._goes_on() or "No checkpoint was written before."
+                raise ProcessError(f"{how}. {then}") from error
             except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
                 signal.signal(signal.SIGINT, handler)
+                if not self.first_process:  # all stop, and the first one says so
+                    raise SystemExit(0) from None
+                stop(trainer)
                 raise StoppedError(
                     f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
                 ) from None
@@ -374,6 +399,10 @@ class Training:
         if config.log_examples:
             self._write_examples(start)
         return module, steps
+
+    def _goes_on(self) -> str:
+        found = self._checkpoints()
+        return f"The same command with --resume goes on from {found[-1]}." if found else ""
 
     def _bad_numbers(self, error: NonFiniteError) -> BaseException:
         """What to say of a step that no update can be made of: what happened, what is there, what to try."""
@@ -405,9 +434,11 @@ class Training:
         from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
-            return pl.Trainer(**self._trainer_options(watched))
-        except (MisconfigurationException, ValueError, TypeError) as error:
+            trainer = pl.Trainer(**self._trainer_options(watched))
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
+        check_strategy(trainer)
+        return trainer
 
     def _trainer_options(self, watched: Sequence[str]) -> dict[str, Any]:
         from multitask.lightning import callbacks_of, loggers_of

@@ -21,7 +21,7 @@ ORDER = """
     schedule rates mixture permutation plan cautions
     folder cache tokens token_cache spans batching kernels flat optim data guard module checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
-    config console prepare vocabulary lightning progress
+    config console prepare vocabulary lightning processes progress
     results
     run
 """.split()  # noqa: SIM905
