@@ -26,6 +26,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from multitask.errors import UserError
 from multitask.folder import atomic
 from multitask.generators import restore_generators, states_of_generators
+from multitask.guard import NonFiniteError
 from multitask.signals import STOPPING
 from multitask.tensor_files import check_tensor_file, load_tensors
 
@@ -106,6 +107,15 @@ def evaluation_follows(trainer: pl.Trainer) -> bool:
     every = trainer.val_check_batch
     batches = trainer.global_step * trainer.accumulate_grad_batches
     return bool(trainer.enable_validation and every and every != float("inf") and batches % int(every) == 0)
+
+
+def _rewind(trainer: pl.Trainer) -> None:
+    """Forget the parts of the step under way that were accumulated before this one, as if it were the first."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    before = progress.current.completed % trainer.accumulate_grad_batches
+    for counted in (progress.current, progress.total):
+        for name in ("ready", "started", "processed", "completed"):
+            setattr(counted, name, getattr(counted, name) - before)
 
 
 class ResumableCheckpoint(Checkpoint):
@@ -191,7 +201,11 @@ class ResumableCheckpoint(Checkpoint):
         """Save what there is, if it is whole."""
         if not isinstance(exception, KeyboardInterrupt):  # after one of these Lightning has a handler for its exit
             self._give_back()
-        if self._whole:
+        if isinstance(exception, NonFiniteError) and trainer.global_step > 0:  # raised before anything was updated
+            _rewind(trainer)
+            self._whole = True
+        # Saving needs all processes, and an error is one process's own: the others would wait for each other for ever.
+        if self._whole and (trainer.world_size == 1 or isinstance(exception, NonFiniteError)):
             self._save(trainer)
 
     def _end_step(self, trainer: pl.Trainer) -> None:
@@ -204,7 +218,9 @@ class ResumableCheckpoint(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if step == self._saved:
+        # Weights that are not finite would take the place of the last ones that can be gone on from.
+        finite = all(bool(torch.isfinite(p.detach()).all()) for p in trainer.lightning_module.parameters())
+        if step == self._saved or not trainer.strategy.reduce_boolean_decision(finite, all=True):
             return
         self._saved = step  # before it is tried: what cannot be written is not tried again on the way out
         kept = self._folder / f"step-{step}.ckpt"

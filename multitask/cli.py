@@ -15,12 +15,15 @@ from multitask.errors import UserError
 from multitask.printable import visible
 from multitask.uncollected import uncollected
 
+EXIT_FAILED = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line: 0 done, 2 a user's mistake (one line on standard error), 130 interrupted (143 by SIGTERM).
+    """Run the command line.
+
+    Gives 0 done, 1 a failure, 2 a user's mistake (one line on standard error), 130 interrupted (143 by SIGTERM).
 
     Args:
         argv: The words after `multitask`, for tests and notebooks, which get the code back; by default those of the
@@ -88,6 +91,7 @@ def _train(arguments: list[str]) -> int:
     _quiet_libraries()
     _check_early(config)
     with uncollected():
+        from multitask.processes import ProcessError
         from multitask.run import StoppedError, train
 
     _quiet_lightning()
@@ -96,6 +100,9 @@ def _train(arguments: list[str]) -> int:
     except StoppedError as error:
         print(f"multitask: {visible(str(error))}", file=sys.stderr)
         return 128 + error.signal
+    except ProcessError as error:
+        print(f"multitask: error: {visible(str(error))}", file=sys.stderr)
+        return EXIT_FAILED
     return 0
 
 

@@ -102,6 +102,10 @@ class TrainConfig:
     """By default a twentieth of the steps, 500 at most."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 for no clipping."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """What a step does whose loss or gradient is infinite or NaN. `stop`: end the run before anything is updated, with
+    a checkpoint of the state before it. `skip`: leave the update out and count the step (weights and the optimiser's
+    averages stay, schedule and plan go on); ten in a row end the run."""
     ema: float = 0.0
     """Use an exponential moving average of the weights with this decay, e.g. 0.998; 0 for none."""
     execution: Literal["auto", "flat", "grouped"] = "auto"
@@ -165,9 +169,16 @@ DEFAULT_STEPS = 1300
 """Optimizer steps when `--trainer.max_steps` is not given."""
 
 
-OPERATIONAL = frozenset({"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples", "on_bad_row"})
-"""Settings that do not touch what is computed: a resumed run may change them. (Rows that are left out do, and are part
-of the data's fingerprint: under the other value of `on_bad_row` the same rows are an error, or there are none.)"""
+OPERATIONAL = frozenset(
+    {"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples", "on_bad_row", "on_nonfinite"}
+)
+"""Settings that do not touch what a run that ends well has computed: a resumed run may change them.
+
+Rows that are left out do, and are part of the data's fingerprint: under the other value of `on_bad_row` the same rows
+are an error, or there are none. What `on_nonfinite stop` finishes has no step that `skip` would leave out."""
+
+OPERATIONAL_TRAINER = frozenset({"accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar"})
+"""Those of `trainer` that a resumed run may change: the examples of every step stay the same."""
 
 
 def flag(name: str) -> str:

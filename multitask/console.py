@@ -52,7 +52,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation") -> None:
-    """Each task's metrics beside the baseline's."""
+    """Each task's metrics beside the baseline's, and what looks wrong with its answers."""
     rows = []
     for name, s in scores.items():
         for i, (metric, value) in enumerate(s.metrics.items()):
@@ -72,6 +72,7 @@ def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation")
             )
     columns = ("task", "metric", "score", "baseline", "difference", "baseline answers", "invalid", "examples")
     print_table(f"Scores on the {split} split", columns, rows, left=2)
+    say(*(f"WARNING: {line}" for s in scores.values() for line in s.warnings))
 
 
 def data_notes(mix: Mix) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multitask.cautions import one_sided
 from multitask.data import batches_of
 from multitask.decoding import Decoder, Prediction
 from multitask.metrics import LIKELIHOOD_METRICS, Outputs
@@ -45,6 +46,8 @@ class TaskScores:
     """Whether the examples are the generated sample."""
     frame: pd.DataFrame
     """A row an example: id, inputs, prediction, target, score and more; see `predictions_frame`."""
+    warnings: tuple[str, ...] = ()
+    """What looks wrong with the predictions; see `cautions.one_sided`."""
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -84,6 +87,7 @@ def score_task(
         ]
         base = outputs_of(task, examples, said)
         baseline = {m.name: m.compute(base) for m in task.metrics if m.name not in LIKELIHOOD_METRICS}
+    frame = predictions_frame(task, examples, predictions)
     likelihoods = np.asarray(outputs.log_likelihood)  # of the rows with a label
     return TaskScores(
         task=task.name,
@@ -93,7 +97,8 @@ def score_task(
         invalid_rate=float(np.mean([not p.valid for p in predictions])) if predictions else math.nan,
         log_likelihood=float(np.mean(likelihoods)) if len(outputs) else math.nan,
         generated=bool(getattr(examples, "generated", False)),
-        frame=predictions_frame(task, examples, predictions),
+        frame=frame,
+        warnings=tuple(one_sided(task, frame)),
     )
 
 

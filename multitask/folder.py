@@ -3,8 +3,8 @@
 RUN/
 config.yaml            all settings, defaults filled in: `multitask train --config RUN/config.yaml` repeats the run
                        (with the same --include, if it had one); paths under the user's home begin with ~
-run.json               what was found and made: versions, data fingerprints, the plan, times, notes, status, and the
-                       SHA-256 of all other files; its own says whether it is as it was written
+run.json               what was found and made: versions, data fingerprints, the plan, times, notes, warnings, status,
+                       and the SHA-256 of all other files; its own says whether it is as it was written
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 mix.json               planned and realised shares: examples, input and target tokens, epochs

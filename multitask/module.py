@@ -6,6 +6,7 @@ Legend: E examples of a step, B of a micro-batch, S input tokens, T target token
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from multitask.batching import IGNORED
 from multitask.data import EvalBatch
 from multitask.flat import flat_loss, layout_of
+from multitask.guard import LOOK_EVERY, Guard, Part, total_norm
 from multitask.kernels import Masks
 from multitask.optim import OptimizerSettings, configure
 
@@ -38,6 +40,7 @@ class MultitaskModule(pl.LightningModule):
         watch: How a batch of a watched split is decoded; None if nothing is watched.
         score: From all decoded rows to the values that are logged.
         record: Called with [examples, 3] step, task id and row of each step's examples; None to keep no record.
+        guard: What happens when a loss or gradient is not finite; by default that ends the training.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class MultitaskModule(pl.LightningModule):
         watch: Watch | None = None,
         score: Score | None = None,
         record: Callable[[Tensor], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -67,7 +71,10 @@ class MultitaskModule(pl.LightningModule):
         self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
         # Of the step that is under way: a checkpoint that is saved on an error must not count a step that it repeats.
         self._pending = torch.zeros_like(self._seen)
+        self._parts: list[Part] = []  # of the step that is under way
+        self._is_bad = False
         self._step_seed = seed
+        self.guard = guard or Guard(self.tasks, math.log(model.config.vocab_size))
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Seed dropout from (seed, process, position in the plan), so that it needs no state to resume.
@@ -80,19 +87,25 @@ class MultitaskModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The weighted sum of the step's token losses; see `batching` for where the weights come from."""
-        of_task = torch.zeros(len(self.tasks), 4, device=self.device)  # one step: counts below 2^24 are exact
+        # Of one step: counts below 2^24 are exact.
+        of_task = torch.zeros(len(self.tasks), 4, dtype=torch.float32, device=self.device)
         total, pieces = step_loss(self.model, batch, self._step_seed)
         for piece in pieces:
             self._count(batch["step"], piece, of_task)
-        self._pending += of_task.cpu()
+        here = of_task.cpu()
+        self._pending += here
+        self._parts.append(Part(batch, self._step_seed, pieces))
+        _, inputs, targets, nll = here.sum(0).tolist()
+        self.last_tokens = inputs + targets
         loss: Tensor = total * batch["scale"]
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
         if self._is_logged(batch["step"]):  # each value costs a tenth of a millisecond, whether it is written or not
-            for i, (_, _, targets, nll) in enumerate(of_task.tolist()):
-                if targets:
-                    self.log(f"train/loss/{self.tasks[i]}", nll / targets, batch_size=1)
-        self.last_tokens = float(of_task[:, 1:3].sum())
-        return loss
+            for i, (_, _, tokens, summed) in enumerate(here.tolist()):
+                if tokens:
+                    self.log(f"train/loss/{self.tasks[i]}", summed / tokens, batch_size=1)
+        # Other processes learn of a bad loss here without another word: the gradient that all of them get is NaN too.
+        # Of itself an infinite loss may have a finite gradient.
+        return loss if math.isfinite(nll) else loss * math.nan
 
     def _is_logged(self, step: int) -> bool:
         """Whether loggers write this step; of what they do not, the sum is in mix.json."""
@@ -108,11 +121,57 @@ class MultitaskModule(pl.LightningModule):
             rows = torch.stack([torch.full_like(piece.rows, step), piece.task_ids, piece.rows], 1)
             self._record(rows[piece.real].cpu())
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's own, which throws away the norm that says whether an update can be made.
+
+        This comes right before the update. It is left out by leaving out the gradients: the weights and the
+        optimiser's averages stay what they are, while the schedule and the plan go on to the next step.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = total_norm(parameters)
+        alike = self._gradients_are_alike()
+        bad = not math.isfinite(float(norm))
+        if not alike:
+            bad = self.trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            self._is_bad = True
+            self.guard.bad(self.model, self._parts, self._loss_again if alike else None)
+            for p in parameters:
+                p.grad = None
+        elif alike and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def _gradients_are_alike(self) -> bool:
+        """Whether every process holds the whole gradient, the same one, so that all decide alike by looking at it."""
+        return type(self.trainer.strategy).__name__ in ("SingleDeviceStrategy", "DDPStrategy")
+
+    def _loss_again(self, part: Part) -> Tensor:
+        torch.manual_seed(part.seed)
+        with self.trainer.precision_plugin.train_step_context():
+            total, _ = step_loss(self.model, part.batch, part.seed)
+        again: Tensor = total * part.batch["scale"] / self.trainer.accumulate_grad_batches
+        return again
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Lightning's own, and from then on the step counts as seen."""
+        """Lightning's own, and from then on the step counts as seen, unless its update was left out."""
         super().optimizer_step(*args, **kwargs)
-        self._seen += self._pending
+        step = self._parts[-1].batch["step"] + 1
+        self._parts.clear()
+        if self._is_bad:
+            self._is_bad = False
+        else:
+            self._seen += self._pending
+            self.guard.good()
         self._pending.zero_()
+        if step % LOOK_EVERY == 0:
+            self.guard.look(step, self.seen().numpy())
 
     def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Decode a batch of a watched split."""
@@ -147,9 +206,12 @@ class MultitaskModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what was seen (every process calls this, so the sum over processes is safe here)."""
         checkpoint["multitask_seen"] = self.seen()
+        checkpoint["multitask_guard"] = self.guard.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back: the first process holds the sum, so that it is counted once."""
+        if "multitask_guard" in checkpoint:  # of an earlier version it is not
+            self.guard.restore(checkpoint["multitask_guard"])
         first = not (torch.distributed.is_available() and torch.distributed.is_initialized())
         if first or torch.distributed.get_rank() == 0:
             self._seen = checkpoint["multitask_seen"].clone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from multitask.cautions import undrawn
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_mix, say, token_shares
 from multitask.prepare import Mix, load_mix
@@ -34,6 +35,7 @@ def print_plan(config: TrainConfig, *, as_json: bool) -> None:
     if not as_json:
         say(*data_notes(mix))
         print_mix(mix, means)
+        say(*(f"WARNING: {line}" for line in undrawn(mix.plan, mix.steps)))
         return
     shares = token_shares(mix, means)
     tasks = {

@@ -129,7 +129,7 @@ def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:
 
 
 def mix_report(
-    mix: Mix, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int
+    mix: Mix, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int, skipped: int = 0
 ) -> dict[str, Any]:
     """mix.json: for each task what was planned and what the model was given.
 
@@ -138,6 +138,7 @@ def mix_report(
         mean_tokens: {task: (input, target)}.
         seen: [tasks, 4] examples, input tokens, target tokens and summed loss, counted during training.
         steps: Optimizer steps that were made.
+        skipped: Of these, those without an update (`--on-nonfinite skip`); their examples are not in `seen`.
     """
     from multitask.plan import planned
 
@@ -169,4 +170,4 @@ def mix_report(
                 "mean_loss": loss / targets if targets else None,
             },
         }
-    return {"steps": steps, "batch_size": mix.batch_size, "tasks": tasks}
+    return {"steps": steps, "skipped_steps": skipped, "batch_size": mix.batch_size, "tasks": tasks}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from multitask.config import OPERATIONAL, TrainConfig
+from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.errors import UserError
 from multitask.folder import PARTS, check_files, read_json
 from multitask.home import tilde
@@ -26,6 +26,9 @@ def check_settings(out: Path, config: TrainConfig) -> None:
     stored, now = tilde(read_yaml(path)), shown_settings(config)
     if not isinstance(stored, dict):
         raise UserError(f"--resume: {path} holds no settings.")
+    for values in (stored, now):
+        trainer = values.get("trainer") or {}
+        values["trainer"] = {k: v for k, v in trainer.items() if k not in OPERATIONAL_TRAINER}
     for name in sorted(now.keys() - OPERATIONAL):
         if stored.get(name) != now[name]:
             raise UserError(

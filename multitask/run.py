@@ -8,6 +8,7 @@ import datetime
 import errno
 import glob
 import importlib.metadata
+import math
 import os
 import platform
 import signal
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
 from multitask.cache import Cache
+from multitask.cautions import undrawn, unseen
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
 from multitask.errors import UserError
@@ -43,6 +45,7 @@ from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
+from multitask.processes import ProcessError, check_strategy, end_with_parent, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
@@ -61,6 +64,8 @@ from multitask.vocabulary import mixture_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from multitask.guard import NonFiniteError
 
 EVENTS = "events"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -170,6 +175,7 @@ class Training:
         self.prepared, self.callbacks = prepared, callbacks
         self.cache = Cache(say=self._say)
         self.examples: list[Any] = []
+        self.warnings: list[str] = []
         self.quiet = quiet
         config = located(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
         check_precision(config.precision)
@@ -186,6 +192,8 @@ class Training:
         ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
         self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)
         self.quiet = self.quiet or not self.first_process
+        if not self.first_process:
+            end_with_parent()
         with contextlib.ExitStack() as stack:
             try:
                 return self._run(stack)
@@ -241,6 +249,7 @@ class Training:
                 return Run(self.out)
             scores, deployed = self._evaluate(module)
         self._write(module, steps, scores, deployed)
+        join(self.trainer)
         return Run(self.out)
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
@@ -248,6 +257,12 @@ class Training:
             stack.enter_context(locked(self.out, "run", wait=ORPHANS))
 
     # ---- before training ---------------------------------------------------------------------------------------
+
+    def _checkpoints(self) -> list[Path]:
+        """What the run can go on from, the newest last."""
+        from multitask.checkpoints import steps_of
+
+        return sorted((self.out / "checkpoints").glob("step-*.ckpt"), key=steps_of)
 
     def _tokenizer(self, going_on: bool) -> Tokenizer:
         config = self.config
@@ -285,6 +300,8 @@ class Training:
         warning = contamination(config.model, tuple(mix.tasks))
         if warning:
             self._say(f"WARNING: {warning}")
+        for line in undrawn(mix.plan, mix.steps):
+            self._warn(line)
         for name, tokens in self.tokens.items():
             if tokens.cut_inputs or tokens.cut_targets:
                 task = mix.tasks[name]
@@ -299,6 +316,11 @@ class Training:
         """{task: (mean input tokens, mean target tokens)} of the training examples."""
         return {n: (float(t.inputs.lengths.mean()), float(t.targets.lengths.mean())) for n, t in self.tokens.items()}
 
+    def _warn(self, line: str) -> None:
+        """Say it, and keep it for run.json."""
+        self.warnings.append(line)
+        self._say(f"WARNING: {line}")
+
     def _say(self, line: str) -> None:
         if not self.quiet:
             say(line)
@@ -307,6 +329,7 @@ class Training:
 
     def _fit(self, model: Any, saved: dict[str, Any] | None) -> tuple[Any, int]:
         from multitask.data import MultitaskData, StepMaker
+        from multitask.guard import Guard, NonFiniteError
         from multitask.module import MultitaskModule
         from multitask.optim import OptimizerSettings
 
@@ -329,6 +352,13 @@ class Training:
             watch=self._watch() if watching else None,
             score=self._score_watched if watching else None,
             record=self.examples.append if config.log_examples else None,
+            guard=Guard(
+                names,
+                math.log(model.config.vocab_size),
+                skip=config.on_nonfinite == "skip",
+                identify=lambda task, row: mix.data[names[task]].train[row].id,
+                warn=lambda line: self._say(f"WARNING: {line}"),
+            ),
         )
         maker = StepMaker(
             mix.plan,
@@ -355,6 +385,7 @@ class Training:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # every process logs the value of all rows
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's, about torch's own renaming
             trainer = self.trainer
             handler = signal.getsignal(signal.SIGINT)
@@ -366,8 +397,21 @@ class Training:
                     module.load_state_dict(saved["state_dict"])
                     module.on_load_checkpoint(saved)
                     module.total_seen = module.seen()
+                module.guard.check_weights(module.model, trainer.global_step)
+            except NonFiniteError as error:
+                raise self._bad_numbers(error) from None
+            except Exception as error:
+                how = failed(trainer, error)
+                stop(trainer)
+                if how is None:
+                    raise
+                then = self._goes_on() or "No checkpoint was written before."
+                raise ProcessError(f"{how}. {then}") from error
             except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
                 signal.signal(signal.SIGINT, handler)
+                if not self.first_process:  # all stop, and the first one says so
+                    raise SystemExit(0) from None
+                stop(trainer)
                 stopped = StoppedError(
                     f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
                 )
@@ -376,6 +420,21 @@ class Training:
         steps = max(start, trainer.global_step)
         self._write_examples(steps)
         return module, steps
+
+    def _goes_on(self) -> str:
+        found = self._checkpoints()
+        return f"The same command with --resume goes on from {found[-1]}." if found else ""
+
+    def _bad_numbers(self, error: NonFiniteError) -> BaseException:
+        """What to say of a step that no update can be made of: what happened, what is there, what to try."""
+        if not self.first_process:  # all processes stop at it, and the first one says so
+            return SystemExit(0)
+        config, found = self.config, self._checkpoints()
+        again = f"begin again (--overwrite) with a lower --lr (now {config.lr:g}) or --clip (now {config.clip:g})"
+        if not found:
+            return UserError(f"{error}. No checkpoint was written before: {again}.")
+        skip = "--resume --on-nonfinite skip goes on without such updates; or " if error.skippable else ""
+        return UserError(f"{error}. {found[-1]} holds the state before: {skip}{again}.")
 
     def _keep_best(self, module: Any, task: str | None = None) -> None:
         """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
@@ -396,9 +455,11 @@ class Training:
         from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
-            return pl.Trainer(**self._trainer_options(watched, saved))
-        except (MisconfigurationException, ValueError, TypeError) as error:
+            trainer = pl.Trainer(**self._trainer_options(watched, saved))
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
+        check_strategy(trainer)
+        return trainer
 
     def _trainer_options(self, watched: Sequence[str], saved: dict[str, Any] | None) -> dict[str, Any]:
         from multitask.checkpoints import LOGGED, AtomicCheckpointIO
@@ -545,7 +606,21 @@ class Training:
         if deployed:
             write_json(out / "deployed.json", {name: s.numbers for name, s in deployed.items()})
         write_scores(out, scores)
-        write_json(out / "mix.json", mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps))
+        if not self.quiet:
+            print_scores(scores)
+        realised = mix_report(mix, self.mean_tokens(), module.total_seen.numpy(), steps, module.guard.skipped)
+        write_json(out / "mix.json", realised)
+        self.warnings += module.guard.warnings  # said already
+        skipped = module.guard.skipped
+        if skipped:
+            which = ", ".join(f"{one['step']:,}" for one in module.guard.steps[:10])
+            self._warn(
+                f"{skipped:,} of {steps:,} steps made no update, for their loss or gradient was not finite: "
+                f"{which}{', …' if skipped > 10 else ''}; why is in run.json."
+            )
+        for line in unseen(realised):
+            self._warn(line)
+        self.warnings += [line for s in scores.values() for line in s.warnings]  # said with the scores
         seconds = time.monotonic() - self.started
         parameters = sum(p.numel() for p in module.model.parameters())
         record = {
@@ -556,11 +631,11 @@ class Training:
             "seconds": round(seconds, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **self._facts(),
+            "warnings": self.warnings,
+            "skipped_steps": module.guard.steps,
             "files": digests(out, (p for p in PARTS if p not in ("run.json", "checkpoints", EVENTS))),
         }
         write_json(out / "run.json", tilde(record), sealed=True)
-        if not self.quiet:
-            print_scores(scores)
         self._say(f"run folder: {out}  ({duration(seconds)})")
 
     def _facts(self) -> dict[str, Any]:

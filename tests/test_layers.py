@@ -18,11 +18,11 @@ ORDER = """
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table strict_json parquet readers python_sources lexicon sample sources bad_rows examples testing
-    schedule rates mixture permutation plan
-    folder cache tensor_files model_folder tokens token_cache spans batching kernels flat optim data module
+    schedule rates mixture permutation plan cautions
+    folder cache tensor_files model_folder tokens token_cache spans batching kernels flat optim data guard module
     generators signals checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
-    config console prepare vocabulary csv_log lightning progress
+    config console prepare vocabulary csv_log lightning processes progress
     results resuming
     run
 """.split()  # noqa: SIM905

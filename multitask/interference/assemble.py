@@ -22,6 +22,9 @@ from multitask.interference.statistics import (
     verdict_of,
 )
 
+SHOWN = 5
+"""Warnings of single models that are repeated."""
+
 
 def make_record(material: Material) -> StudyRecord:
     """Everything that a study found.
@@ -172,7 +175,15 @@ def _warnings(material: Material) -> list[str]:
         )
     elif seeds < 5:
         found.append(f"{seeds} seeds: the spread of training is known poorly, so the intervals are wide.")
-    return found
+    of_runs = [
+        f"the model of {', '.join(arm.tasks)}, seed {seed}: {line}"
+        for (arm, seed), cell in material.cells.items()
+        for line in cell.run.get("warnings", [])  # an earlier version kept none
+        if line not in found
+    ]
+    more = len(of_runs) - SHOWN
+    rest = [f"{more} more warnings of single models are in their run.json."] if more > 0 else []
+    return found + of_runs[:SHOWN] + rest
 
 
 def _notes(material: Material) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.cache import Cache
+from multitask.cautions import undrawn
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
@@ -340,6 +341,7 @@ class Conduct:
         if len(self.tasks) > 1:
             between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
             warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
+        warnings += undrawn(self.full.plan, self.full.steps)
         notes = [line for line in lines if not line.startswith("WARNING: ")]
         facts: dict[str, Any] = tilde({"warnings": warnings, "notes": notes})
         return facts
