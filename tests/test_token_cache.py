@@ -375,7 +375,7 @@ while not Path(go).exists():
 for _ in range(8):
     made = TokenCache(Cache(Path(folder), say), tokenizer).tokenized(task, examples)
     print(int(made.inputs.ids.sum()), len(made.targets.ids), made.inputs.ids.flags.owndata, flush=True)
-    for path in Path(folder).glob("*.entry"):
+    for path in Path(folder).glob("tokens-*.entry"):  # "*.entry" would also take what another is writing
         path.unlink(missing_ok=True)
 """
 
