@@ -9,7 +9,7 @@ from typing import get_type_hints
 
 from multitask.config import TrainConfig, check_config, located
 from multitask.errors import UserError
-from multitask.folder import check_files, read_json
+from multitask.folder import check_files, read_run
 from multitask.plugins import is_included
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
@@ -53,7 +53,7 @@ def check_finished(run: Path) -> TrainConfig:
     """
     config = run_config(run)
     there = (run / "model" / "config.json").is_file() and (run / "run.json").is_file()
-    if not there or read_json(run / "run.json").get("status") != "finished":
+    if not there or read_run(run).get("status") != "finished":
         raise UserError(f"{run} has no model yet: the run is not finished; multitask train … --resume continues it.")
     check_files(run, ("model",))
     return config

@@ -169,6 +169,12 @@ def read_json(path: Path, hint: Any = Any) -> Any:
     return value
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """run.json; see `read_json`."""
+    record: dict[str, Any] = read_json(folder / "run.json", dict[str, Any])
+    return record
+
+
 def _seal(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
 
@@ -205,7 +211,8 @@ def check_files(folder: Path, parts: Iterable[str]) -> None:
     Raises:
         UserError: If one is not what the run wrote.
     """
-    said = read_json(folder / "run.json").get("files", {})
+    said = read_run(folder).get("files", {})
+    check_shape(said, dict[str, str], folder / "run.json")
     for name in parts:
         for file, digest in said.items():
             path = folder / file

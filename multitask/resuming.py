@@ -8,7 +8,7 @@ from typing import Any
 
 from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.errors import UserError
-from multitask.folder import PARTS, check_files, read_json
+from multitask.folder import PARTS, check_files, read_run
 from multitask.home import tilde
 from multitask.results import shown_settings
 from multitask.yaml_files import read_yaml
@@ -41,7 +41,7 @@ def is_whole(out: Path, say: Say) -> bool:
     """Whether the run in `out` is finished and all its files are as they were written; what is not is said."""
     path = out / "run.json"
     try:
-        if not path.is_file() or read_json(path).get("status") != "finished":
+        if not path.is_file() or read_run(out).get("status") != "finished":
             return False
         check_files(out, PARTS)
     except UserError as error:
@@ -76,7 +76,7 @@ def check_same(out: Path, now: Mapping[str, Any], say: Say) -> None:
     Raises:
         UserError: Names the task and what of it changed.
     """
-    before = read_json(out / "run.json")
+    before = read_run(out)
     for name, task in now["tasks"].items():
         its = before["tasks"].get(name, {})
         for part in ("version", "train", "validation", "selection"):

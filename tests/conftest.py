@@ -20,7 +20,10 @@ hypothesis.settings.register_profile("multitask", deadline=None)
 hypothesis.settings.load_profile("multitask")
 
 # Looking for doctests would import them, and so register their tasks for all tests.
-collect_ignore = ["study_tasks.py", "faults/fault_tasks.py", "faults/zygote.py"]
+collect_ignore = [
+    *("study_tasks.py", "distributed_script.py", "faults/fault_tasks.py"),
+    *("faults/zygote.py", "faults/fuzz_readers.py"),  # scripts
+]
 
 _connect = socket.socket.connect
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
-from multitask.folder import check_files, read_json
+from multitask.folder import check_files, read_run
 from multitask.interference.study import Cell
 from multitask.mixture import parse_tasks
 from multitask.models import is_from_scratch
@@ -70,7 +70,7 @@ def check_scores(folder: Path) -> bool:
     """
     if not (folder / "run.json").is_file() or not (folder / "metrics.json").is_file():
         return False
-    if read_json(folder / "run.json").get("status") != "finished":
+    if read_run(folder).get("status") != "finished":
         return False
     check_files(folder, SCORES)
     return True

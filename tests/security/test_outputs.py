@@ -51,15 +51,15 @@ def test_tables_lines_and_errors_tell_the_terminal_nothing(capsys, refused):
     out = capsys.readouterr().out
     assert not [c for c in out if c in "\x07\x1b\x9b\u202e"]
     assert "[link=http://evil]x[/link]" in out
-    assert "'\\u001b[31mspam'" in refused("mix", "--tasks", "\x1b[31mspam")
+    assert "'\\x1b[31mspam'" in refused("mix", "--tasks", "\x1b[31mspam")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r["effects"][0].update(delta="<script>"), r"effects\[0\]\.delta is text where a number belongs\."),
+        (lambda r: r["effects"][0].update(delta="<script>"), r"'effects\[0\]\.delta' must be a number, not text\."),
         (lambda r: r.pop("scores"), r"has no 'scores'\."),
-        (lambda r: r["setting"].update(tasks=5), r"setting\.tasks is a whole number where a list belongs\."),
+        (lambda r: r["setting"].update(tasks=5), r"'setting\.tasks' must be a list, not a whole number\."),
     ],
 )
 def test_a_record_of_another_form_is_refused(tmp_path, change, message):

@@ -21,7 +21,7 @@ from multitask.cache import MAGIC, Cache
 from multitask.config import located
 from multitask.errors import UserError
 from multitask.finished import run_config
-from multitask.folder import check_folder, read_json, safe_name
+from multitask.folder import check_folder, read_json, safe_name, write_json
 from multitask.lightning import best_checkpoint
 from multitask.readers import read_rows
 from multitask.task import Task
@@ -80,6 +80,7 @@ def test_a_run_goes_on_by_its_own_settings_and_a_pickle_in_its_place_is_not_run(
     shutil.copytree(home / "run", run)
     again = dataclasses.replace(run_config(home / "run"), out=str(run), resume=True)
     newest = run / "checkpoints" / "step-2.ckpt"
+    write_json(run / "run.json", {**read_json(run / "run.json"), "status": "begun"}, sealed=True)
     (run / "events" / "csv" / "hparams.yaml").write_text(f"!!python/object/apply:os.system ['{canary.command}']")
     with newest.open("wb") as file:
         torch.save({"state_dict": canary.pickle(), "global_step": 2}, file)
