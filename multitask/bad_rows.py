@@ -64,7 +64,7 @@ def bad_row(task: Task, rows: Rows, split: str, position: int, error: Exception)
 def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
     """What is wrong with a row, where it stands, and what to do."""
     where = rows.where(position)
-    if isinstance(error, _MissingColumnError):
+    if isinstance(error, MissingColumnError):
         column, there = shown(error.args[0], 60), shown(", ".join(map(str, rows[position])))
         return UserError(
             f"task '{task.name}': {where} has no column '{column}', it has {there}; "
@@ -78,7 +78,7 @@ def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserEr
 
 
 def _reason(task: Task, error: Exception) -> str:
-    if isinstance(error, _MissingColumnError):
+    if isinstance(error, MissingColumnError):
         return f"there is no column '{shown(error.args[0], 60)}'"
     if isinstance(error, NoTextError):
         return str(error)
@@ -90,7 +90,7 @@ def _reason(task: Task, error: Exception) -> str:
     return f"{kind}{shown(error, 240)}{at}"
 
 
-class _MissingColumnError(KeyError):
+class MissingColumnError(KeyError):
     """Told from a KeyError of the formatter's own dictionaries."""
 
 
@@ -98,7 +98,7 @@ class CheckedRow(dict[str, Any]):
     """A row that says which column it lacks."""
 
     def __missing__(self, column: str) -> Any:
-        raise _MissingColumnError(column)
+        raise MissingColumnError(column)
 
 
 class NoTextError(ValueError):

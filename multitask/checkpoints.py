@@ -9,10 +9,10 @@ Words
 
 from __future__ import annotations
 
+import contextlib
 import io
 import signal
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,8 +27,8 @@ from multitask.errors import UserError
 from multitask.folder import atomic
 from multitask.generators import restore_generators, states_of_generators
 from multitask.guard import NonFiniteError
-from multitask.signals import STOPPING
-from multitask.tensor_files import check_tensor_file, load_tensors
+from multitask.signals import STOPPING, stopping
+from multitask.tensor_files import check_tensor_file, compressed, load_tensors
 
 KEPT = 2
 """Checkpoints: the newest, and the one before in case the newest is damaged."""
@@ -55,7 +55,7 @@ def damage(path: Path) -> str | None:
         return None
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+            if compressed(archive):
                 return "it is compressed, and torch writes no such file"
             wrong = archive.testzip()
     except Exception as error:  # the zip format has many fields to be damaged, and zipfile an error for each
@@ -68,14 +68,19 @@ def steps_of(path: Path) -> int:
     return int(path.stem.split("-")[1])
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """What a run can go on from, whole or not, the newest last."""
+    return sorted(folder.glob("step-*.ckpt"), key=steps_of)
+
+
 def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
     """The newest checkpoint that is not damaged; None if the run has none yet. Damaged ones are put aside.
 
     Raises:
         UserError: If all are damaged.
     """
-    found = sorted(folder.glob("step-*.ckpt"), key=steps_of, reverse=True)
-    for path in found:
+    found = checkpoints_in(folder)
+    for path in reversed(found):
         wrong = damage(path)
         if wrong is None:
             return path
@@ -87,7 +92,7 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The contents of a checkpoint, on the CPU; no code in it is run.
+    """The contents of a checkpoint that nobody has looked at yet; see `state_of`.
 
     Raises:
         UserError: If it is damaged, or holds anything but tensors and plain values.
@@ -96,6 +101,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     wrong = damage(path)
     if wrong is not None:
         raise UserError(f"{path} cannot be used: {wrong}.")
+    return state_of(path)
+
+
+def state_of(path: Path) -> dict[str, Any]:
+    """The contents of a whole checkpoint, on the CPU; no code in it is run.
+
+    Raises:
+        UserError: If it holds anything but tensors and plain values.
+    """
     state = load_tensors(path)
     if not isinstance(state, dict):
         raise UserError(f"{path} is no checkpoint: it holds {type(state).__name__}.")
@@ -107,15 +121,6 @@ def evaluation_follows(trainer: pl.Trainer) -> bool:
     every = trainer.val_check_batch
     batches = trainer.global_step * trainer.accumulate_grad_batches
     return bool(trainer.enable_validation and every and every != float("inf") and batches % int(every) == 0)
-
-
-def _rewind(trainer: pl.Trainer) -> None:
-    """Forget the parts of the step under way that were accumulated before this one, as if it were the first."""
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    before = progress.current.completed % trainer.accumulate_grad_batches
-    for counted in (progress.current, progress.total):
-        for name in ("ready", "started", "processed", "completed"):
-            setattr(counted, name, getattr(counted, name) - before)
 
 
 class ResumableCheckpoint(Checkpoint):
@@ -157,7 +162,7 @@ class ResumableCheckpoint(Checkpoint):
         self._due = self._saving = False
         self._asked: signal.Signals | None = None
         self._stop = False
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._handlers = contextlib.ExitStack()
         self._generators: list[Any] = []
         self.signal: signal.Signals | None = None
 
@@ -202,7 +207,6 @@ class ResumableCheckpoint(Checkpoint):
         if not isinstance(exception, KeyboardInterrupt):  # after one of these Lightning has a handler for its exit
             self._give_back()
         if isinstance(exception, NonFiniteError) and trainer.global_step > 0:  # raised before anything was updated
-            _rewind(trainer)
             self._whole = True
         # Saving needs all processes, and an error is one process's own: the others would wait for each other for ever.
         if self._whole and (trainer.world_size == 1 or isinstance(exception, NonFiniteError)):
@@ -218,9 +222,11 @@ class ResumableCheckpoint(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
+        if step == self._saved:
+            return
         # Weights that are not finite would take the place of the last ones that can be gone on from.
         finite = all(bool(torch.isfinite(p.detach()).all()) for p in trainer.lightning_module.parameters())
-        if step == self._saved or not trainer.strategy.reduce_boolean_decision(finite, all=True):
+        if not trainer.strategy.reduce_boolean_decision(finite, all=True):
             return
         self._saved = step  # before it is tried: what cannot be written is not tried again on the way out
         kept = self._folder / f"step-{step}.ckpt"
@@ -239,13 +245,13 @@ class ResumableCheckpoint(Checkpoint):
         finally:
             self._saving = False
         if trainer.is_global_zero:
-            found = sorted((p for p in self._folder.glob("step-*.ckpt") if steps_of(p) <= step), key=steps_of)
+            found = [path for path in checkpoints_in(self._folder) if steps_of(path) <= step]
             for old in (*found[:-KEPT], *self._folder.glob("step-*.damaged")):
                 old.unlink()
 
     def _good(self) -> str:
-        steps = [steps_of(p) for p in self._folder.glob("step-*.ckpt")]
-        return f"The checkpoint of step {max(steps):,} is whole." if steps else "There is none before it."
+        found = checkpoints_in(self._folder)
+        return f"The checkpoint of step {steps_of(found[-1]):,} is whole." if found else "There is none before it."
 
     def state_dict(self) -> dict[str, Any]:
         """The states of each process's generators."""
@@ -258,13 +264,14 @@ class ResumableCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Say what is true between two steps, whatever Lightning has begun since."""
+        """Say what is true between two steps, whatever Lightning has begun since: parts of the next one, perhaps."""
         if not self._saving:
             return
         loops = checkpoint["loops"]["fit_loop"]
         progress = loops["epoch_loop.batch_progress"]
         for counts in (progress["total"], progress["current"]):
-            counts.update(dict.fromkeys(("ready", "started", "processed"), counts["completed"]))
+            whole = counts["completed"] - counts["completed"] % trainer.accumulate_grad_batches
+            counts.update(dict.fromkeys(("ready", "started", "processed", "completed"), whole))
         progress["is_last_batch"] = False
         # Lightning numbers logged steps by this, and adds 1 when it leaves out an evaluation that was made already.
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] = trainer.global_step - evaluation_follows(trainer)
@@ -276,12 +283,11 @@ class ResumableCheckpoint(Checkpoint):
         """Take the signals over, and go on drawing where the run was."""
         self._asked, self._stop, self._due, self.signal = None, False, False, None
         restore_generators(self._generators, trainer.global_rank)
-        if threading.current_thread() is threading.main_thread():  # Python sets handlers there only
-            self._handlers = {s: signal.signal(s, self._ask) for s in STOPPING}
+        self._handlers.enter_context(stopping(self._ask))
 
     def _ask(self, number: int, _: Any) -> None:
         self._asked = signal.Signals(number)
-        for caught in self._handlers:
+        for caught in STOPPING:
             signal.signal(caught, signal.SIG_DFL)
         again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
         self._stream.write(f"\nstopping after this step; {again} stops at once, without saving.\n")
@@ -292,9 +298,7 @@ class ResumableCheckpoint(Checkpoint):
         self._give_back()
 
     def _give_back(self) -> None:
-        for caught, handler in self._handlers.items():
-            signal.signal(caught, handler)
-        self._handlers = {}
+        self._handlers.close()
 
 
 LOGGED = "multitask_logged"

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except UserError as error:
-        print(f"multitask: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"multitask: error: {' '.join(str(error).split())}", file=sys.stderr)
         code = EXIT_USER
     except KeyboardInterrupt as stopped:
         print("multitask: interrupted.", file=sys.stderr)

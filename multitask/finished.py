@@ -9,7 +9,7 @@ from typing import get_type_hints
 
 from multitask.config import TrainConfig, check_config, located
 from multitask.errors import UserError
-from multitask.folder import check_files, read_run
+from multitask.folder import is_finished
 from multitask.plugins import is_included
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
@@ -52,10 +52,8 @@ def check_finished(run: Path) -> TrainConfig:
         UserError: If `run` is not a run folder, its training has not ended, or the model is not as it was written.
     """
     config = run_config(run)
-    there = (run / "model" / "config.json").is_file() and (run / "run.json").is_file()
-    if not there or read_run(run).get("status") != "finished":
+    if not (run / "model" / "config.json").is_file() or not is_finished(run, ("model",)):
         raise UserError(f"{run} has no model yet: the run is not finished; multitask train … --resume continues it.")
-    check_files(run, ("model",))
     return config
 
 

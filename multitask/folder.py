@@ -136,10 +136,11 @@ def write_json(path: Path, value: Any, *, sealed: bool = False) -> None:
         value: Plain values; with `sealed` a dict.
         sealed: Add what the rest hashes to, so that `read_json` can tell a file that was changed or damaged.
     """
+    value = finite(value)
     if sealed:
-        value = {**finite(value), SEAL: _seal(finite(value))}
+        value[SEAL] = _seal(value)
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, hint: Any = Any) -> Any:
@@ -203,15 +204,23 @@ def _digest(path: str, *_: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_files(folder: Path, parts: Iterable[str]) -> None:
-    """Compare files with what run.json says of them; `parts` are files or folders, those that are gone are passed over.
+def is_finished(folder: Path, parts: Iterable[str]) -> bool:
+    """Whether the folder holds a finished run, of which `parts` are what it wrote.
 
-    Runs of before this was recorded say nothing, and are believed.
+    Args:
+        folder: The run folder.
+        parts: Files or folders in it; those that are gone are passed over. Of runs of before their hashes were recorded
+            they are believed.
 
     Raises:
-        UserError: If one is not what the run wrote.
+        UserError: If one of them, or run.json, is not as it was written.
     """
-    said = read_run(folder).get("files", {})
+    if not (folder / "run.json").is_file():
+        return False
+    record = read_run(folder)
+    if record.get("status") != "finished":
+        return False
+    said = record.get("files", {})
     check_shape(said, dict[str, str], folder / "run.json")
     for name in parts:
         for file, digest in said.items():
@@ -221,6 +230,7 @@ def check_files(folder: Path, parts: Iterable[str]) -> None:
                     f"{path} is damaged: it is not what the run wrote. Restore it, or train the run again with "
                     f"--overwrite; if you changed it yourself, remove its line from {folder / 'run.json'}."
                 )
+    return True
 
 
 def read_predictions(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:

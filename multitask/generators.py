@@ -10,6 +10,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from multitask.guard import gathered
+
 
 @contextlib.contextmanager
 def seeded_generators(seed: int) -> Iterator[None]:
@@ -47,11 +49,7 @@ def states_of_generators() -> list[dict[str, Any]]:
     }
     if torch.cuda.is_available():
         own["cuda"] = torch.cuda.get_rng_state()
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [own]
-    states: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(states, own)
-    return states
+    return gathered([own])
 
 
 def restore_generators(states: Sequence[dict[str, Any]], rank: int) -> None:

@@ -15,7 +15,7 @@ NOTHING: Mapping[str, Any] = {}
 """Logged so far."""
 
 
-def loggers_of(config: TrainConfig, folder: Path, *, start: int = 0, logged: Mapping[str, Any] = NOTHING) -> list[Any]:
+def loggers_of(config: TrainConfig, folder: Path, start: int = 0, logged: Mapping[str, Any] = NOTHING) -> list[Any]:
     """The CSV logger, always, and those that the config names.
 
     Args:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from multitask.batching import IGNORED
 from multitask.data import EvalBatch
 from multitask.flat import flat_loss, layout_of
-from multitask.guard import LOOK_EVERY, Guard, Part, total_norm
+from multitask.guard import LOOK_EVERY, Guard, Part, gathered, total_norm
 from multitask.kernels import Masks
 from multitask.optim import OptimizerSettings, configure
 
@@ -183,12 +183,8 @@ class MultitaskModule(pl.LightningModule):
         if self._score is None:
             return
         watched, self._watched = self._watched, []
-        if self.trainer.world_size > 1:
-            parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, watched)
-            watched = [one for part in parts for one in part]
         # Every process scores all rows and so logs the same value: no reduction, which would average over rows.
-        self.log_dict(dict(self._score(watched)), rank_zero_only=False, sync_dist=False, batch_size=1)
+        self.log_dict(dict(self._score(gathered(watched))), rank_zero_only=False, sync_dist=False, batch_size=1)
 
     def on_train_end(self) -> None:
         """Add up over processes while there are still all of them."""

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from multitask.bad_rows import check_example
+from multitask.bad_rows import CheckedRow, MissingColumnError, check_example
 from multitask.errors import UserError, shown
 from multitask.strict_json import JsonError, parse_json
 from multitask.task import UNLABELLED, Example, Task
@@ -53,15 +53,6 @@ STAND_INS: tuple[Any, ...] = (
 """Values of all kinds that columns have."""
 
 
-class _MissingColumnError(KeyError):
-    """Told from a KeyError of the formatter's own dictionaries."""
-
-
-class _Row(dict[str, Any]):
-    def __missing__(self, column: str) -> Any:
-        raise _MissingColumnError(column)
-
-
 def row_example(task: Task, row: Mapping[str, Any], number: int) -> Example:
     """A row as an Example; columns that only the target is made of may be missing.
 
@@ -75,7 +66,7 @@ def row_example(task: Task, row: Mapping[str, Any], number: int) -> Example:
     """
     try:
         made, complete = _formatted(task, dict(row))
-    except _MissingColumnError as error:
+    except MissingColumnError as error:
         raise UserError(
             f"row {number} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
             f"it has {shown(', '.join(map(str, row))) or 'no columns'}."
@@ -95,15 +86,15 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
     is asked for every row anew: what leaves no trace in one input (which of one pronoun is meant) may decide another.
     """
     try:
-        return task.examples(_Row(row), split="test"), True
-    except _MissingColumnError as error:
+        return task.examples(CheckedRow(row), split="test"), True
+    except MissingColumnError as error:
         missing = error
     made = []
-    other: _MissingColumnError | None = None
+    other: MissingColumnError | None = None
     for value in (*STAND_INS, *task.labels[:2]):
         try:
             examples, _ = _formatted(task, {**row, missing.args[0]: value})
-        except _MissingColumnError as error:
+        except MissingColumnError as error:
             other = error
             continue
         except Exception:  # noqa: S112  # the formatter takes no such value here: that is what is being asked

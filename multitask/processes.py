@@ -40,16 +40,15 @@ def check_strategy(trainer: Any) -> None:
         )
 
 
-def end_with_parent() -> None:
-    """End this process if the one that started it is gone: nobody else would, while it waits to be connected."""
-    parent = os.getppid()
+def end_with(parent: int) -> None:
+    """End this process when the one that started it, `parent`, is gone: nobody else would while it waits."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1.0)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+    threading.Thread(target=watch, daemon=True, name="end-with").start()
 
 
 EXCHANGE = re.compile(r"gloo|nccl|connection (closed|reset)|broken pipe", re.IGNORECASE)

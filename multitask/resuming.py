@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.errors import UserError
-from multitask.folder import PARTS, check_files, read_run
+from multitask.folder import PARTS, is_finished, read_run
 from multitask.home import tilde
 from multitask.results import shown_settings
 from multitask.yaml_files import read_yaml
@@ -39,30 +39,39 @@ def check_settings(out: Path, config: TrainConfig) -> None:
 
 def is_whole(out: Path, say: Say) -> bool:
     """Whether the run in `out` is finished and all its files are as they were written; what is not is said."""
-    path = out / "run.json"
     try:
-        if not path.is_file() or read_run(out).get("status") != "finished":
-            return False
-        check_files(out, PARTS)
+        return is_finished(out, PARTS)
     except UserError as error:
         say(f"WARNING: {error}")
         return False
-    return True
 
 
-def stored_state(out: Path, say: Say) -> tuple[Path | None, dict[str, Any] | None]:
-    """The newest whole checkpoint and what it holds; None if the run was stopped before its first one.
+class Stored(NamedTuple):
+    """A checkpoint that a run goes on from."""
+
+    path: Path
+    step: int
+    """Steps that were made."""
+    logged: Mapping[str, Any]
+    """What the loggers had; see `checkpoints.logged_by`."""
+
+
+def stored_state(out: Path, say: Say) -> Stored | None:
+    """The newest whole checkpoint; None if the run was stopped before its first one.
+
+    Only what is needed before training stays in memory: Lightning reads the rest when it begins.
 
     Raises:
         UserError: If there are checkpoints and all are damaged.
     """
-    from multitask.checkpoints import newest_whole, read_checkpoint
+    from multitask.checkpoints import LOGGED, newest_whole, state_of
 
     path = newest_whole(out / "checkpoints", say)
     if path is None:
         say(f"the run in {out} has no checkpoint yet: it begins again")
-        return None, None
-    return path, read_checkpoint(path)
+        return None
+    state = state_of(path)
+    return Stored(path, int(state["global_step"]), state.get(LOGGED, {}))
 
 
 def check_same(out: Path, now: Mapping[str, Any], say: Say) -> None:

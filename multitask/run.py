@@ -45,7 +45,7 @@ from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
-from multitask.processes import ProcessError, check_strategy, end_with_parent, failed, join, stop
+from multitask.processes import ProcessError, check_strategy, end_with, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
@@ -57,7 +57,7 @@ from multitask.results import (
     write_scores,
     write_skipped_rows,
 )
-from multitask.resuming import check_same, check_settings, is_whole, stored_state
+from multitask.resuming import Stored, check_same, check_settings, is_whole, stored_state
 from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.vocabulary import mixture_tokenizer
@@ -193,7 +193,7 @@ class Training:
         self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)
         self.quiet = self.quiet or not self.first_process
         if not self.first_process:
-            end_with_parent()
+            end_with(os.getppid())
         with contextlib.ExitStack() as stack:
             try:
                 return self._run(stack)
@@ -206,7 +206,8 @@ class Training:
                 raise
 
     def _run(self, stack: contextlib.ExitStack) -> Run:
-        config, saved = self.config, None
+        config = self.config
+        self.stored: Stored | None = None
         if self.first_process:
             check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
         if config.resume:
@@ -215,17 +216,16 @@ class Training:
             if is_whole(self.out, self._say):
                 self._say(f"the run in {self.out} is finished: there is nothing to continue")
                 return Run(self.out)
-            self.resumed, saved = stored_state(self.out, self._say)
-        self.start = 0 if saved is None else int(saved["global_step"])
+            self.stored = stored_state(self.out, self._say)
         load_plugins(config.include)
-        self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]), saved)
+        self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]))
         if self.prepared is None:
             self.mix = load_mix(config)
-            self.tokenizer = self._tokenizer(saved is not None)
+            self.tokenizer = self._tokenizer()
             self.tokens = self._tokenize({name: d.train for name, d in self.mix.data.items()}, tell=True)
         else:
             self.mix, self.tokenizer, self.tokens, _ = self.prepared
-        if saved is not None:
+        if self.stored:
             check_same(self.out, self._facts(), self._say)
         self.held = {
             name: self.mix.data[name].selection or self.mix.data[name].validation for name in self.mix.evaluated
@@ -236,7 +236,7 @@ class Training:
             if self.first_process:
                 if not config.resume:
                     self._lock(stack)
-                anew = saved is None
+                anew = self.stored is None
                 open_folder(self.out, resume=config.resume, overwrite=config.overwrite or (config.resume and anew))
                 write_skipped_rows(self.out / "skipped_rows.jsonl", self.mix.skipped_rows)
                 if anew:
@@ -244,7 +244,7 @@ class Training:
                     self.tokenizer.save_pretrained(self.out / "model")
                     write_json(self.out / "run.json", tilde({"status": "begun", **self._facts()}), sealed=True)
             self._announce(model)
-            module, steps = self._fit(model, saved)
+            module, steps = self._fit(model)
             if not self.first_process:
                 return Run(self.out)
             scores, deployed = self._evaluate(module)
@@ -258,15 +258,9 @@ class Training:
 
     # ---- before training ---------------------------------------------------------------------------------------
 
-    def _checkpoints(self) -> list[Path]:
-        """What the run can go on from, the newest last."""
-        from multitask.checkpoints import steps_of
-
-        return sorted((self.out / "checkpoints").glob("step-*.ckpt"), key=steps_of)
-
-    def _tokenizer(self, going_on: bool) -> Tokenizer:
+    def _tokenizer(self) -> Tokenizer:
         config = self.config
-        if going_on:
+        if self.stored:
             return load_tokenizer(str(self.out / "model"))
         # Every process makes its own from the same text in the same order, and so gets the same one.
         return mixture_tokenizer(
@@ -327,7 +321,8 @@ class Training:
 
     # ---- training ----------------------------------------------------------------------------------------------
 
-    def _fit(self, model: Any, saved: dict[str, Any] | None) -> tuple[Any, int]:
+    def _fit(self, model: Any) -> tuple[Any, int]:
+        from multitask.checkpoints import state_of
         from multitask.data import MultitaskData, StepMaker
         from multitask.guard import Guard, NonFiniteError
         from multitask.module import MultitaskModule
@@ -370,9 +365,8 @@ class Training:
             self.tokenizer.pad_token_id,
             execution_of(config, model, self.trainer.strategy.root_device.type, type(self.trainer.strategy).__name__),
         )
-        start, checkpoint = self.start, None
-        if saved is not None:
-            checkpoint = self.resumed
+        start, checkpoint = (self.stored.step, self.stored.path) if self.stored else (0, None)
+        if checkpoint:
             self._say(f"continuing at step {start:,} of {mix.steps:,} from {checkpoint}")
         data = MultitaskData(
             maker,
@@ -391,9 +385,10 @@ class Training:
             handler = signal.getsignal(signal.SIGINT)
             self._drop_examples(start)
             try:
-                if saved is None or start < mix.steps:
+                if checkpoint is None or start < mix.steps:
                     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
                 else:  # it died after its last step: what is left to do is the evaluation
+                    saved = state_of(checkpoint)
                     module.load_state_dict(saved["state_dict"])
                     module.on_load_checkpoint(saved)
                     module.total_seen = module.seen()
@@ -422,14 +417,18 @@ class Training:
         return module, steps
 
     def _goes_on(self) -> str:
-        found = self._checkpoints()
+        from multitask.checkpoints import checkpoints_in
+
+        found = checkpoints_in(self.out / "checkpoints")
         return f"The same command with --resume goes on from {found[-1]}." if found else ""
 
     def _bad_numbers(self, error: NonFiniteError) -> BaseException:
         """What to say of a step that no update can be made of: what happened, what is there, what to try."""
         if not self.first_process:  # all processes stop at it, and the first one says so
             return SystemExit(0)
-        config, found = self.config, self._checkpoints()
+        from multitask.checkpoints import checkpoints_in
+
+        config, found = self.config, checkpoints_in(self.out / "checkpoints")
         again = f"begin again (--overwrite) with a lower --lr (now {config.lr:g}) or --clip (now {config.clip:g})"
         if not found:
             return UserError(f"{error}. No checkpoint was written before: {again}.")
@@ -449,28 +448,28 @@ class Training:
                 f"{task or 'keeping'}: {best[-1].name}, the best by {task or self.config.select} on held-out rows"
             )
 
-    def _trainer(self, watched: Sequence[str], saved: dict[str, Any] | None) -> Any:
+    def _trainer(self, watched: Sequence[str]) -> Any:
         """Lightning's Trainer; made before the data is touched, so that what it refuses is refused at once."""
         import pytorch_lightning as pl
         from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
-            trainer = pl.Trainer(**self._trainer_options(watched, saved))
+            trainer = pl.Trainer(**self._trainer_options(watched))
         except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
             raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
         check_strategy(trainer)
         return trainer
 
-    def _trainer_options(self, watched: Sequence[str], saved: dict[str, Any] | None) -> dict[str, Any]:
-        from multitask.checkpoints import LOGGED, AtomicCheckpointIO
+    def _trainer_options(self, watched: Sequence[str]) -> dict[str, Any]:
+        from multitask.checkpoints import AtomicCheckpointIO
         from multitask.lightning import callbacks_of, loggers_of
 
-        config = self.config
+        config, stored = self.config, self.stored
         options: dict[str, Any] = {
             "max_epochs": -1,
             "accelerator": "auto",
             "devices": 1,
-            "logger": loggers_of(config, self.out / EVENTS, start=self.start, logged=(saved or {}).get(LOGGED, {})),
+            "logger": loggers_of(config, self.out / EVENTS, *((stored.step, stored.logged) if stored else ())),
             # Ours come before: the last one saves the state of all others.
             "callbacks": [
                 *self.callbacks,

@@ -14,6 +14,11 @@ from typing import Any
 from multitask.errors import UserError
 
 
+def compressed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Its members that are: torch writes none."""
+    return [one for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]
+
+
 def check_tensor_file(path: Path) -> None:
     """Refuse a zip with compressed members.
 
@@ -24,7 +29,7 @@ def check_tensor_file(path: Path) -> None:
         return  # torch's older form, which is not compressed
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = [one for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]
+            packed = compressed(archive)
     except zipfile.BadZipFile:
         return  # torch says what is wrong with it
     if packed:

@@ -24,13 +24,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from multitask import folder as folders
 from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
-from multitask.folder import check_files, read_run
 from multitask.interference.study import Cell
 from multitask.mixture import parse_tasks
 from multitask.models import is_from_scratch
 from multitask.prepare import Mix, data_setting, mix_of
+from multitask.processes import end_with
 from multitask.progress import duration
 from multitask.results import run_address
 from multitask.signals import STOPPING, Interrupted, interrupt, stopping
@@ -68,12 +69,7 @@ def check_scores(folder: Path) -> bool:
     Raises:
         UserError: If what the tables are made of is not as the run wrote it.
     """
-    if not (folder / "run.json").is_file() or not (folder / "metrics.json").is_file():
-        return False
-    if read_run(folder).get("status") != "finished":
-        return False
-    check_files(folder, SCORES)
-    return True
+    return (folder / "metrics.json").is_file() and folders.is_finished(folder, SCORES)
 
 
 def is_finished(folder: Path) -> bool:
@@ -143,7 +139,7 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
     """
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C goes to the parent alone, which asks every worker once
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    end_with(parent)
     asked = threading.Event()
     for number in STOPPING:  # until a training takes them over
         signal.signal(number, lambda *_: asked.set())
@@ -176,12 +172,6 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
 
 def _say_step(messages: Any, number: int, step: int) -> None:
     messages.put(_Message("step", number, step))
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 def _finish_cell(
