@@ -4,7 +4,7 @@ RUN/
 config.yaml            all settings, defaults filled in: `multitask train --config RUN/config.yaml` repeats the run
                        (with the same --include, if it had one); paths under the user's home begin with ~
 run.json               what was found and made: versions, data fingerprints, the plan, times, notes, warnings, status,
-                       and the SHA-256 of all other files; its own says whether it is as it was written
+                       and the SHA-256 of the others but checkpoints and events; its own says if it is as written
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 mix.json               planned and realised shares: examples, input and target tokens, epochs
@@ -17,8 +17,9 @@ events/                the loggers' files
 skipped_rows.jsonl     with --on-bad-row skip, if there are any: task, split, file, row, line and reason of each bad row
 .lock                  held by the process that is at work here; it ends with that process
 
-Every file is written under another name first, brought to the disk and then renamed: a crash leaves the old file or
-the new one, and maybe a leftover `.NAME.xxxxxxxx`, which the next run in the folder deletes.
+Files are written under another name first, brought to the disk and then renamed: a crash leaves the old file or the
+new one, and maybe a leftover `.NAME.xxxxxxxx`, which the next run in the folder deletes. Of model/, which transformers
+writes in place, run.json vouches, and is written last; to the logs lines are added.
 """
 
 from __future__ import annotations
