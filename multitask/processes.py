@@ -21,6 +21,10 @@ GRACE = 20.0
 """Seconds in which a process has to end after it failed, or after the run is over."""
 
 
+STARTER = "MULTITASK_STARTER"
+"""The environment variable that tells a process which one started it."""
+
+
 class ProcessError(Exception):
     """Another process of the run failed; its own error is on standard error."""
 

@@ -45,7 +45,7 @@ from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
-from multitask.processes import ProcessError, check_strategy, end_with, failed, join, stop
+from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
 from multitask.results import (
@@ -192,8 +192,10 @@ class Training:
         ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
         self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)
         self.quiet = self.quiet or not self.first_process
-        if not self.first_process:
-            end_with(os.getppid())
+        if self.first_process:
+            os.environ[STARTER] = str(os.getpid())
+        else:  # it may be gone by now: importing takes seconds
+            end_with(int(os.environ.get(STARTER) or os.getppid()))
         with contextlib.ExitStack() as stack:
             try:
                 return self._run(stack)
