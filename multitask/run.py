@@ -192,11 +192,12 @@ class Training:
         ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
         self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)
         self.quiet = self.quiet or not self.first_process
-        if self.first_process:
-            os.environ[STARTER] = str(os.getpid())
-        else:  # it may be gone by now: importing takes seconds
+        if not self.first_process:  # the first one may be gone by now: importing takes seconds
             end_with(int(os.environ.get(STARTER) or os.getppid()))
         with contextlib.ExitStack() as stack:
+            if self.first_process:
+                os.environ[STARTER] = str(os.getpid())
+                stack.callback(os.environ.pop, STARTER, None)  # not for what this process starts later
             try:
                 return self._run(stack)
             except OSError as error:
