@@ -121,6 +121,8 @@ def check_example(example: Example) -> None:
             apart into its characters.
         NoTextError: If a text is none.
     """
+    if _is_plain(example):
+        return
     references: Any = example.references
     if isinstance(references, str) or not all(isinstance(r, str) for r in references):
         raise TypeError(f"references must be a tuple of strings. Got {shown(repr(references), 60)}.")
@@ -134,6 +136,19 @@ def check_example(example: Example) -> None:
         _check_text(what, text)
     for text in (*references, example.group, given):
         _check_text("answers, group or id", text)
+
+
+def _is_plain(example: Example) -> bool:
+    """Whether nothing can be wrong, seen at a glance: one look at a time was a third of the time of loading."""
+    references, context, group = example.references, example.context, example.group
+    if type(references) is not tuple or type(example.id) is not str:
+        return False
+    optional = ("" if context is None else context, "" if group is None else group)
+    try:
+        "".join((example.inputs, example.target, example.id, *optional, *references)).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _check_text(what: str, text: Any) -> None:

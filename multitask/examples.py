@@ -273,7 +273,7 @@ def _units(
         if limit is not None and made >= limit:
             break
         try:
-            several = task.examples(CheckedRow(row), as_split)
+            several = task.formatted(CheckedRow(row), as_split)
             for example in several:
                 check_example(example)
         except Exception as error:  # the formatter is the user's, so anything may come
@@ -283,17 +283,13 @@ def _units(
             continue
         kept = []
         for j, example in enumerate(several):
-            if not example.inputs[len(task.prefix) :].strip() or (
-                example.context is not None and not example.context.strip()
-            ):
+            if not example.inputs.strip() or (example.context is not None and not example.context.strip()):
                 counts[EMPTY] += 1
             elif example.target == UNLABELLED and as_split != "test":
                 counts[NO_LABEL] += 1
-            elif example.id:
-                kept.append(example)
             else:
                 suffix = f".{j}" if len(several) > 1 else ""
-                kept.append(example.renewed(example.inputs, f"{split}:{position}{suffix}"))
+                kept.append(example.renewed(task.prefix + example.inputs, example.id or f"{split}:{position}{suffix}"))
         if kept:
             # By position unless the examples say otherwise: ".2" of a row must stay with its ".0".
             own = kept[0].group or (several[0].id or f"{split}:{position}")

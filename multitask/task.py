@@ -151,6 +151,10 @@ class Task:
 
     def examples(self, row: Row, split: str = "validation") -> list[Example]:
         """What the row becomes, prefix in front: usually one example, for some tasks none or several."""
+        return [one.renewed(self.prefix + one.inputs, one.id) for one in self.formatted(row, split)]
+
+    def formatted(self, row: Row, split: str = "validation") -> list[Example]:
+        """The same without the prefix."""
         extra = {"split": split} if _takes_split(self.formatter) else {}
         made = self.formatter(_Renamed(row, self.columns) if self.columns else row, **extra)
         if isinstance(made, Example):
@@ -170,7 +174,7 @@ class Task:
                 raise ValueError(
                     f"target {one.target!r} is not one of the labels of task '{self.name}': {list(self.labels)}."
                 )
-            out.append(one.renewed(self.prefix + one.inputs, one.id))
+            out.append(one)
         return out
 
     def __call__(self, row: Row, split: str = "validation") -> Example:
