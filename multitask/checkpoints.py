@@ -84,8 +84,9 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
         wrong = damage(path)
         if wrong is None:
             return path
-        say(f"WARNING: {path} is damaged ({wrong}); going on from the checkpoint before it.")
-        path.rename(path.with_suffix(".damaged"))
+        with contextlib.suppress(FileNotFoundError):  # another process of the run was first
+            path.rename(path.with_suffix(".damaged"))
+            say(f"WARNING: {path} is damaged ({wrong}); going on from the checkpoint before it.")
     if found:
         raise UserError(f"--resume: every checkpoint in {folder} is damaged; begin again with --overwrite.")
     return None
@@ -161,7 +162,7 @@ class ResumableCheckpoint(Checkpoint):
         self._saved = -1
         self._due = self._saving = False
         self._asked: signal.Signals | None = None
-        self._stop = False
+        self._stop: signal.Signals | None = None
         self._handlers = contextlib.ExitStack()
         self._generators: list[Any] = []
         self.signal: signal.Signals | None = None
@@ -176,8 +177,8 @@ class ResumableCheckpoint(Checkpoint):
         if self._due:
             self._due = False
             self._save(trainer)
-        if self._stop:
-            self.signal = self._asked
+        if self._stop is not None:
+            self.signal = self._stop
             raise KeyboardInterrupt
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
@@ -214,11 +215,12 @@ class ResumableCheckpoint(Checkpoint):
 
     def _end_step(self, trainer: pl.Trainer) -> None:
         self._whole = True
-        # All processes stop at the same step: saving needs all of them.
-        asked = trainer.strategy.reduce_boolean_decision(self._asked is not None, all=False)
+        # All processes stop at the same step, by the same signal: saving needs all of them.
+        asked = torch.tensor(int(self._asked or 0), device=trainer.strategy.root_device)
+        number = int(trainer.strategy.reduce(asked, reduce_op="max"))
         last = trainer.global_step >= trainer.max_steps
-        self._due = asked or last or trainer.global_step % self._every == 0
-        self._stop = asked and not last
+        self._due = number > 0 or last or trainer.global_step % self._every == 0
+        self._stop = signal.Signals(number) if number and not last else None
 
     def _save(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
@@ -281,7 +283,7 @@ class ResumableCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals over, and go on drawing where the run was."""
-        self._asked, self._stop, self._due, self.signal = None, False, False, None
+        self._asked, self._stop, self._due, self.signal = None, None, False, None
         restore_generators(self._generators, trainer.global_rank)
         self._handlers.enter_context(stopping(self._ask))
 

@@ -361,7 +361,7 @@ def _report(arguments: list[str]) -> int:
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
-        check_finished(folder)
+        check_finished(folder, ("metrics.json", "baselines.json"))
         scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
         text = render_run(scores, baselines, options.format)
     text = text.rstrip("\n") + "\n"

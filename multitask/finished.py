@@ -45,14 +45,18 @@ def run_config(run: Path) -> TrainConfig:
     return config
 
 
-def check_finished(run: Path) -> TrainConfig:
+def check_finished(run: Path, parts: Sequence[str] = ("model",)) -> TrainConfig:
     """The settings of a run whose model is there.
 
+    Args:
+        run: The run folder.
+        parts: Files or folders in it that will be used.
+
     Raises:
-        UserError: If `run` is not a run folder, its training has not ended, or the model is not as it was written.
+        UserError: If `run` is not a run folder, its training has not ended, or a part is not as it was written.
     """
     config = run_config(run)
-    if not (run / "model" / "config.json").is_file() or not is_finished(run, ("model",)):
+    if not (run / "model" / "config.json").is_file() or not is_finished(run, parts):
         raise UserError(f"{run} has no model yet: the run is not finished; multitask train … --resume continues it.")
     return config
 

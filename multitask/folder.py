@@ -18,13 +18,13 @@ skipped_rows.jsonl     with --on-bad-row skip, if there are any: task, split, fi
 .lock                  held by the process that is at work here; it ends with that process
 
 Files are written under another name first, brought to the disk and then renamed: a crash leaves the old file or the
-new one, and maybe a leftover `.NAME.xxxxxxxx`, which the next run in the folder deletes. Of model/, which transformers
-writes in place, run.json vouches, and is written last; to the logs lines are added.
+new one, and maybe a leftover `.NAME.xxxxxxxx`, which the next run in the folder deletes. To the logs lines are added.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -71,11 +71,31 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_files(folder: Path, last: str) -> Iterator[Path]:
+    """A temporary folder whose files take their places in `folder` if the block ends without an error.
+
+    For writers that want a folder. Each file is `atomic`; the one named `last` says that the others are there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        yield Path(name)
+        made = sorted(Path(name).iterdir(), key=lambda path: (path.name == last, path.name))
+        for path in made:
+            _flush(path)
+        for path in made:
+            os.replace(path, folder / path.name)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:
@@ -89,7 +109,7 @@ def clear_leftovers(folder: Path) -> None:
     for found in (folder, *(folder / name for name in ("checkpoints", "predictions", "examples", "events/csv"))):
         for path in found.iterdir() if found.is_dir() else ():
             if _LEFTOVER.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -302,9 +322,16 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     elif there:  # not a run's folder: never deleted from
         raise UserError(f"--out {out} holds other files ({', '.join(there[:3])}, …); give an empty or new folder.")
     nearest = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        reason = "Permission denied" if nearest.is_dir() else f"{nearest} is not a folder"
-        raise UserError(f"--out {out} cannot be written: {reason}.")
+    if not nearest.is_dir():
+        raise UserError(f"--out {out} cannot be written: {nearest} is not a folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"--out {out} cannot be written: {_forbidden(nearest)}.")
+
+
+def _forbidden(folder: Path) -> str:
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return os.strerror(errno.EROFS)
+    return os.strerror(errno.EACCES)
 
 
 def check_links(out: Path) -> None:

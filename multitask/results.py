@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,8 @@ import numpy as np
 from multitask import __version__
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import token_shares
-from multitask.errors import UserError
 from multitask.evaluation import TaskScores
-from multitask.folder import atomic, digest_of, write_json
+from multitask.folder import atomic, atomic_files, digest_of, write_json
 from multitask.home import tilde
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
@@ -105,18 +107,34 @@ def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     """Write `model/` in Hugging Face format: safetensors, tokenizer, task prefixes and decoding settings.
 
     Raises:
-        UserError: If the disk is full.
+        OSError: If it cannot be written.
     """
-    from safetensors import SafetensorError
+    with _from_rust(folder), atomic_files(folder, last="config.json") as temporary:
+        model.cpu().save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
 
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the tokenizer's part of `model/`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with _from_rust(folder), atomic_files(folder, last="tokenizer_config.json") as temporary:
+        tokenizer.save_pretrained(temporary)
+
+
+@contextlib.contextmanager
+def _from_rust(folder: Path) -> Iterator[None]:
+    """What the system says of a file, as Python says it: tokenizers raises a bare Exception, safetensors its own."""
     try:
-        model.cpu().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    except SafetensorError as error:  # its only way to say that the disk is full
-        raise UserError(
-            f"the model cannot be written to {folder}: {error}. The run's last checkpoint is whole; when there is "
-            "room, the same command with --resume goes on."
-        ) from error
+        yield
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(folder)) from error
 
 
 def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:

@@ -52,12 +52,14 @@ from multitask.results import (
     mix_report,
     run_address,
     save_model,
+    save_tokenizer,
     task_settings,
     write_config,
     write_scores,
     write_skipped_rows,
 )
 from multitask.resuming import Stored, check_same, check_settings, is_whole, stored_state
+from multitask.signals import kept
 from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.vocabulary import mixture_tokenizer
@@ -244,7 +246,7 @@ class Training:
                 write_skipped_rows(self.out / "skipped_rows.jsonl", self.mix.skipped_rows)
                 if anew:
                     write_config(self.out / "config.yaml", config)
-                    self.tokenizer.save_pretrained(self.out / "model")
+                    save_tokenizer(self.tokenizer, self.out / "model")
                     write_json(self.out / "run.json", tilde({"status": "begun", **self._facts()}), sealed=True)
             self._announce(model)
             module, steps = self._fit(model)
@@ -378,14 +380,13 @@ class Training:
             batch_tokens=config.batch_tokens,
             start=start,
         )
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), kept():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
             warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # every process logs the value of all rows
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's, about torch's own renaming
             trainer = self.trainer
-            handler = signal.getsignal(signal.SIGINT)
             self._drop_examples(start)
             try:
                 if checkpoint is None or start < mix.steps:
@@ -406,7 +407,6 @@ class Training:
                 then = self._goes_on() or "No checkpoint was written before."
                 raise ProcessError(f"{how}. {then}") from error
             except SystemExit:  # Lightning's answer to Ctrl-C, after its callbacks saved a checkpoint
-                signal.signal(signal.SIGINT, handler)
                 if not self.first_process:  # all stop, and the first one says so
                     raise SystemExit(0) from None
                 stop(trainer)

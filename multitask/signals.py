@@ -37,6 +37,25 @@ def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """The signals' handlers are after the block what they were before it.
+
+    Lightning leaves a SIGTERM handler of its own behind when another one is set and given back within its training: the
+    process would ignore the signal from then on, and hold on to the trainer and all its tensors.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # it was not set from Python
+                signal.signal(number, handler)
+
+
 def interrupt(number: int, _: Any) -> None:
     """An answer: end as by Ctrl-C.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ from multitask.folder import LOCK, PARTS
 from multitask.interference.collect import Finished
 from multitask.module import MultitaskModule
 from multitask.run import StoppedError, execution_of, train
+from multitask.signals import STOPPING
 
 QUICK: dict[str, Any] = {
     "tasks": "toy_labels,toy_span",
@@ -130,6 +132,15 @@ def test_a_run_leaves_the_global_generators_alone(tmp_path):
     run(tmp_path / "run", steps=2)
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == np.random.get_state()[1]).all()
+
+
+def test_a_run_leaves_the_signals_alone_and_its_memory_free(tmp_path):
+    """Lightning's handler of SIGTERM would be left behind: it ignores the signal, and holds all tensors."""
+    before = [signal.getsignal(number) for number in STOPPING]
+    run(tmp_path / "run", steps=2)
+    assert [signal.getsignal(number) for number in STOPPING] == before
+    gc.collect()
+    assert not [found for found in gc.get_objects() if type(found).__name__ in ("MultitaskModule", "Trainer")]
 
 
 # --------------------------------------------------------------------------------------------------------------- resume

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 import multitask.lightning
 from multitask.checkpoints import ResumableCheckpoint, damage
+from multitask.cli import main
 from multitask.errors import UserError
 from multitask.finished import check_finished
 from multitask.folder import LOCK, locked, read_json, write_json
@@ -209,6 +210,18 @@ def test_a_damaged_model_is_not_used(finished):
     assert str(error.value) == (
         f"{finished / 'model' / 'model.safetensors'} is damaged: it is not what the run wrote. Restore it, or train "
         f"the run again with --overwrite; if you changed it yourself, remove its line from {finished / 'run.json'}."
+    )
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "baselines.json"])
+def test_changed_scores_are_not_reported(finished, capsys, name):
+    assert main(["report", str(finished)]) == 0
+    path = finished / name
+    path.write_text(path.read_text().replace("0.", "0.9", 1))
+    assert main(["report", str(finished)]) == 2
+    assert capsys.readouterr().err == (
+        f"multitask: error: {path} is damaged: it is not what the run wrote. Restore it, or train the run again with "
+        f"--overwrite; if you changed it yourself, remove its line from {finished / 'run.json'}.\n"
     )
 
 

@@ -1,4 +1,7 @@
-"""Runs and studies that are killed with SIGKILL, anywhere, end with the same bytes as those that are left alone."""
+"""Runs and studies that are killed with SIGKILL anywhere, and runs on a real file system that is full or read-only.
+
+They end with the same bytes as those that are left alone.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +38,19 @@ LONG = 50
 
 
 class Zygote:
-    """Starts commands in forked children, and kills them."""
+    """Starts commands in forked children, and kills them.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: For its own files.
+        under: A command that it runs under.
+    """
+
+    def __init__(self, folder: Path, under: Sequence[str] = ()) -> None:
         self.folder, self.number = folder, 0
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent.parent), environment.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "zygote.py")],
+            [*under, sys.executable, str(HERE / "zygote.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -113,8 +121,13 @@ def whole_study(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Who
     return Whole(zygote, tmp_path_factory.mktemp("study"), STUDY)
 
 
-def results(folder: Path) -> dict[str, bytes]:
-    """All that a run leaves behind but times; the examples' files in one, for each checkpoint begins another."""
+def results(folder: Path, out: Path | None = None) -> dict[str, bytes]:
+    """All that a run leaves behind but times; the examples' files in one, for each checkpoint begins another.
+
+    Args:
+        folder: The run folder.
+        out: Its name where it was made.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -127,7 +140,7 @@ def results(folder: Path) -> dict[str, bytes]:
         del record[name]
     record["files"] = {k: v for k, v in record["files"].items() if not k.startswith(("examples/", "config"))}
     found["run.json"] = json.dumps(record).encode()
-    found["config.yaml"] = found["config.yaml"].replace(str(folder).encode(), b"OUT")
+    found["config.yaml"] = found["config.yaml"].replace(str(out or folder).encode(), b"OUT")
     return found
 
 
@@ -163,18 +176,22 @@ def finish(zygote: Zygote, folder: Path, cache: Path, kill_after: float | None =
 
 
 def killed_at_random(zygote: Zygote, whole: Whole, base: Path, count: int, seed: int) -> Counter[str]:
+    """Where runs were killed, until `count` were: a moment after the end of a run does not count."""
     draw = random.Random(seed)
     expected, places = results(whole.folder), Counter[str]()
-    for i in range(count):
+    for i in range(4 * count):
+        if places.total() == count:
+            break
         folder, cache = base / f"run-{i}", base / f"cache-{i}"
         cache.mkdir()
-        moment = draw.uniform(0.02, 1.05) * whole.seconds
-        code = zygote.run([*RUN, "--out", str(folder)], cache, kill_after=moment)
-        places[where_it_died(folder, cache) if code else "ended before"] += 1
+        moment = draw.uniform(0.02, 1.0) * whole.seconds
+        if zygote.run([*RUN, "--out", str(folder)], cache, kill_after=moment):
+            places[where_it_died(folder, cache)] += 1
         if draw.random() < 0.3:  # and once more while it is continued
             finish(zygote, folder, cache, kill_after=draw.uniform(0.02, 0.8) * whole.seconds)
         assert finish(zygote, folder, cache) == 0, (i, zygote.log.read_text()[-3000:])
         assert_same(results(folder), expected)
+    assert places.total() == count
     return places
 
 
@@ -189,20 +206,11 @@ def killed_at_a_write(zygote: Zygote, whole: Whole, base: Path, n: int, when: st
     return code != 0
 
 
-def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(zygote, whole, tmp_path):
-    killed_at_random(zygote, whole, tmp_path, 3, seed=1)
-
-
 @pytest.mark.slow
 def test_a_run_killed_at_many_random_moments_ends_with_the_same_bytes(zygote, whole, tmp_path, capsys):
     places = killed_at_random(zygote, whole, tmp_path, LONG, seed=2)
     with capsys.disabled():
         print(f"\n{LONG} of {LONG} runs ended with the same bytes; killed while: {dict(places.most_common())}")
-
-
-@pytest.mark.parametrize(("n", "when"), [(3, "torn"), (6, "before"), (9, "after")])
-def test_a_run_killed_at_a_write_ends_with_the_same_bytes(zygote, whole, tmp_path, n, when):
-    assert killed_at_a_write(zygote, whole, tmp_path, n, when)
 
 
 @pytest.mark.slow
@@ -233,7 +241,11 @@ def killed_study(zygote: Zygote, whole: Whole, base: Path, count: int, seed: int
     return kills
 
 
-def test_a_study_killed_at_random_moments_ends_with_the_same_bytes(zygote, whole_study, tmp_path):
+def test_what_is_killed_ends_with_the_same_bytes(zygote, whole, whole_study, tmp_path):
+    """The short form, in one test: what it is compared with is made once."""
+    killed_at_random(zygote, whole, tmp_path, 2, seed=1)
+    for n, when in ((3, "torn"), (6, "before"), (9, "after")):
+        assert killed_at_a_write(zygote, whole, tmp_path, n, when)
     killed_study(zygote, whole_study, tmp_path, 1, seed=4)
 
 
@@ -242,3 +254,131 @@ def test_a_study_killed_at_many_random_moments_ends_with_the_same_bytes(zygote, 
     kills = killed_study(zygote, whole_study, tmp_path, 20, seed=3)
     with capsys.disabled():
         print(f"\n20 of 20 studies ended with the same bytes after {kills} kills")
+
+
+# ------------------------------------------------------------------------------------------------- a small file system
+
+
+class Disk:
+    """A tmpfs in a mount namespace of its own, and a zygote that sees it; others see an empty folder."""
+
+    def __init__(self, zygote: Zygote, folder: Path, inside: Sequence[str]) -> None:
+        self.zygote, self.folder, self._inside = zygote, folder, inside
+        self._cache = folder.parent / "cache"
+
+    def mount(self, options: str) -> None:
+        subprocess.run([*self._inside, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)], check=True)
+
+    def change(self, options: str) -> None:
+        subprocess.run([*self._inside, "mount", "-o", f"remount,{options}", str(self.folder)], check=True)
+
+    def leave(self) -> None:
+        subprocess.run([*self._inside, "umount", str(self.folder)], check=True)
+
+    def run(self, *words: str, cache: Path | None = None) -> tuple[int, list[str]]:
+        """The exit code, and the lines that it ended with or was warned by."""
+        self.zygote.log.unlink(missing_ok=True)
+        code = self.zygote.run(list(words), cache or self._cache)
+        lines = self.zygote.log.read_text().splitlines()
+        assert not any(line.startswith("Traceback") for line in lines), lines
+        return code, [line for line in lines if line.startswith(("multitask: ", "cache: "))]
+
+    @property
+    def seen(self) -> Path:
+        """The folder as the zygote sees it."""
+        return Path(f"/proc/{self.zygote.process.pid}/root{self.folder}")
+
+
+def _may_mount(under: Sequence[str], folder: Path) -> bool:
+    try:
+        tried = subprocess.run([*under, "mount", "-t", "tmpfs", "tmpfs", str(folder)], capture_output=True)
+    except OSError:
+        return False
+    return tried.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+    """Where mounting is forbidden, nothing can be shown: the reason stands in the summary of the tests."""
+    base = tmp_path_factory.mktemp("disk")
+    (base / "mount").mkdir()
+    ways = ((["unshare", "--mount"], ["-m"]), (["unshare", "--user", "--map-root-user", "--mount"], ["-U", "-m"]))
+    way = next((way for way in ways if _may_mount(way[0], base / "mount")), None)
+    if way is None:
+        pytest.skip("this machine lets nobody mount a file system")
+    under, enter = way
+    zygote = Zygote(base, under)
+    (base / "cache").mkdir()
+    prefix = ["nsenter", "--preserve-credentials", "-t", str(zygote.process.pid), *enter]
+    made = Disk(zygote, base / "mount", prefix)
+    yield made
+    zygote.close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(disk: Disk, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return Whole(disk.zygote, tmp_path_factory.mktemp("elsewhere"), RUN)
+
+
+def on_a_full_disk(disk: Disk, whole: Whole, size: int) -> str:
+    """What a run of the disk's `size` in KiB ends with; it goes on when there is room, to the same bytes."""
+    disk.mount(f"size={size}k")
+    out = disk.folder / "run"
+    code, said = disk.run(*RUN, "--out", str(out))
+    if code:
+        assert (code, len(said)) == (2, 1), said
+        assert "No space left on device" in said[0]
+        assert str(out) in said[0]
+        disk.change("size=1g")
+        code, _ = disk.run(*RUN, "--out", str(out), "--resume")
+        if code == 2:
+            code, _ = disk.run(*RUN, "--out", str(out), "--overwrite")
+        assert code == 0, disk.zygote.log.read_text()[-3000:]
+    assert_same(results(disk.seen / "run", out), results(whole.folder))
+    disk.leave()
+    return said[0] if said else ""
+
+
+def needed(folder: Path) -> int:
+    """KiB that a run takes on a disk, nearly."""
+    return sum(-(-p.stat().st_size // 4096) * 4 for p in folder.rglob("*") if p.is_file())
+
+
+def on_a_read_only_disk(disk: Disk, whole: Whole, tmp_path: Path) -> None:
+    disk.mount("size=1g")
+    out = disk.folder / "run"
+    assert disk.run(*RUN, "--out", str(out))[0] == 0
+    disk.change("ro")
+    other = disk.folder / "other"
+    refused = f"multitask: error: --out {other} cannot be written: Read-only file system."
+    assert disk.run(*RUN, "--out", str(other)) == (2, [refused])
+    # What only reads works as before, and a cache that cannot be written is done without.
+    assert disk.run("report", str(out)) == (0, [])
+    words = ["eval", str(out), "--include", str(HERE / "fault_tasks.py"), "--out", str(tmp_path / "eval")]
+    assert disk.run(*words)[0] == 0
+    assert (tmp_path / "eval" / "metrics.json").read_bytes() == (whole.folder / "metrics.json").read_bytes()
+    code, said = disk.run(*RUN, "--out", str(tmp_path / "run"), cache=disk.folder / "cache")
+    assert code == 0
+    assert said == [f"cache: {disk.folder / 'cache'} cannot be written (Read-only file system); going on without it."]
+    disk.leave()
+
+
+def test_a_run_on_a_disk_that_is_full_or_read_only(disk, elsewhere, tmp_path):
+    """The short form, in one test, for the same reason."""
+    size = needed(elsewhere.folder)
+    said = [on_a_full_disk(disk, elsewhere, size * share // 100) for share in (1, 60)]
+    assert all(said), said
+    on_a_read_only_disk(disk, elsewhere, tmp_path)
+
+
+@pytest.mark.slow
+def test_real_disks_of_many_sizes(disk, elsewhere, capsys):
+    size = needed(elsewhere.folder)
+    said = [on_a_full_disk(disk, elsewhere, size * share // 100) for share in range(2, 130, 4)]
+    full = [line for line in said if line]
+    assert 20 < len(full) < len(said)
+    with capsys.disabled():
+        kinds = Counter(line.partition(" cannot")[0] for line in full)
+        print(
+            f"\n{len(full)} of {len(said)} runs found the disk full, and all ended with the same bytes: {dict(kinds)}"
+        )

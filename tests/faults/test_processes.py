@@ -177,11 +177,14 @@ def test_a_run_of_one_process_goes_on_with_two(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_stopped_run_of_two_processes_goes_on_to_the_same_bytes(tmp_path, rank):
+@pytest.mark.parametrize("fault, code", [("interrupt", 130), ("terminate", 143)])
+def test_a_stopped_run_of_two_processes_goes_on_to_the_same_bytes(tmp_path, fault, code, rank):
     whole = tmp_path / "whole"
     whole.mkdir()
     assert run(write(whole)).code == 0
-    assert run(write(tmp_path), "interrupt-in-training", rank).code == 130
+    ended = run(write(tmp_path), f"{fault}-in-training", rank)
+    assert (ended.code, ended.left) == (code, [])
+    assert last(ended.err) == "multitask: stopped at step 4 of 6; the same command with --resume goes on."
     assert run(write(tmp_path, resume=True)).code == 0
     for part in ("model/model.safetensors", "metrics.json", "mix.json"):
         assert (tmp_path / "run" / part).read_bytes() == (whole / "run" / part).read_bytes()
