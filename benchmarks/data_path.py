@@ -194,6 +194,13 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % for the median, whatever the distribution: between two of the values in order (binomial)."""
+    ordered, count = sorted(values), len(values)
+    low = max(0, int(count / 2 - 0.98 * count**0.5))
+    return ordered[low], ordered[count - 1 - low]
+
+
 def memory() -> dict[str, float]:
     """MB: the most that this process has held, and how much of what it holds now is files that are mapped.
 
@@ -317,7 +324,7 @@ def tasks(
         table = [(f"{n}", f"{t[f'ms_with_{n}']['median']:.1f}", f"{t[f'tokens_with_{n}']:.0f}") for n in (4, 256)]
         table.append(
             (
-                "256 / 4, for a token",
+                "256 / 4, for a token, 95 % for the median",
                 f"{t['ratio']['median']:.3f}",
                 f"{t['ratio']['low']:.3f} – {t['ratio']['high']:.3f}",
             )
@@ -331,8 +338,11 @@ def split_maker(pool: TokenizedTask, parts: int, batch_size: int) -> StepMaker:
     return maker_of(tokens, [len(part) for part in tokens.values()], batch_size)
 
 
-def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 8) -> dict[str, Any]:
-    """A whole step of `mini` on a CPU for two makers, by turns; ids are folded into its vocabulary."""
+def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 2) -> dict[str, Any]:
+    """A whole step of `mini` on a CPU for two makers, by turns; ids are folded into its vocabulary.
+
+    The turns are short, for a machine's speed drifts, and many; the interval is that of their median.
+    """
     from multitask.models import build_model
     from multitask.module import step_loss
     from multitask.optim import OptimizerSettings, configure
@@ -358,7 +368,7 @@ def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 8) ->
             if turn >= 0:
                 found[name].append((time.process_time() - began, counted))
     ratios = [(b / m) / (a / n) for (a, n), (b, m) in zip(found["few"], found["many"], strict=True)]
-    result: dict[str, Any] = {"ratio": spread(ratios)}
+    result: dict[str, Any] = {"ratio": {**spread(ratios), **dict(zip(("low", "high"), interval(ratios), strict=True))}}
     for label, name in (("4", "few"), ("256", "many")):
         result[f"ms_with_{label}"] = spread([1e3 * seconds / number for seconds, _ in found[name]])
         result[f"tokens_with_{label}"] = sum(n for _, n in found[name]) / (rounds * number)
@@ -554,7 +564,7 @@ def main(arguments: list[str] | None = None) -> None:
         turns = {"rounds": 3, "number": 40} if quick else {"rounds": 15, "number": 300}
         result["libraries"] = libraries(tokens, batch_size=size, **turns)
     if "tasks" in wanted:
-        turns = {"rounds": 3, "number": 20, "training": 1} if quick else {"rounds": 15, "number": 200, "training": 7}
+        turns = {"rounds": 3, "number": 20, "training": 1} if quick else {"rounds": 15, "number": 200, "training": 60}
         result["tasks"] = tasks(pooled(tokens), counts=(1, 4, 16, 64, 256), batch_size=size, **turns)
     if "rows" in wanted:
         sizes = (10**4, 10**6) if quick else (10**4, 10**5, 10**6, 10**7, 10**8)
