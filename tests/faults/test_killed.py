@@ -246,7 +246,8 @@ def test_what_is_killed_ends_with_the_same_bytes(zygote, whole, whole_study, tmp
     killed_at_random(zygote, whole, tmp_path, 2, seed=1)
     for n, when in ((3, "torn"), (6, "before"), (9, "after")):
         assert killed_at_a_write(zygote, whole, tmp_path, n, when)
-    killed_study(zygote, whole_study, tmp_path, 1, seed=4)
+    (tmp_path / "study").mkdir()
+    killed_study(zygote, whole_study, tmp_path / "study", 1, seed=4)
 
 
 @pytest.mark.slow
