@@ -88,6 +88,7 @@ def atomic_files(folder: Path, last: str) -> Iterator[Path]:
         yield Path(name)
         made = sorted(Path(name).iterdir(), key=lambda path: (path.name == last, path.name))
         for path in made:
+            os.chmod(path, 0o666 & ~_umask())  # safetensors makes files that only their owner can read
             _flush(path)
         for path in made:
             os.replace(path, folder / path.name)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitask.errors import UserError
-from multitask.folder import PARTS, atomic, finite, open_folder, read_json, write_json
+from multitask.folder import PARTS, atomic, atomic_files, finite, open_folder, read_json, write_json
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
@@ -131,6 +131,23 @@ def test_other_files_are_never_deleted(tmp_path, overwrite):
         f"--out {tmp_path} holds other files (config.yaml, thesis.tex, …); give an empty or new folder."
     )
     assert (tmp_path / "thesis.tex").exists()
+
+
+def test_files_of_a_folder_take_their_places_together_or_not_at_all(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").write_text("old")
+    with pytest.raises(KeyError), atomic_files(tmp_path / "model", last="b") as temporary:
+        (temporary / "old").write_text("half")
+        raise KeyError
+    assert (tmp_path / "model" / "old").read_text() == "old"
+    with atomic_files(tmp_path / "model", last="a") as temporary:
+        (temporary / "a").write_text("1")
+        (temporary / "a").chmod(0o600)
+        (temporary / "old").write_text("new")
+    assert {p.name: p.read_text() for p in (tmp_path / "model").iterdir()} == {"a": "1", "old": "new"}
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model" / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "plain"]
 
 
 def test_nothing_to_resume(tmp_path):
