@@ -194,11 +194,11 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % for the median, whatever the distribution: between two of the values in order (binomial)."""
+def interval(values: Sequence[float]) -> dict[str, float]:
+    """As `spread`, but 95 % for the median, whatever the distribution: two of the values in order (binomial)."""
     ordered, count = sorted(values), len(values)
     low = max(0, int(count / 2 - 0.98 * count**0.5))
-    return ordered[low], ordered[count - 1 - low]
+    return {"median": statistics.median(values), "low": ordered[low], "high": ordered[count - 1 - low]}
 
 
 def memory() -> dict[str, float]:
@@ -368,7 +368,7 @@ def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 2) ->
             if turn >= 0:
                 found[name].append((time.process_time() - began, counted))
     ratios = [(b / m) / (a / n) for (a, n), (b, m) in zip(found["few"], found["many"], strict=True)]
-    result: dict[str, Any] = {"ratio": {**spread(ratios), **dict(zip(("low", "high"), interval(ratios), strict=True))}}
+    result: dict[str, Any] = {"ratio": interval(ratios)}
     for label, name in (("4", "few"), ("256", "many")):
         result[f"ms_with_{label}"] = spread([1e3 * seconds / number for seconds, _ in found[name]])
         result[f"tokens_with_{label}"] = sum(n for _, n in found[name]) / (rounds * number)

@@ -70,8 +70,7 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        _flush(temporary)
+        _make_ready(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -88,13 +87,14 @@ def atomic_files(folder: Path, last: str) -> Iterator[Path]:
         yield Path(name)
         made = sorted(Path(name).iterdir(), key=lambda path: (path.name == last, path.name))
         for path in made:
-            os.chmod(path, 0o666 & ~_umask())  # safetensors makes files that only their owner can read
-            _flush(path)
+            _make_ready(path)
         for path in made:
             os.replace(path, folder / path.name)
 
 
-def _flush(path: Path) -> None:
+def _make_ready(path: Path) -> None:
+    """Before a file takes its name: on the disk, and for whom the umask lets, not for its owner alone (mkstemp)."""
+    os.chmod(path, 0o666 & ~_umask())
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -105,12 +105,17 @@ def _umask() -> int:
     return mask
 
 
+def _delete(path: Path) -> None:
+    """A file, a link or a whole folder, if it is there."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
 def clear_leftovers(folder: Path) -> None:
     """Delete what writers that were killed left under first names; nobody else may be writing there."""
     for found in (folder, *(folder / name for name in ("checkpoints", "predictions", "examples", "events/csv"))):
         for path in found.iterdir() if found.is_dir() else ():
             if _LEFTOVER.fullmatch(path.name):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+                _delete(path)
 
 
 @contextlib.contextmanager
@@ -367,8 +372,7 @@ def make_folder(out: Path, *, delete: Iterable[str] = ()) -> None:
     """
     try:
         for name in delete:
-            target = out / name
-            shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
+            _delete(out / name)
         out.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
         with atomic(out / ".writable") as probe:

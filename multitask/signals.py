@@ -24,20 +24,6 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
-    """The signals call `answer` inside; only the main thread can set handlers, in another nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, answer) for number in STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
 def kept() -> Iterator[None]:
     """The signals' handlers are after the block what they were before it.
 
@@ -54,6 +40,16 @@ def kept() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:  # it was not set from Python
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
+    """The signals call `answer` inside; only the main thread can set handlers, in another nothing changes."""
+    with kept():
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPPING:
+                signal.signal(number, answer)
+        yield
 
 
 def interrupt(number: int, _: Any) -> None:
