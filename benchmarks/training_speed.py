@@ -121,7 +121,7 @@ class Case:
         slots = []
         for step in self.rows:
             rows = {i: step[t] for i, t in enumerate(self.prepared.train) if t in step}
-            examples = gather_step(tokens, rows, loss="task", loss_weights=[1.0] * len(tokens))
+            examples = gather_step(tokens, rows, loss="task", loss_weights=[1.0] * len(tokens), batch_size=1)
             real = int(examples.input_lengths.sum()), int(examples.target_lengths.sum())
             flat = flat_step(examples, tokens)
             made["multitask"].append((*real, len(flat.input_ids), len(flat.labels)))

@@ -73,19 +73,23 @@ def gather_step(
     *,
     loss: LossName,
     loss_weights: Sequence[float] | np.ndarray,
+    batch_size: float,
 ) -> StepExamples:
     """The step's examples with their loss weights; of an empty step one stand-in.
 
-    Where every task has less than one example a step, some steps are empty. They are made all the same: the schedule
-    and the optimiser's averages move on as they do in the arms that have other tasks' examples there.
+    A step of few rare tasks may be empty. It is made all the same: the schedule and the optimiser's averages move on as
+    they do in the arms that have other tasks' examples there.
 
     Args:
         tokens: Of each task.
         rows: {position of the task in `tokens`: its rows in this step}.
-        loss: `task`: each task's token mean times its weight. `token`: one mean over all target tokens.
-            `example`: the mean over examples of their token means. In the last two a weight multiplies the task's
-            examples and the mean is a weighted one.
-        loss_weights: Of each task; in `task` its mixing rate times the user's factor.
+        loss: `task`: each task's token mean times n / B, its examples in this step over the reference batch size, so
+            that over training a task counts by its rate, however rarely it comes. (By b / B in those steps that hold
+            it, a task with b < 1 would count b²/B.) `token`: one mean over all target tokens. `example`: the mean
+            over examples of their token means. In the last two a weight multiplies the task's examples and the mean
+            is a weighted one.
+        loss_weights: The user's factor of each task.
+        batch_size: B, examples per step on average; of the joint run in each of its arms.
     """
     parts = [(t, np.asarray(r, np.int64)) for t, r in sorted(rows.items()) if len(r)]
     empty = not parts
@@ -96,7 +100,8 @@ def gather_step(
     target_starts, targets = _where([(tokens[t].targets.starts, r) for t, r in parts])
     factor = np.asarray(loss_weights, np.float64)[task_ids]
     if loss == "task":
-        weights = factor / np.bincount(task_ids, weights=targets)[task_ids]
+        share = np.bincount(task_ids) / batch_size
+        weights = (share[task_ids] * factor) / np.bincount(task_ids, weights=targets)[task_ids]
     elif loss == "token":
         weights = factor / max(float((factor * targets).sum()), 1e-30)
     elif loss == "example":

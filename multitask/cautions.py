@@ -25,8 +25,8 @@ def undrawn(plan: MixingPlan, steps: int) -> list[str]:
 
     A task that has not begun yet is left out, and so is one whose share is small but steady: its examples come.
 
-    >>> undrawn(MixingPlan({"span": 9, "sst2": 9}, {"span": 3, "sst2": "1/500"}), 100)
-    ["task 'sst2' gets no example in 100 steps: 0.002 a step are planned. Give it a higher rate, or train longer."]
+    >>> undrawn(MixingPlan({"span": 9, "sst2": 9}, {"span": 3, "sst2": "1/2000"}), 100)
+    ["task 'sst2' gets no example in 100 steps: 0.0005 a step are planned. Give it a higher rate, or train longer."]
     """
     found = []
     for task in plan.tasks:

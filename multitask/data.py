@@ -6,7 +6,6 @@ that the gradient is the whole step's. Its position in the plan is its index, so
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,7 +16,6 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from multitask.batching import FlatStep, LossName, MicroBatch, flat_step, gather_step, micro_batches, share_of
-from multitask.schedule import Ramp
 from multitask.tokens import TokenizedTask
 
 if TYPE_CHECKING:
@@ -46,8 +44,9 @@ class StepMaker:
     factors: tuple[float, ...]
     """The user's factor on each task's loss."""
     batch_size: float
-    """B, examples per step on average: what a task's examples per step are divided by to give its rate. In a
-    restricted run it stays that of the joint one, so that the task's term of the loss is the same."""
+    """B, the reference batch size: examples per step on average. A task's examples in a step over B are the weight of
+    its loss there. In a restricted run B stays that of the joint one, so that the task's term of the loss is the
+    same."""
     pad: int
     execution: Execution = "grouped"
 
@@ -55,31 +54,13 @@ class StepMaker:
         """One of `parts` pieces of step `step`, as flat tokens or as micro-batches."""
         rows = self.plan.step(step)
         here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
-        weights = self._constant
-        if self._scheduled:
-            weights = weights.copy()
-            for i in self._scheduled & here.keys():
-                weights[i] = self._weight(i, step)
-        examples = gather_step(self.tokens, here, loss=self.loss, loss_weights=weights)
+        examples = gather_step(
+            self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size
+        )
         share = share_of(examples, part, parts)
         if self.execution == "flat":
             return flat_step(share, self.tokens)
         return micro_batches(share, self.tokens, pad=self.pad)
-
-    def _weight(self, i: int, step: int) -> float:
-        """Of the loss of the i-th task: its factor, and under `task` its rate."""
-        rate = float(self.plan.per_step_at(self.tasks[i], step)) / self.batch_size if self.loss == "task" else 1.0
-        return rate * self.factors[i]
-
-    @functools.cached_property
-    def _constant(self) -> np.ndarray:
-        """[tasks] float64, the weights at step 0: of most tasks they are the same at every step."""
-        return np.array([self._weight(i, 0) for i in range(len(self.tasks))])
-
-    @functools.cached_property
-    def _scheduled(self) -> frozenset[int]:
-        """The tasks of which they are not."""
-        return frozenset(i for i, t in enumerate(self.tasks) if isinstance(self.plan.per_step[t], Ramp))
 
 
 class Steps(IterableDataset[dict[str, Any]]):

@@ -3,7 +3,8 @@
 Words
     step      one optimizer step; steps are counted from 0, so step k is the one after k steps
     b         examples of a task per step, on average: a fraction, or a ramp over the steps
-    count     a task's examples after k steps: the sum of its b over steps 0 … k−1, rounded down
+    phase     φ in [0, 1) of a task, from (seed, task) alone: where in its own beat it begins
+    count     a task's examples after k steps: floor(k·b + φ), or the floor of the sum of its b over steps 0 … k−1 plus φ
     stream    the endless sequence of a task's rows (`multitask.permutation`), depending on (seed, task, size) only
     restrict  the plan of some of its tasks, each exactly as before
 
@@ -11,10 +12,17 @@ Step k holds the positions count(k) … count(k + 1) − 1 of each task's stream
 example at every step; it sees the same rows at the same steps whatever its company; resuming is asking for another k;
 and workers or processes cannot change anything, for there is no state. In a plain run b = batch size × rate; a study
 fixes b for each task, so that adding a task leaves the others' examples where they were.
+
+Why phases: with floor(k·b) tasks of equal b take their turns in the same steps. 29 equal tasks at batch size 64 gave
+steps of 58 and of 87 examples and nothing between, 256 tasks at 64 gave 256 examples every fourth step and none in the
+others. With independent phases a step of n tasks has B = Σ b examples with a standard deviation of √(Σ f(1−f)), where f
+is the fractional part of b, and is empty with a probability of at most Π(1−b) ≤ e^−B (0 where a b is 1 or more). Where b
+is whole, φ changes nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -31,8 +39,21 @@ from multitask.permutation import MAX_ROWS, stream_rows
 from multitask.registry import did_you_mean
 from multitask.schedule import Ramp, RateSchedule, exact
 
-FORMAT = 1
-"""Raised when a stored plan, or what a plan means, changes: a study's cells are only comparable within one format."""
+FORMAT = 2
+"""Raised when a stored plan, or what a plan means, changes: a study's cells are only comparable within one format.
+1: count = floor(k·b), and a task's loss weighted by b / B. 2: floor(k·b + φ), and by its examples in the step over B."""
+PHASE_BITS = 64
+"""A phase is an integer below 2^64, over 2^64."""
+
+
+@functools.lru_cache(maxsize=4096)
+def phase(seed: int, task: str) -> int:
+    """φ · 2^64 of a task: an integer in 0 … 2^64−1, uniform over tasks and seeds, from (seed, task) alone.
+
+    A hash of its own, so that it says nothing of the order of the task's rows.
+    """
+    name = f"{int(seed)}/{task}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=PHASE_BITS // 8, person=b"multitask phase").digest(), "big")
 
 
 @dataclass(frozen=True, eq=True)
@@ -43,10 +64,10 @@ class MixingPlan:
 
     >>> plan = MixingPlan({"span": 900, "sst2": 100}, {"span": 3, "sst2": "1/2"}, seed=0)
     >>> [plan.count("sst2", k) for k in range(5)]
-    [0, 0, 1, 1, 2]
+    [0, 1, 1, 2, 2]
     >>> [{task: len(rows) for task, rows in plan.step(k).items()} for k in range(2)]
-    [{'span': 3}, {'span': 3, 'sst2': 1}]
-    >>> plan.restrict(["sst2"]).step(1)["sst2"] == plan.step(1)["sst2"]
+    [{'span': 3, 'sst2': 1}, {'span': 3}]
+    >>> plan.restrict(["sst2"]).step(0)["sst2"] == plan.step(0)["sst2"]
     array([ True])
     """
 
@@ -109,13 +130,30 @@ class MixingPlan:
         return tuple(self.sizes)
 
     def count(self, task: str, steps: int) -> int:
-        """Examples of `task` given after `steps` steps: floor(steps × b), or the floor of the sum of its ramp."""
+        """Examples of `task` given after `steps` steps: floor(steps × b + φ), or the floor of the sum of its ramp + φ.
+
+        Less than one from steps × b, in both directions.
+        """
         b = self._known(task)
         if isinstance(b, Ramp):
-            return b.whole(steps)
+            return b.whole(steps, self.phase(task))
         if steps < 0:
             raise ValueError(f"steps are counted from 0. Got {steps}.")
-        return int(steps) * b.numerator // b.denominator
+        numerator, denominator, offset = self._turns[task]
+        return (int(steps) * numerator + offset) // denominator
+
+    def phase(self, task: str) -> int:
+        """φ · 2^64 of `task`; see `phase`."""
+        return phase(self.seed, task)
+
+    @functools.cached_property
+    def _turns(self) -> dict[str, tuple[int, int, int]]:
+        """{task: (p, q, floor(φ·q))} of constant b = p/q: floor(k·p/q + φ) = (k·p + floor(φ·q)) // q, in integers."""
+        return {
+            task: (b.numerator, b.denominator, self.phase(task) * b.denominator >> PHASE_BITS)
+            for task, b in self.per_step.items()
+            if not isinstance(b, Ramp)
+        }
 
     def per_step_at(self, task: str, step: int) -> Fraction:
         """Examples of `task` per step, on average, at `step`: its b, which is constant unless there is a schedule."""
@@ -125,17 +163,18 @@ class MixingPlan:
     def step(self, k: int) -> dict[str, NDArray[np.int64]]:
         """The rows of each task in step k, in the order of the stream; a task without examples in it is left out.
 
-        Where every b is below 1, some steps are empty.
+        A step of few tasks, all with b below 1, may be empty.
         """
         if k < 0:
             raise ValueError(f"steps are counted from 0. Got {k}.")
         k, found = int(k), {}
         for task, b in self.per_step.items():  # `count` twice, without its checks: with 256 tasks they cost more
             if isinstance(b, Ramp):
-                start, stop = b.whole(k), b.whole(k + 1)
+                start, stop = b.whole(k, self.phase(task)), b.whole(k + 1, self.phase(task))
             else:
-                numerator, denominator = b.as_integer_ratio()
-                start, stop = k * numerator // denominator, (k + 1) * numerator // denominator
+                numerator, denominator, offset = self._turns[task]
+                before = k * numerator + offset
+                start, stop = before // denominator, (before + numerator) // denominator
             if stop > start:
                 found[task] = stream_rows(self.seed, task, self.sizes[task], start, stop)
         return found
@@ -174,8 +213,8 @@ class MixingPlan:
         """
         if stored.get("format") != FORMAT:
             raise UserError(
-                f"this plan has format {stored.get('format')!r}, this version reads {FORMAT}; "
-                "continue the run with the version that began it."
+                f"this plan has format {stored.get('format')!r}, this version reads {FORMAT}, which gives other "
+                "examples at a step; continue the run with the version that began it."
             )
         try:
             tasks: Mapping[str, Any] = stored["tasks"]

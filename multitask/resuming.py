@@ -10,6 +10,7 @@ from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.errors import UserError
 from multitask.folder import PARTS, is_finished, read_run
 from multitask.home import tilde
+from multitask.plan import FORMAT
 from multitask.results import shown_settings
 from multitask.yaml_files import read_yaml
 
@@ -86,6 +87,14 @@ def check_same(out: Path, now: Mapping[str, Any], say: Say) -> None:
         UserError: Names the task and what of it changed.
     """
     before = read_run(out)
+    made = before["plan"].get("format")
+    if made != FORMAT:
+        raise UserError(
+            f"--resume: the run in {out} has a mixing plan of format {made}, of multitask "
+            f"{before['versions'].get('multitask')}; this version makes format {FORMAT}, with other examples in a step "
+            "and another weight of a task's loss. Continue it with the version that began it, or begin anew with "
+            "--overwrite."
+        )
     for name, task in now["tasks"].items():
         its = before["tasks"].get(name, {})
         for part in ("version", "train", "validation", "selection"):

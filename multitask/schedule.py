@@ -75,10 +75,10 @@ class Ramp:
         """The sum of the values at steps 0 … steps−1, in closed form."""
         return Fraction(*self._sum(steps))
 
-    def whole(self, steps: int) -> int:
-        """The largest integer not above `total(steps)`."""
+    def whole(self, steps: int, phase: int = 0) -> int:
+        """The largest integer not above `total(steps)` + `phase` / 2^64."""
         numerator, denominator = self._sum(steps)
-        return numerator // denominator
+        return (numerator + (phase * denominator >> 64)) // denominator
 
     @functools.cached_property
     def _pieces(self) -> list[tuple[int, Fraction, Fraction, Fraction]]:

@@ -40,7 +40,8 @@ def made_tokens(seed: int, tasks: int = 3, rows: int = 20) -> list[TokenizedTask
 
 
 def made_step(tokens, counts, loss="task", weights=(0.5, 0.3, 0.2)):
-    return gather_step(tokens, {t: np.arange(n) for t, n in enumerate(counts)}, loss=loss, loss_weights=weights)
+    rows = {t: np.arange(n) for t, n in enumerate(counts)}
+    return gather_step(tokens, rows, loss=loss, loss_weights=weights, batch_size=4)
 
 
 def in_double(model):
@@ -177,9 +178,11 @@ def test_the_weights_of_each_loss_by_hand():
         TokenizedTask(Ragged.of([[5]]), Ragged.of([[5] * 4]), 0, 0),
     ]
     rows = {0: np.array([0, 1]), 1: np.array([0])}
-    made = {name: gather_step(tokens, rows, loss=name, loss_weights=(0.75, 0.25)).weights for name in ("task",)}
-    made |= {n: gather_step(tokens, rows, loss=n, loss_weights=(1.0, 1.0)).weights for n in ("token", "example")}
-    np.testing.assert_allclose(made["task"], [0.75 / 8, 0.75 / 8, 0.25 / 4])
+    made = {
+        n: gather_step(tokens, rows, loss=n, loss_weights=(1.0, 1.0), batch_size=5).weights
+        for n in ("task", "token", "example")
+    }
+    np.testing.assert_allclose(made["task"], [2 / 5 / 8, 2 / 5 / 8, 1 / 5 / 4])
     np.testing.assert_allclose(made["token"], [1 / 12] * 3)
     np.testing.assert_allclose(made["example"], [1 / 3 / 2, 1 / 3 / 6, 1 / 3 / 4])
 
@@ -243,7 +246,7 @@ def test_flat_tokens_of_long_and_short_examples_are_several_groups_for_attention
     inputs = Ragged.of([[*draw.integers(3, 300, n), 1] for n in (3, 250, 4, 240, 5)])
     targets = Ragged.of([[*draw.integers(3, 300, n), 1] for n in (1, 2, 30, 1, 2)])
     tokens = [TokenizedTask(inputs, targets, 0, 0)]
-    step = gather_step(tokens, {0: np.arange(5)}, loss="task", loss_weights=(1.0,))
+    step = gather_step(tokens, {0: np.arange(5)}, loss="task", loss_weights=(1.0,), batch_size=5)
     made = flat_step(step, tokens)
     assert len(made.input_lengths) > 1
     assert_same(
@@ -325,11 +328,11 @@ def test_the_gradient_of_a_task_alone_is_its_part_of_the_joint_gradient(tiny_mod
     model = in_double(tiny_model("t5").eval())
     tokens = made_tokens(3)
     rows = {0: np.arange(4), 1: np.arange(3), 2: np.arange(5)}
-    joint = gather_step(tokens, rows, loss="task", loss_weights=(0.5, 0.3, 0.2))
+    joint = gather_step(tokens, rows, loss="task", loss_weights=(0.5, 0.3, 0.2), batch_size=12)
     loss, whole = gradients(model, [(1.0, micro_batches(joint, tokens, pad=0))])
     total, summed = 0.0, {n: torch.zeros_like(g) for n, g in whole.items()}
     for t, r in rows.items():
-        alone = gather_step(tokens, {t: r}, loss="task", loss_weights=(0.5, 0.3, 0.2))
+        alone = gather_step(tokens, {t: r}, loss="task", loss_weights=(0.5, 0.3, 0.2), batch_size=12)
         np.testing.assert_array_equal(alone.weights, joint.weights[joint.task_ids == t])
         part, grads = gradients(model, [(1.0, micro_batches(alone, tokens, pad=0))])
         total += part

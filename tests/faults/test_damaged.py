@@ -163,6 +163,17 @@ def test_a_run_is_not_continued_on_other_data(unfinished, monkeypatch):
     )
 
 
+def test_a_run_is_not_continued_on_a_plan_of_another_format(unfinished):
+    record = read_json(unfinished / "run.json")
+    record["plan"]["format"] = 1
+    write_json(unfinished / "run.json", record, sealed=True)
+    assert refused(unfinished) == (
+        f"--resume: the run in {unfinished} has a mixing plan of format 1, of multitask "
+        f"{record['versions']['multitask']}; this version makes format 2, with other examples in a step and another "
+        "weight of a task's loss. Continue it with the version that began it, or begin anew with --overwrite."
+    )
+
+
 def test_a_run_is_not_continued_with_another_vocabulary(unfinished, tokenizer):
     tokenizer.save_pretrained(unfinished / "model")
     assert refused(unfinished) == (
