@@ -60,8 +60,8 @@ class TrainConfig:
     """Examples of each task in a step, one number for all or {task: b}, instead of batch size and rates; one task's
     examples then do not depend on its company."""
     rate_base: float | None = None
-    """With `--per-step`: the reference batch size, which a task's examples in a step are divided by to give the weight of
-    its loss; by default the sum of all. A study gives one number to all its runs, so that a task's loss is the same in
+    """With `--per-step`: the reference batch size, which a task's examples in a step are divided by to give the weight
+    of its loss; by default their sum. A study gives one number to all its runs, so that a task's loss is the same in
     any company."""
     twin: str | None = None
     """Train this task alone, as two disjoint halves of its rows that are mixed like two tasks: a study's null control,
@@ -87,8 +87,8 @@ class TrainConfig:
 
     # ---- training ----
     loss: Literal["task", "token", "example"] = "task"
-    """`task`: sum over tasks of the token mean × the task's share of the batch size in this step. `token`: one mean over
-    all tokens, as T5. `example`: mean of examples."""
+    """`task`: sum over tasks of token mean × the task's examples in the step / batch size. `token`: one mean over all
+    tokens, as T5. `example`: mean of examples."""
     loss_weights: dict[str, float] = field(default_factory=dict)
     """A factor on a task's loss, {task: factor}; 1 by default."""
     optimizer: Literal["adafactor", "adamw", "adamw-scaled"] | None = None

@@ -4,7 +4,7 @@ Words
     step      one optimizer step; steps are counted from 0, so step k is the one after k steps
     b         examples of a task per step, on average: a fraction, or a ramp over the steps
     phase     φ in [0, 1) of a task, from (seed, task) alone: where in its own beat it begins
-    count     a task's examples after k steps: floor(k·b + φ), or the floor of the sum of its b over steps 0 … k−1 plus φ
+    count     a task's examples after k steps: floor(k·b + φ); with a schedule, of the sum of its b over steps 0 … k−1
     stream    the endless sequence of a task's rows (`multitask.permutation`), depending on (seed, task, size) only
     restrict  the plan of some of its tasks, each exactly as before
 
@@ -16,7 +16,7 @@ fixes b for each task, so that adding a task leaves the others' examples where t
 Why phases: with floor(k·b) tasks of equal b take their turns in the same steps. 29 equal tasks at batch size 64 gave
 steps of 58 and of 87 examples and nothing between, 256 tasks at 64 gave 256 examples every fourth step and none in the
 others. With independent phases a step of n tasks has B = Σ b examples with a standard deviation of √(Σ f(1−f)), where f
-is the fractional part of b, and is empty with a probability of at most Π(1−b) ≤ e^−B (0 where a b is 1 or more). Where b
+is the fractional part of b, and is empty with a probability of Π(1−b) ≤ e^−B if all b are below 1, else never. Where b
 is whole, φ changes nothing.
 """
 
@@ -41,7 +41,7 @@ from multitask.schedule import Ramp, RateSchedule, exact
 
 FORMAT = 2
 """Raised when a stored plan, or what a plan means, changes: a study's cells are only comparable within one format.
-1: count = floor(k·b), and a task's loss weighted by b / B. 2: floor(k·b + φ), and by its examples in the step over B."""
+1: count = floor(k·b), and a task's loss weighted by b / B. 2: floor(k·b + φ), and by its examples in the step / B."""
 PHASE_BITS = 64
 """A phase is an integer below 2^64, over 2^64."""
 

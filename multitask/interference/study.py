@@ -265,9 +265,9 @@ def read_study(out: Path) -> dict[str, Any] | None:
     found = stored.get("format") if isinstance(stored, dict) else None
     if found == 1:
         raise UserError(
-            f"{path} has format 1: its cells were trained by plans of format 1, whose steps held other examples, and this "
-            f"version makes plans of format {PLAN_FORMAT}. Read its tables with `multitask report`; to train, give another "
-            "--out, or --overwrite to begin anew."
+            f"{path} has format 1: its cells were trained by plans of format 1, whose steps held other examples, and "
+            f"this version makes plans of format {PLAN_FORMAT}. Read its tables with `multitask report`; to train, "
+            "give another --out, or --overwrite to begin anew."
         )
     if found != FORMAT:
         raise UserError(f"{path} is no study of this version: give another --out, or --overwrite to begin anew.")

@@ -114,8 +114,8 @@ def _check_versions(runs: Mapping[Path, Finished]) -> None:
     for folder, made in formats.items():
         if made != formats[first]:
             raise UserError(
-                f"{first} and {folder} cannot be compared: the mixing plan of the first is of format {formats[first]}, of "
-                f"the second of format {made}, so their steps held other examples."
+                f"{first} and {folder} cannot be compared: the mixing plan of the first is of format {formats[first]}, "
+                f"of the second of format {made}, so their steps held other examples."
             )
     seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for folder, run in runs.items():
