@@ -54,9 +54,7 @@ class StepMaker:
         """One of `parts` pieces of step `step`, as flat tokens or as micro-batches."""
         rows = self.plan.step(step)
         here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
-        examples = gather_step(
-            self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size
-        )
+        examples = gather_step(self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size)
         share = share_of(examples, part, parts)
         if self.execution == "flat":
             return flat_step(share, self.tokens)
