@@ -56,6 +56,7 @@ class Entry(TypedDict):
 class Plan(TypedDict):
     """The plan."""
 
+    format: int
     tasks: dict[str, Entry]
 
 
