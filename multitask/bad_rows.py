@@ -14,9 +14,11 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from multitask.cells import AmbiguousCellError, two_readings
 from multitask.errors import UserError, shown
+from multitask.raw_values import ValueAsTextError, guarded
 from multitask.table import Row, Rows, rows_fingerprint
-from multitask.task import Example, Task
+from multitask.task import Example, NoStringError, Task
 
 OnBadRow = Literal["error", "skip"]
 """What is done about a bad row."""
@@ -58,7 +60,7 @@ def bad_row(task: Task, rows: Rows, split: str, position: int, error: Exception)
         content = rows_fingerprint([rows[position]])
     except Exception:  # values of any type, from Python
         content = ""
-    return BadRow(split, position, rows.line(position), rows.origin, _reason(task, error), content)
+    return BadRow(split, position, rows.line(position), rows.origin, _reason(task, error, rows[position]), content)
 
 
 def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
@@ -74,20 +76,55 @@ def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserEr
         name = error.column(rows[position])
         at = "" if name is None else f", column {shown(repr(name), 60)}"
         return UserError(f"task '{task.name}': {where}{at}: {error}")
-    return UserError(f"task '{task.name}' cannot format {where}: {_reason(task, error)}")
+    if isinstance(error, ValueAsTextError):
+        return UserError(f"task '{task.name}': {where}: {error}")
+    if isinstance(error, AmbiguousCellError):
+        return UserError(f"task '{task.name}': {where}, column {shown(repr(error.column), 60)}: {error}")
+    return UserError(f"task '{task.name}' cannot format {where}: {_reason(task, error, rows[position])}")
 
 
-def _reason(task: Task, error: Exception) -> str:
+def _reason(task: Task, error: Exception, row: Row) -> str:
     if isinstance(error, MissingColumnError):
         return f"there is no column '{shown(error.args[0], 60)}'"
-    if isinstance(error, NoTextError):
+    if isinstance(error, (NoTextError, ValueAsTextError)):
         return str(error)
+    if isinstance(error, AmbiguousCellError):
+        return f"column {shown(repr(error.column), 60)}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     code = getattr(task.formatter, "__code__", None)
     inside = [f for f in frames if code is not None and f.filename == code.co_filename]
     at = f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""
     kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    if isinstance(error, NoStringError):
+        kind, at = "TypeError: ", _column_of(error, row) + at
     return f"{kind}{shown(error, 240)}{at}"
+
+
+def _column_of(error: NoStringError, row: Row) -> str:
+    """Where the value is that became no text, if it is one column's."""
+    column = getattr(error.value, "column", "")
+    columns = [column] if column else [name for name, value in row.items() if value is error.value]
+    return f" It stands in column {shown(repr(columns[0]), 60)}." if len(columns) == 1 else ""
+
+
+def formatted_row(task: Task, row: Row, split: str) -> list[Example]:
+    """What the task makes of a row from anywhere, without the prefix.
+
+    Raises:
+        MissingColumnError: If the formatter asks for a column that is not there.
+        ValueAsTextError: If it would write out bytes, a list, a mapping or a date as a text.
+        AmbiguousCellError: If it makes one thing of a csv file's cell as text and another of it as a number.
+        Exception: Whatever else the formatter raises.
+    """
+    values = CheckedRow(row)
+    for name, value in row.items():
+        if type(value) is not str:
+            values[name] = guarded(value, name)
+
+    def make(one: Row) -> list[Example]:
+        return task.formatted(one if one is values else CheckedRow(one), split)
+
+    return two_readings(make, values)
 
 
 class MissingColumnError(KeyError):

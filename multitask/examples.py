@@ -28,12 +28,12 @@ from typing import NamedTuple, overload
 from multitask.bad_rows import (
     BAD,
     BadRow,
-    CheckedRow,
     OnBadRow,
     bad_row,
     bad_row_notes,
     check_example,
     check_some_left,
+    formatted_row,
     row_error,
 )
 from multitask.errors import UserError
@@ -273,7 +273,7 @@ def _units(
         if limit is not None and made >= limit:
             break
         try:
-            several = task.formatted(CheckedRow(row), as_split)
+            several = formatted_row(task, row, as_split)
             for example in several:
                 check_example(example)
         except Exception as error:  # the formatter is the user's, so anything may come

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from multitask.bad_rows import CheckedRow, MissingColumnError, check_example
+from multitask.bad_rows import MissingColumnError, check_example, formatted_row
 from multitask.errors import UserError, shown
 from multitask.strict_json import JsonError, parse_json
 from multitask.task import UNLABELLED, Example, Task
@@ -86,10 +86,11 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
     is asked for every row anew: what leaves no trace in one input (which of one pronoun is meant) may decide another.
     """
     try:
-        return task.examples(CheckedRow(row), split="test"), True
+        made = formatted_row(task, row, "test")
+        return [one.renewed(task.prefix + one.inputs, one.id) for one in made], True
     except MissingColumnError as error:
         missing = error
-    made = []
+    several = []
     other: MissingColumnError | None = None
     for value in (*STAND_INS, *task.labels[:2]):
         try:
@@ -100,13 +101,13 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
         except Exception:  # noqa: S112  # the formatter takes no such value here: that is what is being asked
             continue
         if examples:
-            made.append(examples)
-    if not made and other is not None:  # whatever stands here, another column is missing, and the input's
+            several.append(examples)
+    if not several and other is not None:  # whatever stands here, another column is missing, and the input's
         raise other
-    inputs = [[(e.inputs, e.context) for e in examples] for examples in made]
-    if len(made) < 2 or any(one != inputs[0] for one in inputs):
+    inputs = [[(e.inputs, e.context) for e in examples] for examples in several]
+    if len(several) < 2 or any(one != inputs[0] for one in inputs):
         raise missing
-    return made[0], False
+    return several[0], False
 
 
 def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]]:

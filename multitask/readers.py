@@ -6,9 +6,11 @@ What the formats mean here
     .jsonl       one JSON object a line;  .json  a list of objects, or {"data": [objects]}, or lines as in .jsonl
     .parquet     as it is;  .txt  one row {"text": line} a line
 All text is UTF-8, with or without a byte order mark; lines end in a line feed, or in a carriage return and one (csv:
-or in a carriage return alone). csv and tsv have no types: a column whose values are all plain integers becomes `int`,
-all plain numbers `float`, anything else stays text: "NA", "null" and "" are text too. JSON is read as in
-`multitask.strict_json`, parquet as in `multitask.parquet`.
+or in a carriage return alone). JSON is read as in `multitask.strict_json`, parquet as in `multitask.parquet`.
+
+csv and tsv have no types: every cell is text as it is written, "1.00", "007", "1e3", "NA", "null", "True" and the empty
+"" alike, whatever the other rows hold. What is a number is the formatter's to say: int(…), float(…), or by using a cell
+as one, `row["label"] == 1` and `LABELS[row["label"]]`; see `multitask.cells`.
 
 A file that cannot be read as its format is an error, and none of its rows is used. A row that can be read but is no
 example of a task is another matter: see `multitask.bad_rows`.
@@ -19,7 +21,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
 import re
 import threading
 from collections import Counter
@@ -27,12 +28,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from multitask.cells import as_cell
 from multitask.errors import UserError, shown
 from multitask.parquet import read_parquet
 from multitask.strict_json import JsonError, parse_json
 from multitask.table import ArrowRows, Row, Rows, columns_of
 
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # "007" and "-0" would not come back as they were; 18 digits fit int64
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -123,7 +124,7 @@ def _tsv(path: str, content: bytes) -> _Read:
 
 
 def _table(path: str, records: list[list[str]], lines: list[int], *, hint: str) -> _Read:
-    """Records with their header first -> rows with typed columns."""
+    """Records with their header first -> rows."""
     if not records:
         raise UserError(f"'{path}' is empty; its first line must name the columns.")
     header = [name.strip() for name in records.pop(0)]
@@ -141,22 +142,7 @@ def _table(path: str, records: list[list[str]], lines: list[int], *, hint: str) 
             raise UserError(
                 f"{path}, line {line}: expected {len(header)} fields ({names}), found {len(record)}; {hint}"
             )
-    columns = [_typed(column) for column in zip(*records, strict=True)]
-    return _Read([dict(zip(header, values, strict=True)) for values in zip(*columns, strict=True)], header, lines)
-
-
-def _typed(column: Sequence[str]) -> Sequence[Any]:
-    """The column as integers or numbers if every value is written as one.
-
-    >>> _typed(["1", "-1"]), _typed(["1", "0.5"]), _typed(["1", "NA"]), _typed(["007", "008"])
-    ([1, -1], [1.0, 0.5], ['1', 'NA'], ['007', '008'])
-    """
-    if all(map(_INTEGER.fullmatch, column)):
-        return [int(value) for value in column]
-    if all(map(_NUMBER.fullmatch, column)) and any("." in value for value in column):
-        numbers = [float(value) for value in column]
-        return column if any(map(math.isinf, numbers)) else numbers  # "1.0e999" would not come back
-    return column
+    return _Read([dict(zip(header, map(as_cell, record), strict=True)) for record in records], header, lines)
 
 
 class _LargeFields:

@@ -32,6 +32,18 @@ UNLABELLED = "<unk>"
 """The target of a row whose label is unknown (-1 in GLUE's test splits), as in T5's `preprocessors.glue`."""
 
 
+class NoStringError(TypeError):
+    """The input or the target of an Example is no string."""
+
+    def __init__(self, inputs: object, target: object) -> None:
+        super().__init__(
+            f"an Example is made of two strings. Got inputs of type {type(inputs).__name__} and "
+            f"target of type {type(target).__name__}."
+        )
+        self.value = target if isinstance(inputs, str) else inputs
+        """What is no string, of both the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One input and target pair, as strings.
@@ -53,13 +65,24 @@ class Example:
     """Examples that are scored together (MultiRC's question)."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.inputs, str) or not isinstance(self.target, str):
-            raise TypeError(
-                f"an Example is made of two strings. Got inputs of type {type(self.inputs).__name__} and "
-                f"target of type {type(self.target).__name__}."
-            )
+        if not type(self.inputs) is type(self.target) is type(self.id) is str:
+            self._make_plain("inputs", "target", "id")
+            if not isinstance(self.inputs, str) or not isinstance(self.target, str):
+                raise NoStringError(self.inputs, self.target)
+        if self.context is not None or self.group is not None:
+            self._make_plain("context", "group")
         if not self.references:
             object.__setattr__(self, "references", (self.target,))
+        elif type(self.references) is tuple and any(type(r) is not str for r in self.references):
+            plain = tuple(str.__str__(r) if isinstance(r, str) else r for r in self.references)
+            object.__setattr__(self, "references", plain)
+
+    def _make_plain(self, *names: str) -> None:
+        """Strings of a class of their own (a cell of a csv file, numpy's) become strings."""
+        for name in names:
+            text = getattr(self, name)
+            if isinstance(text, str) and type(text) is not str:
+                object.__setattr__(self, name, str.__str__(text))
 
     def renewed(self, inputs: str, id: str) -> Example:
         """A copy with another input and id; `dataclasses.replace` takes five times as long, which 100,000 rows feel."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Number
 
+from multitask.errors import shown
+from multitask.raw_values import ValueAsTextError
 from multitask.task import UNLABELLED, Example, Row
 
 DETERMINERS = frozenset(
@@ -48,8 +51,40 @@ def text(row: Row, column: str) -> str:
 
 
 def raw_text(row: Row, column: str) -> str:
-    """The row's text with the spaces around it; an empty string for null and NaN."""
+    """The row's text with the spaces around it; an empty string for null and NaN, a number as it is written.
+
+    Raises:
+        ValueAsTextError: If it is no text: bytes, a list, a mapping, a date.
+    """
     value = row[column]
+    if isinstance(value, str):
+        return value
+    if _is_missing(value):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, Number):
+        raise ValueAsTextError(value, column)
+    return str(value)
+
+
+def texts(value: object, column: str) -> tuple[str, ...]:
+    """The texts of a list; none for null.
+
+    Raises:
+        ValueError: If it is no list of texts; of a text alone the letters would be taken.
+
+    >>> texts(["a", "b", "a"], "answers"), texts(None, "answers")
+    (('a', 'b', 'a'), ())
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"column '{column}' must hold a list of texts. Got {shown(repr(value), 60)}.")
+    return tuple(value)
+
+
+def own_id(row: Row, column: str) -> str:
+    """The id that the row brings, or an empty string: then its position is its id."""
+    value = row.get(column)
     return "" if _is_missing(value) else str(value)
 
 

@@ -15,7 +15,7 @@ import re
 
 from multitask.task import UNLABELLED, Decoding, Example, Row, register_task
 
-from ._format import text
+from ._format import text, texts
 from ._hub import super_glue
 
 
@@ -31,8 +31,8 @@ def record(row: Row, split: str = "validation") -> list[Example]:
     # A highlight becomes a sentence: a full stop goes before it, unless the line before ends in a mark.
     passage = re.sub(r"([.?!\"'])\n@highlight\n", r"\1 ", text(row, "passage"))
     passage = passage.replace("\n@highlight\n", ". ")
-    inputs = f"{text(row, 'query')} entities: {', '.join(row['entities'])} passage: {passage}"
-    answers = tuple(dict.fromkeys(row["answers"] or ()))
+    inputs = f"{text(row, 'query')} entities: {', '.join(texts(row['entities'], 'entities'))} passage: {passage}"
+    answers = tuple(dict.fromkeys(texts(row["answers"], "answers")))
     if not answers:
         return [Example(inputs, UNLABELLED)]
     if split == "train":

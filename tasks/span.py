@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from multitask.task import Decoding, Example, Row, register_task
 
-from ._format import raw_text
+from ._format import own_id, raw_text
 
 
 # No source: the copies on the Hub that a commit could be named of have lost the column selected_text. The rows come
@@ -37,7 +37,7 @@ def span(row: Row) -> Example:
     return Example(
         f"{sentiment} text: {plain(tweet)}",
         plain(selected),
-        id=str(row.get("textID") or ""),
+        id=own_id(row, "textID"),
         references=(selected,),
         context=tweet,
     )

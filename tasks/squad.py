@@ -16,7 +16,7 @@ import string
 from multitask.sources import hub
 from multitask.task import UNLABELLED, Decoding, Example, Row, register_task
 
-from ._format import text
+from ._format import own_id, text, texts
 
 _PUNCTUATION = re.compile(f"([{re.escape(string.punctuation)}])")
 # T5's regular expressions know ASCII's spaces only.
@@ -34,8 +34,8 @@ _SPACES = re.compile(r"[ \t\n\r\f\v]+")
 def squad(row: Row) -> Example:
     """The answer to a question about a passage."""
     inputs = f"{pad_punctuation(text(row, 'question'))} context: {pad_punctuation(text(row, 'context'))}"
-    answers = tuple(dict.fromkeys(pad_punctuation(a) for a in row["answers"]["text"]))
-    return Example(inputs, answers[0] if answers else UNLABELLED, id=str(row.get("id") or ""), references=answers)
+    answers = tuple(dict.fromkeys(pad_punctuation(a) for a in texts(row["answers"]["text"], "answers")))
+    return Example(inputs, answers[0] if answers else UNLABELLED, id=own_id(row, "id"), references=answers)
 
 
 def pad_punctuation(passage: str) -> str:

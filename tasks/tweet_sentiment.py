@@ -12,7 +12,7 @@ from __future__ import annotations
 from multitask.sources import hub
 from multitask.task import Example, Row, register_task
 
-from ._format import label_name, text
+from ._format import label_name, own_id, text
 from .span import plain
 
 LABELS = ("negative", "neutral", "positive")
@@ -33,4 +33,4 @@ LABELS = ("negative", "neutral", "positive")
 def tweet_sentiment(row: Row) -> Example:
     """Whether a tweet is negative, neutral or positive."""
     column = "label_text" if "sentiment" not in row and "label_text" in row else "sentiment"
-    return Example(plain(text(row, "text")), label_name(row, column, LABELS), id=str(row.get("textID") or ""))
+    return Example(plain(text(row, "text")), label_name(row, column, LABELS), id=own_id(row, "textID"))

@@ -472,7 +472,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(line, message, capsys):
 def test_a_label_that_is_none_is_named_with_its_line(capsys):
     assert main(["train", "--tasks", "sst2", "--data", "bad_label"]) == 2
     error = capsys.readouterr().err
-    assert "task 'sst2' cannot format bad_label/sst2/train.csv, line 2: ValueError: label 7 in column 'label'" in error
+    assert (
+        "task 'sst2' cannot format bad_label/sst2/train.csv, line 2: ValueError: label '7' in column 'label'" in error
+    )
     assert error.count("\n") == 1
 
 

@@ -135,12 +135,7 @@ def _table(records):
         raise Refused
     if any(len(fields) != len(header) for _, fields in rows):
         raise Refused
-    columns = [_column([fields[j] for _, fields in rows]) for j in range(len(header))]
-    return [(line, {name: columns[j][i] for j, name in enumerate(header)}) for i, (line, _) in enumerate(rows)]
-
-
-def _is_integer(value):
-    return value.isascii() and value.lstrip("-").isdigit() and len(value.lstrip("-")) <= 18 and str(int(value)) == value
+    return [(line, dict(zip(header, fields, strict=True))) for line, fields in rows]
 
 
 def _is_number(value):
@@ -152,16 +147,6 @@ def _is_number(value):
     if not (whole.isascii() and whole.isdigit()) or (len(whole) > 1 and whole[0] == "0"):
         return False
     return not dot or (fraction.isascii() and fraction.isdigit())
-
-
-def _column(values):
-    if all(map(_is_integer, values)):
-        return [int(v) for v in values]
-    if all(map(_is_number, values)) and "." in "".join(values):
-        floats = [float(v) for v in values]
-        if not any(math.isinf(f) for f in floats):
-            return floats
-    return values
 
 
 def _value(text):
