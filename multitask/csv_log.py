@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from multitask.folder import atomic
+from multitask.ownership import check_owner
 
 NAME = "csv"
 
@@ -61,7 +62,8 @@ class _Writer(ExperimentWriter):
         self._replace(rows)
 
     def save(self) -> None:
-        """Write what was logged since."""
+        """Write what was logged since, unless the folder is another process's by now."""
+        check_owner(Path(self.metrics_file_path))
         self.rows += len(self.metrics)
         super().save()
 

@@ -15,7 +15,7 @@ model/                 Hugging Face format, prefixes and decoding settings in it
 checkpoints/           what --resume goes on from
 events/                the loggers' files
 skipped_rows.jsonl     with --on-bad-row skip, if there are any: task, split, file, row, line and reason of each bad row
-.lock                  held by the process that is at work here; it ends with that process
+.lock  .owner          of the process that is at work here; see `multitask.ownership`
 
 Files are written under another name first, brought to the disk and then renamed: a crash leaves the old file or the
 new one, and maybe a leftover `.NAME.xxxxxxxx`, which the next run in the folder deletes. To the logs lines are added.
@@ -33,12 +33,15 @@ import os
 import re
 import shutil
 import tempfile
-import time
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError, shown
+from multitask.ownership import LOCK as LOCK
+from multitask.ownership import OWNER, check_lock, check_owner
+from multitask.ownership import locked as locked
 from multitask.shape import check_shape
 
 if TYPE_CHECKING:
@@ -50,10 +53,10 @@ PARTS = (
     *("predictions", "model", "checkpoints", "events", "examples"),
 )
 """What a run folder may hold; `--overwrite` deletes these and nothing else."""
-LOCK = ".lock"
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?|\.writable")
 ORPHANS = 5.0
 """Seconds within which the workers of a process that was killed notice it and let its locks go."""
+_ASKING = threading.Lock()
 SEAL = "sha256"
 """The key under which a JSON file says what the rest of it hashes to."""
 
@@ -63,7 +66,11 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes `path`'s place if the block ends without an error.
 
     It is on the disk before it has its name: otherwise a power cut could leave the name with nothing in it.
+
+    Raises:
+        UserError: If the folder was this process's to write to, and is another's now.
     """
+    check_owner(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -71,6 +78,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _make_ready(temporary)
+        check_owner(path)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,12 +90,14 @@ def atomic_files(folder: Path, last: str) -> Iterator[Path]:
 
     For writers that want a folder. Each file is `atomic`; the one named `last` says that the others are there.
     """
+    check_owner(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
         yield Path(name)
         made = sorted(Path(name).iterdir(), key=lambda path: (path.name == last, path.name))
         for path in made:
             _make_ready(path)
+        check_owner(folder)
         for path in made:
             os.replace(path, folder / path.name)
 
@@ -100,8 +110,9 @@ def _make_ready(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _ASKING:  # between the two calls the process has no mask, and another thread would take that for its own
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 
@@ -116,43 +127,6 @@ def clear_leftovers(folder: Path) -> None:
         for path in found.iterdir() if found.is_dir() else ():
             if _LEFTOVER.fullmatch(path.name):
                 _delete(path)
-
-
-@contextlib.contextmanager
-def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold a folder against other processes; the lock ends with the process that holds it, however that ends.
-
-    Args:
-        folder: Made if it is not there.
-        what: What is in it, for the error: "run", "study".
-        wait: Seconds to wait for a process that may be ending.
-
-    Raises:
-        UserError: If another process holds it, or it cannot be written to.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock; there two processes on one folder are the user's to avoid
-        yield
-        return
-    deadline = time.monotonic() + wait
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a")
-    except OSError as error:
-        raise UserError(f"--out {folder} cannot be written: {error.strerror or error}.") from error
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= deadline:
-                    raise UserError(
-                        f"another process is working on the {what} in {folder}: wait for it, or stop it."
-                    ) from None
-                time.sleep(0.1)
-        yield
 
 
 def write_json(path: Path, value: Any, *, sealed: bool = False) -> None:
@@ -313,8 +287,9 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; give a folder for the run.")
+    check_lock(out)
     there = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
-    there = [name for name in there if name != LOCK and not _LEFTOVER.fullmatch(name)]
+    there = [name for name in there if name not in (LOCK, OWNER) and not _LEFTOVER.fullmatch(name)]
     if resume:
         if "config.yaml" not in there:
             raise UserError(f"--resume: there is no run in {out} to continue; leave --resume out to begin one.")
@@ -370,6 +345,7 @@ def make_folder(out: Path, *, delete: Iterable[str] = ()) -> None:
     Raises:
         UserError: If writing fails.
     """
+    check_owner(out)
     try:
         for name in delete:
             _delete(out / name)

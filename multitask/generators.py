@@ -1,16 +1,90 @@
-"""The global random generators, which nothing here draws from but a user's callbacks and formatters may.
+"""The global random generators, from which nothing here draws but dropout (seeded at each step) of grouped execution.
 
-A run has them seeded, so that it can be repeated, and gives them back as they were. A checkpoint holds their states.
+A user's callbacks and formatters may draw from them too: a run has them seeded, so that it can be repeated, and gives
+them back as they were. A checkpoint holds their states. A process has one of each, for all its threads, so it trains
+one model at a time (`one_training`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from multitask.guard import gathered
+from multitask.errors import UserError
+
+_training: dict[str, Any] = {}
+"""Of the training that is under way: what it is, its process and thread."""
+_change = threading.Lock()
+
+
+@contextlib.contextmanager
+def one_training(what: str) -> Iterator[None]:
+    """Keep other threads of this process from training inside.
+
+    Dropout and a user's callbacks draw from the process's own generators, the first of which sees the seeds of the
+    second: of two runs side by side neither was the one that its settings say (measured: other weights in both). Signal
+    handlers and Lightning's settings are of a process too. A second training is refused rather than made to wait: it
+    would wait for hours, and in a callback of the first for ever. In the same thread one may stand inside another, as
+    the runs of a study in the study.
+
+    Args:
+        what: For the error: "the run in runs/a".
+
+    Raises:
+        UserError: If another thread is at it.
+    """
+    here = {"what": what, "process": os.getpid(), "thread": threading.get_ident()}
+    with _change:
+        before = dict(_training)
+        if before and before["process"] == here["process"] and before["thread"] != here["thread"]:
+            raise UserError(
+                f"{before['what']} is being trained in another thread of this process, which has one random generator "
+                f"for both: train {what} after it, or in a process of its own."
+            )
+        _training.update(here)
+    try:
+        yield
+    finally:
+        with _change:
+            _training.clear()
+            _training.update(before)
+
+
+@contextlib.contextmanager
+def private_generator(seed: int) -> Iterator[None]:
+    """What this thread would draw from torch's CPU generator comes from one of its own inside, which begins at `seed`.
+
+    For library code that draws initial weights and has no argument for a generator: the same bits as after
+    `torch.manual_seed(seed)`, while the global one stays where it is for other threads.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    generator = torch.Generator().manual_seed(seed)
+
+    class Private(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if getattr(func, "__name__", "") in DRAWS and kwargs.get("generator") is None:
+                kwargs["generator"] = generator
+            return func(*args, **kwargs)
+
+    with Private():
+        yield
+
+
+DRAWS = frozenset(
+    (
+        *("normal_", "uniform_", "trunc_normal_", "bernoulli_", "exponential_", "orthogonal_"),
+        *("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_"),
+        *("normal", "rand", "randn", "randint", "randperm"),
+    )
+)
+"""Functions of torch and torch.nn.init that take a `generator`."""
 
 
 @contextlib.contextmanager
@@ -39,6 +113,8 @@ def states_of_generators() -> list[dict[str, Any]]:
     """Of every process, in order: the states of its generators, as tensors and plain values."""
     import numpy as np
     import torch
+
+    from multitask.guard import gathered  # which imports torch
 
     version, python, gauss = random.getstate()
     kind, words, place, has_gauss, cached = np.random.get_state()

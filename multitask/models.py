@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from multitask.errors import UserError
+from multitask.generators import private_generator
 from multitask.model_folder import check_attention, check_model_folder
 from multitask.registry import did_you_mean
 from multitask.tensor_files import NOT_TENSORS
@@ -34,6 +36,10 @@ SIZES = {
 FAMILY = ("t5", "mt5", "umt5")
 """`model_type`s that are accepted: ByT5, Flan and v1.1 checkpoints are `t5` or `mt5` by type."""
 
+_making = threading.Lock()
+"""While transformers loads a model, `torch.nn.init` does nothing, in any thread: a model of random weights that another
+one makes then would be left as the memory was."""
+
 
 def is_from_scratch(model: str) -> bool:
     """Whether the name means random weights."""
@@ -56,14 +62,13 @@ def build_model(
     Args:
         size: A name in `SIZES`.
         vocabulary: Token ids the tokenizer can give; rounded up to a multiple of 64 for the matrix kernels.
-        seed: Of the weights. torch's global generator is put back as it was.
+        seed: Of the weights. torch's global generator is not drawn from.
         dropout: The rate.
         pad: Padding id, which T5 also starts decoding with.
         eos: End-of-sequence id.
         gated: v1.1's gated GELU instead of ReLU.
         copy_head: Begin with a head that copies; see `add_copy_head`.
     """
-    import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
     shape = SIZES[size]
@@ -81,8 +86,7 @@ def build_model(
         eos_token_id=eos,
     )
     config.decoder_start_token_id = pad
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _making, private_generator(seed):
         model = T5ForConditionalGeneration(config)
         if copy_head:
             add_copy_head(model)
@@ -157,9 +161,10 @@ def load_pretrained(name: str, *, revision: str | None = None, dropout: float | 
     import torch
 
     try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            name, config=config, revision=revision, dtype=torch.float32, trust_remote_code=False
-        )
+        with _making:
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                name, config=config, revision=revision, dtype=torch.float32, trust_remote_code=False
+            )
     except pickle.UnpicklingError as error:
         raise UserError(f"a weights file of model '{name}' {NOT_TENSORS}") from error
     except Exception as error:  # as above: safetensors has exceptions of its own, and so has each library

@@ -6,6 +6,7 @@ Names exist so that a command line, a config or a saved run can say them. In Pyt
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -44,6 +45,8 @@ class Registry(Generic[T]):
         self._objects: dict[str, T] = {}
         self._holders: dict[str, str] = {}
         self._load = load
+        self._loading = False
+        self._lock = threading.RLock()
 
     def add(self, name: str, thing: T, holder: str) -> T:
         """Register `thing`; `holder` says who does it, for the error of the next who tries."""
@@ -91,6 +94,13 @@ class Registry(Generic[T]):
 
     def load(self) -> None:
         """Bring in what is built in, once, before the first look-up."""
-        if self._load is not None:
-            load, self._load = self._load, None  # before the call: what it loads may look names up
-            load()
+        if self._load is None and not self._loading:
+            return
+        with self._lock:  # another thread's first look-up waits until all is there
+            if self._load is not None:
+                load, self._load = self._load, None  # before the call: what it loads may look names up
+                self._loading = True
+                try:
+                    load()
+                finally:
+                    self._loading = False

@@ -40,7 +40,7 @@ from multitask.folder import (
     safe_name,
     write_json,
 )
-from multitask.generators import seeded_generators
+from multitask.generators import one_training, seeded_generators
 from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
@@ -151,6 +151,8 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
     Raises:
         UserError: For whatever a user can mend, before training starts.
         StoppedError: If it was interrupted; the same call with `resume=True` continues.
+
+    A process trains one model at a time: a call while another thread is in one is a `UserError`.
     """
     known = [f.name for f in dataclasses.fields(TrainConfig)]
     for name in settings:
@@ -190,6 +192,10 @@ class Training:
 
     def run(self) -> Run:
         """Train, evaluate and write the run folder."""
+        with one_training(f"the run in {self.out}"):
+            return self._alone()
+
+    def _alone(self) -> Run:
         # Lightning starts the others, with these set.
         ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
         self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)

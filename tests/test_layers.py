@@ -19,7 +19,8 @@ ORDER = """
     task plugins
     table strict_json parquet cells readers python_sources lexicon sample sources raw_values bad_rows examples testing
     schedule rates mixture permutation plan cautions
-    folder cache tensor_files model_folder tokens token_cache spans batching kernels flat optim data guard module
+    ownership folder cache tensor_files model_folder tokens token_cache
+    spans batching kernels flat optim data guard module
     generators signals checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary csv_log lightning processes progress

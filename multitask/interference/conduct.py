@@ -17,6 +17,7 @@ from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
 from multitask.errors import UserError
 from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
+from multitask.generators import one_training
 from multitask.home import tilde
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
@@ -141,6 +142,10 @@ class Conduct:
 
     def dry_run(self) -> None:
         """Print the cells, how many are there already, and what the others will cost."""
+        with one_training(f"the study in {self.out}"):
+            self._dry_run()
+
+    def _dry_run(self) -> None:
         from multitask.interference.estimate import measure, seconds_of
 
         stored = read_study(self.out) if self.out.is_dir() and not self.overwrite else None
@@ -206,7 +211,7 @@ class Conduct:
     def run(self) -> Study:
         """Train what is missing and write what was found."""
         check_study_folder(self.out, overwrite=self.overwrite)  # before a lock is put in it
-        with locked(self.out, "study", wait=ORPHANS):
+        with one_training(f"the study in {self.out}"), locked(self.out, "study", wait=ORPHANS):
             stored = open_study(self.out, overwrite=self.overwrite)
             self.load(stored)
             if stored:

@@ -27,6 +27,7 @@ from multitask.errors import UserError
 from multitask.folder import atomic, check_links, make_folder
 from multitask.home import tilde
 from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
+from multitask.ownership import check_lock
 from multitask.plan import FORMAT as PLAN_FORMAT
 from multitask.registry import did_you_mean
 from multitask.schedule import exact
@@ -334,11 +335,14 @@ def check_study_folder(out: Path, *, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; a study needs a folder.")
+    check_lock(out)
     there = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
     foreign = [name for name in there if name not in PARTS]
     if foreign or (there and "study.yaml" not in there and not overwrite):
         shown = ", ".join((foreign or there)[:3])
         raise UserError(f"--out {out} holds other files ({shown}, …); give an empty or new folder, or a study's.")
+    if not overwrite:
+        check_links(out)
 
 
 def open_study(out: Path, *, overwrite: bool) -> dict[str, Any] | None:
@@ -348,7 +352,5 @@ def open_study(out: Path, *, overwrite: bool) -> dict[str, Any] | None:
         UserError: If the folder holds something else, or cannot be written.
     """
     check_study_folder(out, overwrite=overwrite)
-    if not overwrite:
-        check_links(out)
     make_folder(out, delete=PARTS if overwrite else ())
     return read_study(out)

@@ -13,6 +13,7 @@ from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import generated_note
 from multitask.errors import UserError
 from multitask.finished import load_includes, renamed, run_config
+from multitask.folder import check_links
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, Design
@@ -40,6 +41,8 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
     Raises:
         UserError: If there are no such runs, or two of them cannot be compared: with both names and what differs.
     """
+    if out is not None:
+        check_links(out)
     folders = sorted({Path(p) for part in pattern.split(",") for p in glob.glob(part)})
     runs = [folder for folder in folders if (folder / "config.yaml").is_file()]
     if not runs:

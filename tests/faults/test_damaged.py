@@ -25,6 +25,7 @@ from multitask.errors import UserError
 from multitask.finished import check_finished
 from multitask.folder import LOCK, locked, read_json, write_json
 from multitask.interference.execute import is_finished
+from multitask.ownership import OWNER
 from multitask.run import StoppedError, train
 
 STEPS = 7
@@ -281,6 +282,32 @@ def test_a_lock_is_waited_for_and_ends_with_its_owner(tmp_path):
     with locked(tmp_path, "run", wait=30):
         assert (tmp_path / LOCK).exists()
     os.waitpid(child, 0)
+
+
+class Taken(pl.Callback):
+    """On a file system without locks a process of another machine begins in the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.owner = folder / OWNER
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 3:
+            said = json.loads(self.owner.read_text())
+            self.owner.write_text(json.dumps({**said, "token": "another", "host": "elsewhere"}))
+
+
+def test_a_run_whose_folder_another_one_took_over_ends_and_writes_nothing_more(tmp_path, whole, monkeypatch, finished):
+    plain, folder = multitask.lightning.callbacks_of, tmp_path / "taken"
+    with monkeypatch.context() as patch:
+        patch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Taken(folder), *plain(*a)])
+        with pytest.raises(UserError, match=r"elsewhere has taken over .*taken while this process was at work there"):
+            run(folder)
+    assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-2.ckpt"]
+    assert read_json(folder / "run.json")["status"] == "begun"
+    assert not (folder / "model" / "model.safetensors").exists()
+    assert "elsewhere" in (folder / OWNER).read_text()
+    assert results(run(folder, overwrite=True)) == results(whole)
+    assert not (folder / OWNER).exists()
 
 
 # ------------------------------------------------------------------------------------------------------------- signals
