@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import signal
 import sys
 import zipfile
@@ -24,7 +25,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from multitask.errors import UserError
-from multitask.folder import atomic
+from multitask.folder import atomic, delete_path
 from multitask.generators import restore_generators, states_of_generators
 from multitask.guard import NonFiniteError
 from multitask.signals import STOPPING, stopping
@@ -64,13 +65,19 @@ def damage(path: Path) -> str | None:
 
 
 def steps_of(path: Path) -> int:
-    """K of `step-K.ckpt`."""
-    return int(path.stem.split("-")[1])
+    """K of `step-K.ckpt`, or of the name of another of `checkpoints_in`."""
+    return int(path.stem.rpartition("-")[2])
 
 
-def checkpoints_in(folder: Path) -> list[Path]:
-    """What a run can go on from, whole or not, the newest last."""
-    return sorted(folder.glob("step-*.ckpt"), key=steps_of)
+def checkpoints_in(folder: Path, name: str = "step", suffix: str = ".ckpt") -> list[Path]:
+    """What a run can resume from, whole or not, the newest last; with `name` best or best@TASK the best instead.
+
+    Only files that are called exactly so: a user's copy (`step-8 (copy).ckpt`) stands beside them and is left alone,
+    and `best@a-b-8.ckpt` is not of task `a`.
+    """
+    ours = re.compile(rf"{re.escape(name)}-(0|[1-9][0-9]*){re.escape(suffix)}")
+    found = [path for path in (folder.iterdir() if folder.is_dir() else ()) if ours.fullmatch(path.name)]
+    return sorted(found, key=steps_of)
 
 
 def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
@@ -248,8 +255,8 @@ class ResumableCheckpoint(Checkpoint):
             self._saving = False
         if trainer.is_global_zero:
             found = [path for path in checkpoints_in(self._folder) if steps_of(path) <= step]
-            for old in (*found[:-KEPT], *self._folder.glob("step-*.damaged")):
-                old.unlink()
+            for old in (*found[:-KEPT], *checkpoints_in(self._folder, suffix=".damaged")):
+                delete_path(old)
 
     def _good(self) -> str:
         found = checkpoints_in(self._folder)

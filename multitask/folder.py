@@ -116,7 +116,7 @@ def _umask() -> int:
     return mask
 
 
-def _delete(path: Path) -> None:
+def delete_path(path: Path) -> None:
     """A file, a link or a whole folder, if it is there."""
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
@@ -126,7 +126,7 @@ def clear_leftovers(folder: Path) -> None:
     for found in (folder, *(folder / name for name in ("checkpoints", "predictions", "examples", "events/csv"))):
         for path in found.iterdir() if found.is_dir() else ():
             if _LEFTOVER.fullmatch(path.name):
-                _delete(path)
+                delete_path(path)
 
 
 def write_json(path: Path, value: Any, *, sealed: bool = False) -> None:
@@ -348,7 +348,7 @@ def make_folder(out: Path, *, delete: Iterable[str] = ()) -> None:
     check_owner(out)
     try:
         for name in delete:
-            _delete(out / name)
+            delete_path(out / name)
         out.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
         with atomic(out / ".writable") as probe:

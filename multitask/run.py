@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 import datetime
 import errno
-import glob
 import importlib.metadata
 import math
 import os
 import platform
+import re
 import signal
 import time
 import warnings
@@ -446,11 +446,9 @@ class Training:
 
     def _keep_best(self, module: Any, task: str | None = None) -> None:
         """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
-        from multitask.checkpoints import read_checkpoint
+        from multitask.checkpoints import checkpoints_in, read_checkpoint
 
-        name = "best" if task is None else f"best@{task}"
-        found = (self.out / "checkpoints").glob(f"{glob.escape(name)}-*.ckpt")
-        best = sorted(found, key=lambda p: int(p.stem.rsplit("-", 1)[1]))
+        best = checkpoints_in(self.out / "checkpoints", "best" if task is None else f"best@{task}")
         if best:
             module.load_state_dict(read_checkpoint(best[-1])["state_dict"])
             self._say(
@@ -605,7 +603,8 @@ class Training:
     def _drop_examples(self, start: int) -> None:
         """Delete the record of the steps that are made again."""
         for path in (self.out / "examples").glob("from-*-process-*.parquet"):
-            if self.first_process and int(path.name.split("-")[1]) >= start:
+            ours = re.fullmatch(r"from-([0-9]+)-process-[0-9]+\.parquet", path.name)  # a user's copy of one is not
+            if self.first_process and ours and int(ours[1]) >= start:
                 path.unlink()
 
     def _write(self, module: Any, steps: int, scores: dict[str, TaskScores], deployed: dict[str, TaskScores]) -> None:

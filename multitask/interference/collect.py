@@ -6,13 +6,14 @@ import csv
 import functools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 from multitask.folder import read_json, read_predictions
 from multitask.interference.run_files import PREDICTIONS, Metrics, MixFile, RunFile, read_baselines
 from multitask.outputs import Outputs
@@ -90,15 +91,24 @@ class Finished:
     def logged(self) -> dict[str, dict[int, float]]:
         """{column: {step: value}} of the CSV logs; where a resumed run logged a step again, the last one."""
         found: dict[str, dict[int, float]] = {}
-        parts = (self.folder / "events").glob("csv*/metrics.csv")
-        for path in sorted(parts, key=lambda p: int(p.parent.name.rpartition("-")[2] if "-" in p.parent.name else 1)):
-            with path.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    step = int(row["step"]) + 1  # Lightning counts the step that is under way
-                    for name, value in row.items():
-                        if name not in ("step", "epoch") and value:
-                            found.setdefault(name, {})[step] = float(value)
+        for path in _logs(self.folder / "events"):
+            try:
+                with path.open(newline="", encoding="utf-8") as file:
+                    for row in csv.DictReader(file):
+                        step = int(row["step"]) + 1  # Lightning counts the step that is under way
+                        for name, value in row.items():
+                            if name not in ("step", "epoch") and value:
+                                found.setdefault(name, {})[step] = float(value)
+            except (KeyError, TypeError, ValueError, csv.Error) as error:  # of UTF-8 too
+                raise UserError(f"{path} is not as it was written: {shown(error)}.") from error
         return found
+
+
+def _logs(events: Path) -> list[Path]:
+    """`csv/metrics.csv`, then `csv-2`, … of older runs that were resumed; a user's copy of such a folder is no log."""
+    numbered = {path: re.fullmatch(r"csv(?:-([0-9]+))?", path.parent.name) for path in events.glob("csv*/metrics.csv")}
+    ours = {path: int(match[1] or 1) for path, match in numbered.items() if match}
+    return sorted(ours, key=lambda path: ours[path])
 
 
 def _number(value: float | None) -> float:

@@ -205,12 +205,13 @@ def _silence() -> Iterator[None]:
 
 def _train_cell(config: TrainConfig, folder: Path, data: _Data, advance: Callable[[int], None]) -> None:
     """Train and evaluate one cell; what an interrupted one has done is used."""
+    from multitask.checkpoints import checkpoints_in
     from multitask.run import Training
 
     config = dataclasses.replace(config, out=str(folder))
     prepared = data.prepared(config)
     begun = (folder / "config.yaml").is_file()
-    if begun and any((folder / "checkpoints").glob("step-*.ckpt")):
+    if begun and checkpoints_in(folder / "checkpoints"):
         try:
             again = dataclasses.replace(config, resume=True)
             Training(again, True, prepared, [_steps(advance)]).run()

@@ -19,11 +19,12 @@ import pytorch_lightning as pl
 from safetensors.torch import load_file
 
 import multitask.lightning
-from multitask.checkpoints import ResumableCheckpoint, damage
+from multitask.checkpoints import ResumableCheckpoint, checkpoints_in, damage
 from multitask.cli import main
 from multitask.errors import UserError
 from multitask.finished import check_finished
 from multitask.folder import LOCK, locked, read_json, write_json
+from multitask.interference.collect import Finished
 from multitask.interference.execute import is_finished
 from multitask.ownership import OWNER
 from multitask.run import StoppedError, train
@@ -99,6 +100,58 @@ def cut(path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+COPIES = (
+    *("step-8 (copy).ckpt", "step-9 - Kopie.ckpt", "step-8.ckpt.bak", "last copy.ckpt", "step-٨.ckpt", "step-08.ckpt"),
+    *("step-.ckpt", "step--1.ckpt", "step-1e3.ckpt", "step-9.5.ckpt", "step-9\n.ckpt", "best-3 2.ckpt", "best@x.ckpt"),
+    *("best@toy_labels-span-9.ckpt", "step-x.damaged", "Schritt-ß-🙂.ckpt", "notes.txt"),
+)
+"""What people and their file managers put beside the checkpoints; step-9 in a name would be the newest."""
+
+
+def copied(folder: Path) -> list[Path]:
+    for name in COPIES:
+        (folder / name).write_bytes(b"mine")
+    (folder / "step-99 copy.ckpt").mkdir()
+    return [folder / "step-99 copy.ckpt", *(folder / name for name in COPIES)]
+
+
+def test_copies_beside_the_checkpoints_are_left_alone(unfinished, whole):
+    mine = copied(unfinished / "checkpoints")
+    run(unfinished, resume=True)
+    assert results(unfinished) == results(whole)
+    assert all(path.exists() for path in mine)
+
+
+def test_the_best_of_a_task_is_not_that_of_another_whose_name_begins_so(tmp_path):
+    for name in ("best@a-4.ckpt", "best@a-b-9.ckpt", "best@a-16.ckpt", "best-5.ckpt", "best@a-7 (copy).ckpt"):
+        (tmp_path / name).touch()
+    copied(tmp_path)
+    found = {name: [p.name for p in checkpoints_in(tmp_path, name)] for name in ("best", "best@a", "best@a-b", "step")}
+    assert found == {
+        "best": ["best-5.ckpt"],
+        "best@a": ["best@a-4.ckpt", "best@a-16.ckpt"],
+        "best@a-b": ["best@a-b-9.ckpt"],
+        "step": [],
+    }
+    assert checkpoints_in(tmp_path / "none") == []
+
+
+def test_copies_of_the_logs_and_of_the_record_of_examples_are_left_alone(unfinished):
+    before = Finished(unfinished).logged
+    for name in ("csv (copy)", "csv-old", "csv-2 copy"):
+        shutil.copytree(unfinished / "events" / "csv", unfinished / "events" / name)
+    mine = [unfinished / "examples" / name for name in ("from-x-process-0.parquet", "from-9-process-0 (1).parquet")]
+    mine[0].parent.mkdir()
+    for path in mine:
+        path.write_bytes(b"mine")
+    run(unfinished, log_examples=True, resume=True)
+    assert Finished(unfinished).logged == before
+    assert [path.read_bytes() for path in mine] == [b"mine", b"mine"]
+    (unfinished / "events" / "csv" / "metrics.csv").write_text("step,epoch\nten,0\n")
+    with pytest.raises(UserError, match=r"metrics\.csv is not as it was written: invalid literal"):
+        _ = Finished(unfinished).logged
 
 
 def test_two_checkpoints_are_kept_and_the_last_step_has_one(finished):
