@@ -63,7 +63,8 @@ def include(path: str | Path) -> ModuleType:
     if str(full.parent) not in sys.path:
         sys.path.append(str(full.parent))
     try:
-        spec.loader.exec_module(module)
+        with TASKS.loading():  # other processes include it too
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         for task in set(TASKS.registered()) - before:

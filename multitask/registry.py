@@ -5,6 +5,7 @@ Names exist so that a command line, a config or a saved run can say them. In Pyt
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import threading
 from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ class Registry(Generic[T]):
         self.kind = kind
         self._objects: dict[str, T] = {}
         self._holders: dict[str, str] = {}
+        self._reloadable: set[str] = set()
+        self._reloader: int | None = None
         self._load = load
         self._loading = False
         self._lock = threading.RLock()
@@ -57,6 +60,8 @@ class Registry(Generic[T]):
             )
         self._objects[name] = thing
         self._holders[name] = holder
+        if self._reloader == threading.get_ident():
+            self._reloadable.add(name)
         return thing
 
     def get(self, name: str) -> T:
@@ -75,6 +80,20 @@ class Registry(Generic[T]):
         """Take a name out again: for tests and notebooks that define a thing twice on purpose."""
         self._objects.pop(name, None)
         self._holders.pop(name, None)
+        self._reloadable.discard(name)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """What is registered inside is registered in any other process too, which loads the same files and packages."""
+        before, self._reloader = self._reloader, threading.get_ident()
+        try:
+            yield
+        finally:
+            self._reloader = before
+
+    def is_reloadable(self, name: str) -> bool:
+        """Whether another process finds the thing by its name; not what a script or notebook registers itself."""
+        return name in self._reloadable
 
     def __contains__(self, name: object) -> bool:
         self.load()
@@ -101,6 +120,7 @@ class Registry(Generic[T]):
                 load, self._load = self._load, None  # before the call: what it loads may look names up
                 self._loading = True
                 try:
-                    load()
+                    with self.loading():
+                        load()
                 finally:
                     self._loading = False

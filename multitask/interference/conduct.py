@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
@@ -42,6 +43,7 @@ from multitask.interference.study import (
 from multitask.models import contamination, is_from_scratch
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import duration
+from multitask.task import TASKS
 
 TRIAL_SEED = 1_000_000
 """Added to the first seed for the trials of the learning-rate search: no reported run has it."""
@@ -71,6 +73,14 @@ class Conduct:
         self.design = design_of(config, list(self.tasks))
         self.from_scratch = is_from_scratch(config.train.model)
         self.jobs, self.threads = _workers(config, self.from_scratch)
+        own = [name for name in self.tasks if not TASKS.is_reloadable(name)]
+        if own and self.jobs > 1:  # said even if quiet: it takes longer than it might
+            self.jobs, self.threads = _workers(dataclasses.replace(config, jobs=1), self.from_scratch)
+            sys.stderr.write(
+                f"multitask: task {', '.join(map(repr, own))} is registered by this program itself, so other processes "
+                "do not know it: the models are trained here, one after another. To train them side by side, put the "
+                "task in a file and give include=[FILE].\n"
+            )
 
     # ---- what the cells are --------------------------------------------------------------------------------------
 

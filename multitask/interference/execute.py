@@ -1,9 +1,10 @@
 """Training the cells of a study that are missing, side by side, so that it can be interrupted at any moment.
 
 Each worker is a process of its own that loads the study's data once and then trains one cell after another, each in its
-own run folder. A cell is finished when its run.json says so; one that is not is continued from its checkpoint, or begun
-again. The number of threads of a worker is the study's setting and not the machine's, so the numbers are the same
-whatever runs beside it.
+own run folder. It does not run the program that began the study, be it a script, a notebook or the command line: it
+loads the tasks from their packages and included files. A cell is finished when its run.json says so; one that is not is
+continued from its checkpoint, or begun again. The number of threads of a worker is the study's setting and not the
+machine's, so the numbers are the same whatever runs beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -377,8 +379,9 @@ def _train_apart(
             context.Process(target=work, args=(base, waiting, messages, threads, os.getpid()), daemon=False)
             for _ in range(jobs)
         ]
-        for worker in workers:
-            worker.start()
+        with _without_script():
+            for worker in workers:
+                worker.start()
     try:
         _follow(workers, messages, progress)
     except BaseException:
@@ -389,6 +392,21 @@ def _train_apart(
         for q in (waiting, messages):
             q.cancel_join_thread()
             q.close()
+
+
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Processes that are started inside do not run the user's script again, which spawned ones do before all else.
+
+    A script without `if __name__ == "__main__":` would begin the study anew in each of them. All that a worker needs
+    comes by its arguments and by import; a task that the script itself registers is not trained in a worker.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _follow(workers: Sequence[Any], messages: Any, progress: _Progress) -> None:
