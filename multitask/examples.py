@@ -37,7 +37,8 @@ from multitask.bad_rows import (
     row_error,
 )
 from multitask.errors import UserError
-from multitask.sources import Source
+from multitask.sources import FileSource, Source
+from multitask.split_files import like_validation
 from multitask.table import Rows
 from multitask.task import UNLABELLED, Example, Task, _takes_split
 from multitask.uncollected import uncollected
@@ -168,10 +169,11 @@ def load_task(
         raise ValueError(f"selection must be 0 or more. Got {selection}.")
     splits = source.splits()
     if "validation" not in splits:
-        other = next((name for name in ("dev", "val", "valid", "eval", "validation_matched") if name in splits), None)
+        other = like_validation(name for name in splits if name != "train")
         if other is not None:  # holding out would silently leave the rows unused that were meant
+            named = f" ({source.file(other)})" if isinstance(source, FileSource) else ""
             raise UserError(
-                f"task '{task.name}': {source.description} has a split '{other}' and none named 'validation'; "
+                f"task '{task.name}': {source.description} has a split '{other}'{named} and none named 'validation'; "
                 f"rename it."
             )
     rows = source.rows("train")

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 from multitask.python_sources import DatasetSource, PythonSource, dataset, rows
 from multitask.readers import READERS, read_rows
 from multitask.registry import did_you_mean
 from multitask.sample import SAMPLED, sample_rows
+from multitask.split_files import like_folder, split_files
 from multitask.table import Row, Rows, check_split, rows_fingerprint
 
 if TYPE_CHECKING:
@@ -145,7 +146,10 @@ def _load_hub(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
 
 
 def files(folder: str | Path) -> Source:
-    """Files FOLDER/SPLIT.EXT with EXT one of csv, tsv, json, jsonl, parquet, txt; see `multitask.readers`."""
+    """Files FOLDER/SPLIT.EXT with EXT one of csv, tsv, json, jsonl, parquet, txt; see `multitask.readers`.
+
+    What else is there and looks like rows is an error when a split is asked for: see `multitask.split_files`.
+    """
     return FileSource(Path(folder))
 
 
@@ -169,6 +173,10 @@ class FileSource:
         """The names of the files, without their endings."""
         return tuple(self._files())
 
+    def file(self, split: str) -> str:
+        """The name of the file of a split that is there."""
+        return self._files()[split].name
+
     def rows(self, split: str) -> Rows:
         """The rows of FOLDER/SPLIT.EXT."""
         found = self._files()
@@ -179,17 +187,7 @@ class FileSource:
     def _files(self) -> dict[str, Path]:
         if not self.folder.is_dir():
             raise UserError(f"there is no folder '{self.folder}'; make it, with train.EXT in it, or correct the path.")
-        found: dict[str, Path] = {}
-        for path in sorted(self.folder.iterdir()):
-            if path.suffix.lower() not in READERS or path.name.startswith((".", "_")) or not path.is_file():
-                continue
-            if path.stem in found:
-                raise UserError(
-                    f"'{self.folder}' has two files for split '{path.stem}': {found[path.stem].name} and {path.name}; "
-                    f"remove one."
-                )
-            found[path.stem] = path
-        return found
+        return split_files(self.folder)
 
 
 def sample(name: str) -> Source:
@@ -262,6 +260,12 @@ def resolve_source(task: Task, data: str | None) -> Source:
         raise UserError(f"--data: there is no directory '{data}'; make it with {_layout(task)}, or correct the path.")
     if folder.is_dir():
         return files(folder)
+    meant = like_folder(Path(data), task.folder)
+    if meant is not None:  # not to be passed over for rows from elsewhere
+        raise UserError(
+            f"task '{task.name}' needs the folder '{folder}', which is not there; '{data}' has '{shown(meant, 60)}', "
+            f"which is not read."
+        )
     if local is not None:
         return local
     there = sorted(p.name for p in Path(data).iterdir() if p.is_dir() and not p.name.startswith("."))

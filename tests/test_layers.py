@@ -17,7 +17,8 @@ ORDER = """
     errors printable home yaml_files uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
-    table strict_json parquet cells readers python_sources lexicon sample sources raw_values bad_rows examples testing
+    table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
+    examples testing
     schedule rates mixture permutation plan cautions
     ownership folder cache tensor_files model_folder tokens token_cache
     spans batching kernels flat optim data guard module
