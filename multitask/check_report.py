@@ -63,6 +63,8 @@ class SplitReport:
     """Share of the inputs' tokens that are <unk>, 0..1; NaN without examples."""
     bad_rows: list[dict[str, Any]] = field(default_factory=list)
     """Those that were left out: task, split, file, row, line and reason of each."""
+    held_out: str = ""
+    """A sentence on the training examples that were held out for it; empty for a split of the source's own."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _print_rows(report: CheckReport) -> None:
     rows = [
         (
             *((name, "generated" if task.generated else "") if first else ("", "")),
-            split,
+            f"{split} (held out)" if s.held_out else split,
             f"{s.rows:,}",
             ", ".join(f"{n:,} {reason}" for reason, n in s.skipped.items()),
             f"{s.duplicates:,}",

@@ -122,6 +122,7 @@ def _split_report(
         unreachable=sum(n - 1 > task.decoding.max_new_tokens for n in target_lengths) if generates else 0,
         unknown_tokens=unknown / sum(lengths) if lengths else float("nan"),
         bad_rows=[row.listed(task.name) for row in examples.bad_rows],
+        held_out=examples.held_out,
     )
 
 
@@ -210,6 +211,8 @@ def _split_warnings(task: Task, split: str, s: SplitReport) -> Iterator[Warning_
 
     if not s.rows:
         return
+    if s.held_out:
+        yield 6, 0.0, f"{task.name}: {'no validation split: ' if split == 'validation' else ''}{s.held_out}"
     if s.unreachable:
         yield (
             *(3, -s.unreachable / s.rows),

@@ -8,9 +8,11 @@ Words
     held out    a part of the training rows that stands in for a missing validation split
     selection   a part of the training rows for choosing checkpoints, disjoint from what is reported
 
-Which rows are taken out of training rests on a hash of (seed, folder, purpose, id) of each row and on nothing else.
-So a row stays on its side when rows are added or others are removed (as long as the part is not capped), and two tasks
-that read the same folder take out the same rows: otherwise one would train on the other's evaluation texts.
+Which rows are taken out of training rests on a hash of (seed, folder, purpose, id) of each row, or of the first of
+those that stay together (see `multitask.held_out`). So a row stays on its side when rows are added or others are
+removed (as long as the part is not capped and groups are small), and two tasks that read the same folder take out the
+same rows (but for rows whose inputs are equal in one task alone): otherwise one would train on the other's evaluation
+texts.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from multitask.bad_rows import (
     row_error,
 )
 from multitask.errors import UserError
+from multitask.held_out import Unit, examples_of, grouped, share_of, taken_out, without
 from multitask.sources import FileSource, Source
 from multitask.split_files import like_validation
 from multitask.table import Rows
@@ -44,8 +47,6 @@ from multitask.task import UNLABELLED, Example, Task, _takes_split
 from multitask.uncollected import uncollected
 
 EMPTY, NO_LABEL = "empty input", "no label"
-HOLDOUT_MAX = 1000
-"""A held-out part has no more examples than this: enough to see 3 points, few enough to be evaluated often."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Examples(Sequence[Example]):
     """The rows that were left out because they are bad, in their order; also kept by a part of the examples."""
     total_rows: int = 0
     """Rows of the split that the source has, with those."""
+    held_out: str = ""
+    """A sentence on how many training examples of what were held out for it; empty for a split of the source's own."""
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -148,8 +151,8 @@ def load_task(
 ) -> TaskData:
     """A task's training and validation examples, with parts of the training rows taken out where needed.
 
-    Examples of one group (MultiRC's question) and of one row stay on one side. What is taken out is formatted as
-    validation rows are (WSC trains on true examples only, but is scored on all).
+    Examples of one group (MultiRC's question), of one row and of equal input stay on one side; see `held_out`. What is
+    taken out is formatted as validation rows are (WSC trains on true examples only, but is scored on all).
 
     Args:
         task: Need not be registered.
@@ -157,7 +160,7 @@ def load_task(
         seed: Of the choice. Runs that are compared must share it: their scores are paired by example.
         holdout: The share of training examples held out if there is no validation split, at most `HOLDOUT_MAX` of
             them; between 0 and 1.
-        selection: How many training examples to take out for choosing checkpoints (with groups, at least so many).
+        selection: How many training examples to take out for choosing checkpoints, or as near as groups allow.
         on_bad_row: As in `load_examples`; what is left out is said in the notes.
 
     Raises:
@@ -189,34 +192,47 @@ def load_task(
     left_out = _left_out(task, "train", bad, len(rows), skipped)
     _check_ids(task, rows, units)
     notes: list[str] = []
-    total = _size(units)
+    total = examples_of(units)
     if not total:
         reasons = "".join(f" ({count} skipped: {reason})" for reason, count in skipped.items())
         raise UserError(f"Task '{task.name}' has 0 training examples{reasons}; a mixture needs one or more.")
 
-    taken: list[_Unit] = []
-    if "validation" in splits:
+    wanted = 0 if "validation" in splits else share_of(evaluated, holdout, f"{seed}/{task.folder}/validation")
+    if wanted or selection:
+        units, evaluated = grouped(units, evaluated)
+    taken: list[Unit] = []
+    if not wanted:
         validation = load_examples(task, source, "validation", on_bad_row=on_bad_row)
     else:
-        taken = _share(evaluated, holdout, f"{seed}/{task.folder}/validation")
+        if len({unit.key for unit in evaluated}) == 1:
+            what = "s are all of one input or one group" if total != 1 else " is the only one"
+            raise UserError(
+                f"task '{task.name}' has no validation split, and nothing can be held out for it: its {total:,} "
+                f"training example{what}."
+            )
+        taken = taken_out(evaluated, wanted, f"{seed}/{task.folder}/validation")
         validation = _as_examples(task, source, rows, taken, "validation")
-        notes.append(
-            f"{task.name}: no validation split in {source.description}; {len(validation):,} of {total:,} training "
-            f"examples are held out for it (seed {seed}), and train no more."
+        sentence = (
+            f"{len(validation):,} of {total:,} training examples of {rows.origin} are held out for it (seed {seed}; "
+            f"those of one input stay together), and train no more."
         )
+        validation = dataclasses.replace(validation, held_out=sentence)
+        notes.append(f"{task.name}: no validation split in {source.description}; {sentence}")
     chosen: Examples | None = None
     if selection:
-        rest = _without(evaluated, taken)
-        if selection >= _size(rest):
+        rest = without(evaluated, taken)
+        if selection >= examples_of(rest) or len({unit.key for unit in rest}) < 2:
             raise UserError(
-                f"task '{task.name}' has {_size(rest):,} training examples, so {selection:,} cannot be taken out for "
-                f"selection; ask for fewer."
+                f"task '{task.name}' has {examples_of(rest):,} training examples, so {selection:,} cannot be taken out "
+                f"for selection; ask for fewer."
             )
-        part = _smallest(rest, selection, f"{seed}/{task.folder}/selection")
+        part = taken_out(rest, selection, f"{seed}/{task.folder}/selection")
         taken = taken + part
         chosen = _as_examples(task, source, rows, part, "selection")
-        notes.append(f"{task.name}: {len(chosen):,} of {total:,} training examples are for choosing checkpoints.")
-    train = _as_examples(task, source, rows, _without(units, taken), "train", skipped)
+        sentence = f"{len(chosen):,} of {total:,} training examples are for choosing checkpoints."
+        chosen = dataclasses.replace(chosen, held_out=sentence)
+        notes.append(f"{task.name}: {sentence}")
+    train = _as_examples(task, source, rows, without(units, taken), "train", skipped)
     train = dataclasses.replace(train, bad_rows=left_out, total_rows=len(rows))
     for part_name, one in (("training", train), ("validation", validation)):
         for reason, count in one.skipped.items():
@@ -239,22 +255,14 @@ def split_examples(examples: Examples, count: int, *, seed: int) -> tuple[Exampl
     """
     if not 1 <= count < len(examples):
         raise ValueError(f"count must be from 1 to {len(examples) - 1}. Got {count}.")
-    units = [_Unit(example.group or example.id, i, [example]) for i, example in enumerate(examples)]
-    taken = {id(unit) for unit in _smallest(units, count, f"{seed}/{examples.task}/split")}
+    units = [Unit(example.group or example.id, i, [example]) for i, example in enumerate(examples)]
+    taken = {id(unit) for unit in taken_out(units, count, f"{seed}/{examples.task}/split")}
     parts = ([u.examples[0] for u in units if (id(u) in taken) is side] for side in (False, True))
     rest, out = (dataclasses.replace(examples, examples=tuple(part), skipped={}) for part in parts)
     return rest, out
 
 
 # ------------------------------------------------------------------------------------------------ rows to examples
-
-
-class _Unit(NamedTuple):
-    """What one row became. Units of one key are never separated."""
-
-    key: str
-    row: int
-    examples: list[Example]
 
 
 def _units(
@@ -266,9 +274,9 @@ def _units(
     skipped: Counter[str] | None = None,
     limit: int | None = None,
     bad: dict[int, BadRow] | None = None,
-) -> list[_Unit]:
+) -> list[Unit]:
     """What the rows become; bad ones go into `bad`, by position, or are an error if there is none."""
-    units: list[_Unit] = []
+    units: list[Unit] = []
     counts: Counter[str] = Counter() if skipped is None else skipped
     made = 0
     for position, row in enumerate(rows):
@@ -295,7 +303,7 @@ def _units(
         if kept:
             # By position unless the examples say otherwise: ".2" of a row must stay with its ".0".
             own = kept[0].group or (several[0].id or f"{split}:{position}")
-            units.append(_Unit(own, position, kept))
+            units.append(Unit(own, position, kept))
             made += len(kept)
     return units
 
@@ -316,7 +324,7 @@ def _left_out(
     return found
 
 
-def _check_ids(task: Task, rows: Rows, units: list[_Unit]) -> None:
+def _check_ids(task: Task, rows: Rows, units: list[Unit]) -> None:
     seen: dict[str, int] = {}
     for unit in units:
         for example in unit.examples:
@@ -354,44 +362,8 @@ def _json_line(e: Example) -> str:
     return f"[{_quoted(e.id)},{_quoted(e.inputs)},{_quoted(e.target)},[{references}],{context},{group}]"
 
 
-# ---------------------------------------------------------------------------------------------------- taking out
-
-
-def _hash(salt: str, key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{salt}/{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-def _share(units: list[_Unit], share: float, salt: str) -> list[_Unit]:
-    """The units whose hash is in the lowest `share` of all hashes, at most `HOLDOUT_MAX` examples, at least one."""
-    bound = int(share * 2**64)
-    expected = sum(len(u.examples) for u in units if _hash(salt, u.key) < bound)
-    return _smallest(units, min(max(expected, 1), HOLDOUT_MAX), salt)
-
-
-def _smallest(units: list[_Unit], count: int, salt: str) -> list[_Unit]:
-    """The units of smallest hash, until there are `count` examples."""
-    order = sorted(units, key=lambda unit: (_hash(salt, unit.key), unit.row))
-    taken: list[_Unit] = []
-    size, last = 0, None
-    for unit in order:
-        if size >= count and unit.key != last:
-            break
-        taken.append(unit)
-        size, last = size + len(unit.examples), unit.key
-    return taken
-
-
-def _without(units: list[_Unit], taken: list[_Unit]) -> list[_Unit]:
-    keys = {unit.key for unit in taken}
-    return [unit for unit in units if unit.key not in keys]
-
-
-def _size(units: list[_Unit]) -> int:
-    return sum(len(unit.examples) for unit in units)
-
-
 def _as_examples(
-    task: Task, source: Source, rows: Rows, units: list[_Unit], split: str, skipped: Mapping[str, int] | None = None
+    task: Task, source: Source, rows: Rows, units: list[Unit], split: str, skipped: Mapping[str, int] | None = None
 ) -> Examples:
     made = tuple(example for unit in sorted(units, key=lambda u: u.row) for example in unit.examples)
     return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped or {}))

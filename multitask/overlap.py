@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import copy
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from multitask.held_out import words_of
 
 if TYPE_CHECKING:
     from multitask.examples import TaskData
@@ -42,7 +43,6 @@ MARKER_SHARE = 0.95
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 
-_WORD = re.compile(r"[^\W_]+")
 _COLON = re.compile(r"(?<!\S)[A-Za-z]\w*:(?!\S)")
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE = pow(_BASE, -1, 1 << 64)
@@ -80,15 +80,6 @@ class Overlap:
     def field_share(self) -> float:
         """Share of those with a segment that is a training input's, 0..1."""
         return self.field / self.examples
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text.
-
-    >>> words_of("I`d GO, it's snake_case."), words_of("I ' d go") == words_of("i'd go")
-    (['i', 'd', 'go', 'it', 's', 'snake', 'case'], True)
-    """
-    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 def markers_of(inputs: Sequence[str]) -> frozenset[str]:

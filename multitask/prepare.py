@@ -129,7 +129,7 @@ def load_mix(config: TrainConfig) -> Mix:
 
 
 def fewer_rows(data: TaskData, rows: int, seed: int) -> TaskData:
-    """At most so many validation examples (with groups, at least)."""
+    """At most so many validation examples (with groups, as near as they allow)."""
     if len(data.validation) <= rows:
         return data
     chosen = split_examples(data.validation, rows, seed=seed)[1]

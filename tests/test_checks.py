@@ -132,6 +132,27 @@ def test_a_selection_split_is_reported_too():
     assert splits["selection"].rows == 4
 
 
+def test_a_split_that_was_held_out_is_said_to_be(capsys):
+    task = toy()
+    # "same" and "Same!" are one input: both on one side, so that no evaluated input stands in training.
+    texts = [*(f"number {i}" for i in range(20)), *("the very same words again", "The very same words, again!") * 5]
+    data = load_task(task, rows({"train": [{"text": text, "target": "x"} for text in texts]}), seed=0, selection=4)
+    report = check_tasks({"toy": task}, {"toy": data}, WordTokenizer())
+    held = report.tasks["toy"].splits["validation"].rows
+    assert held
+    assert report.warnings[:2] == [
+        f"toy: no validation split: {held} of 30 training examples of rows given in Python, split train are held out "
+        "for it (seed 0; those of one input stay together), and train no more.",
+        "toy: 4 of 30 training examples are for choosing checkpoints.",
+    ]
+    assert not any(o.whole for o in report.overlaps)
+    print_report(report)
+    printed = capsys.readouterr().out
+    assert "validation (held out)" in printed
+    assert "selection (held out)" in printed
+    assert report.to_dict()["tasks"]["toy"]["splits"]["validation"]["held_out"].startswith(f"{held} of 30")
+
+
 def test_tasks_and_data_of_different_names_are_refused():
     task = toy()
     with pytest.raises(ValueError) as error:

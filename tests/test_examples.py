@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from multitask.errors import UserError
 from multitask.examples import load_examples, load_task, split_examples
+from multitask.held_out import words_of
 from multitask.metrics import resolve_metrics
 from multitask.sources import files, rows, sample
 from multitask.task import UNLABELLED, Example, Task
@@ -180,7 +184,10 @@ def test_a_task_without_validation_examples_is_refused():
 
 def test_a_single_row_cannot_be_both_trained_on_and_held_out():
     message = error_of(load_task, toy(), rows({"train": table(1)}), seed=0)
-    assert message == "Task 'toy' has 0 training examples; a mixture needs one or more."
+    assert message == (
+        "task 'toy' has no validation split, and nothing can be held out for it: its 1 training example is the only "
+        "one."
+    )
 
 
 def test_a_validation_split_under_another_name_is_not_overlooked():
@@ -217,8 +224,9 @@ def test_without_a_validation_split_a_part_is_held_out_and_said_so():
     assert not set(ids(data.train)) & set(ids(data.validation))
     assert data.validation.split == "validation"
     assert data.notes == [
-        f"toy: no validation split in rows given in Python; {len(data.validation)} of 300 training examples are held "
-        "out for it (seed 3), and train no more."
+        f"toy: no validation split in rows given in Python; {len(data.validation)} of 300 training examples of rows "
+        "given in Python, split train are held out for it (seed 3; those of one input stay together), and train no "
+        "more."
     ]
 
 
@@ -227,15 +235,10 @@ def test_at_most_a_thousand_examples_are_held_out():
 
 
 @given(n=st.integers(2, 60), seed=st.integers(0, 5), holdout=st.floats(0.01, 0.5))
-def test_holding_out_always_leaves_something_on_both_sides_or_says_no(n, seed, holdout):
-    try:
-        data = load_task(toy(), rows({"train": table(n)}), seed=seed, holdout=holdout)
-    except UserError as error:
-        assert n < 10
-        assert "0 training examples" in str(error)
-    else:
-        assert len(data.train) > 0 < len(data.validation)
-        assert sorted(ids(data.train) + ids(data.validation)) == sorted(f"train:{i}" for i in range(n))
+def test_holding_out_always_leaves_something_on_both_sides(n, seed, holdout):
+    data = load_task(toy(), rows({"train": table(n)}), seed=seed, holdout=holdout)
+    assert len(data.train) > 0 < len(data.validation)
+    assert sorted(ids(data.train) + ids(data.validation)) == sorted(f"train:{i}" for i in range(n))
 
 
 @given(seed=st.integers(0, 50), more=st.integers(1, 300))
@@ -282,6 +285,85 @@ def test_groups_and_the_examples_of_a_row_stay_together():
     sides = [{e.group for e in part} for part in (data.train, data.validation, data.selection)]
     assert sum(map(len, sides)) == len(set.union(*sides))
     assert len(data.selection) >= 30
+
+
+def sms(n, seed):
+    """Messages of which a part is sent again and again, some in other letters."""
+    rng = random.Random(seed)
+    texts = [f"message {i}" for i in range(n)]
+    often = ["Sorry, I'll call later", "sorry i'll call LATER...", "ok", "Ok!", ":)", ":("]
+    return [{"text": rng.choice(often if rng.random() < 0.1 else texts), "label": rng.choice("ab")} for _ in range(n)]
+
+
+def words(part):
+    return {" ".join(words_of(e.inputs.removeprefix("toy: "))) or e.inputs for e in part}
+
+
+@given(n=st.integers(30, 400), seed=st.integers(0, 9), holdout=st.floats(0.02, 0.5), selection=st.integers(0, 8))
+def test_no_input_stands_on_two_sides(n, seed, holdout, selection):
+    source = rows({"train": sms(n, seed)})
+    data = load_task(toy(), source, seed=seed, holdout=holdout, selection=selection)
+    parts = [part for part in (data.train, data.validation, data.selection) if part is not None]
+    sides = [words(part) for part in parts]
+    assert sum(map(len, sides)) == len(set.union(*sides))
+    assert sorted(i for part in parts for i in ids(part)) == sorted(f"train:{i}" for i in range(n))
+    assert all(map(len, parts))
+    again = load_task(toy(), source, seed=seed, holdout=holdout, selection=selection)
+    assert [ids(part) for part in (again.train, again.validation)] == [ids(part) for part in parts[:2]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_held_out_is_as_much_as_was_asked_for_whatever_is_sent_again(seed):
+    many = sms(3000, seed)
+    held = len(load_task(toy(), rows({"train": many}), seed=seed, selection=100).validation)
+    assert abs(held - 300) < 60  # as without duplicates: the share of hashes, sd 16
+    assert len(load_task(toy(), rows({"train": many}), seed=seed, selection=100).selection) == 100
+    # Half of all rows are one text: it is not held out, nor do its hashes count for others.
+    half = [*many[:500], *({"text": "Out of office", "label": "a"} for _ in range(500))]
+    data = load_task(toy(), rows({"train": half}), seed=seed)
+    assert "out of office" not in words(data.validation)
+    assert 60 < len(data.validation) < 140
+
+
+def test_one_group_of_half_the_rows_is_not_held_out_for_a_tenth():
+    def grouped(row):
+        return Example(row["text"], row["label"], group="all" if int(row["text"][5:]) < 200 else None)
+
+    for seed in range(10):
+        data = load_task(toy(grouped), rows({"train": table(400)}), seed=seed)
+        assert len(data.validation) == 40, seed
+
+
+def test_rows_are_kept_together_through_others():
+    """By a text, the group, and that again: a chain is one group."""
+
+    def chained(row):
+        return [Example(row["text"], "a", group=row["group"]), Example(row["more"], "a", group=row["group"])]
+
+    table_ = [{"text": f"t{i}", "more": f"t{i + 1}" if i % 5 else f"m{i}", "group": f"g{i}"} for i in range(300)]
+    data = load_task(toy(chained), rows({"train": table_}), seed=0)
+    sides = [{(int(e.id.partition(":")[2].partition(".")[0]) + 4) // 5 for e in part} for part in data[1:3]]
+    assert not sides[0] & sides[1]
+    assert len(data.validation) >= 30
+
+
+def test_rows_of_one_input_alone_cannot_be_held_out():
+    same = [{"text": text, "label": "a"} for text in ("Good!", "good", "GOOD")]
+    assert error_of(load_task, toy(), rows({"train": same}), seed=0) == (
+        "task 'toy' has no validation split, and nothing can be held out for it: its 3 training examples are all of "
+        "one input or one group."
+    )
+
+
+def test_held_out_parts_say_that_they_are(tmp_path):
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, table(40))))
+    data = load_task(toy(), files(tmp_path), seed=7, selection=5)
+    assert data.validation.held_out == (
+        f"{len(data.validation)} of 40 training examples of {tmp_path}/train.jsonl are held out for it (seed 7; those "
+        "of one input stay together), and train no more."
+    )
+    assert data.selection.held_out == "5 of 40 training examples are for choosing checkpoints."
+    assert data.train.held_out == ""
 
 
 def test_held_out_rows_are_formatted_for_evaluation():

@@ -18,7 +18,7 @@ ORDER = """
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
-    examples testing
+    held_out examples testing
     schedule rates mixture permutation plan cautions
     ownership folder cache tensor_files model_folder tokens token_cache
     spans batching kernels flat optim data guard module
