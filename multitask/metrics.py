@@ -16,6 +16,7 @@ All that are built in work offline. Their functions are in `label_metrics`, `num
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -257,6 +258,18 @@ _add_mean("rouge_1", text_metrics.rouge_1)
 _add_mean("rouge_2", text_metrics.rouge_2)
 _add_mean("rouge_l", text_metrics.rouge_l)
 _add_mean("rouge_lsum", text_metrics.rouge_lsum)
+# as T5's own code computes them
+_add_mean("rouge_1_unstemmed", functools.partial(text_metrics.rouge_1, stem=False))
+_add_mean("rouge_2_unstemmed", functools.partial(text_metrics.rouge_2, stem=False))
+_add_mean("rouge_l_unstemmed", functools.partial(text_metrics.rouge_l, stem=False))
+_add_mean("rouge_lsum_unstemmed", functools.partial(text_metrics.rouge_lsum, stem=False))
+_add(
+    "bleu_intl",
+    functools.partial(text_metrics.bleu, tokenize="intl"),
+    sums=functools.partial(text_metrics.bleu_sums, tokenize="intl"),
+    of_sums=text_metrics.bleu_of,
+    scale=1.0,
+)
 _add("bleu", text_metrics.bleu, sums=text_metrics.bleu_sums, of_sums=text_metrics.bleu_of, scale=1.0)
 _add(
     "chrf",

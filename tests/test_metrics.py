@@ -18,6 +18,7 @@ from multitask.metrics import METRICS, Metric, Outputs, register_metric, resolve
 BUILT_IN = [
     "accuracy",
     "bleu",
+    "bleu_intl",
     "chrf",
     "exact_match",
     "f1",
@@ -31,9 +32,13 @@ BUILT_IN = [
     "pearson",
     "perplexity",
     "rouge_1",
+    "rouge_1_unstemmed",
     "rouge_2",
+    "rouge_2_unstemmed",
     "rouge_l",
+    "rouge_l_unstemmed",
     "rouge_lsum",
+    "rouge_lsum_unstemmed",
     "sequence_accuracy",
     "spearman",
     "token_f1",
@@ -48,9 +53,13 @@ MEANS = [
     "token_f1",
     "sequence_accuracy",
     "rouge_1",
+    "rouge_1_unstemmed",
     "rouge_2",
+    "rouge_2_unstemmed",
     "rouge_l",
+    "rouge_l_unstemmed",
     "rouge_lsum",
+    "rouge_lsum_unstemmed",
     "log_likelihood",
 ]
 LABELS = {
@@ -61,7 +70,14 @@ LABELS = {
     "multirc_f1": ("False", "True"),
     "multirc_em": ("False", "True"),
 }
-UNITS = {"bleu": (0, 100), "chrf": (0, 100), "mcc": (-1, 1), "pearson": (-1, 1), "spearman": (-1, 1)}
+UNITS = {
+    "bleu": (0, 100),
+    "bleu_intl": (0, 100),
+    "chrf": (0, 100),
+    "mcc": (-1, 1),
+    "pearson": (-1, 1),
+    "spearman": (-1, 1),
+}
 UNITS |= {"mse": (0, math.inf), "perplexity": (1, math.inf), "log_likelihood": (-math.inf, 0)}
 TEXTS = ("the cat sat on the mat", "a dog runs in the old park", "so very happy today my friend")
 
@@ -105,7 +121,7 @@ def test_all_metrics_are_there():
 @pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in LIKELIHOOD])
 def test_targets_against_themselves_are_perfect(name):
     targets = [*strings_for(name), *strings_for(name)]
-    perfect = {"bleu": 100.0, "chrf": 100.0, "mse": 0.0}.get(name, 1.0)
+    perfect = {"bleu": 100.0, "bleu_intl": 100.0, "chrf": 100.0, "mse": 0.0}.get(name, 1.0)
     assert METRICS.get(name).compute(outputs_for(name, targets, targets)) == pytest.approx(perfect)
 
 
@@ -153,7 +169,7 @@ def test_a_resample_by_counts_is_the_metric_of_the_resample_written_out(case, da
     assert same(float(values[0]), expected)
     assert same(float(values[1]), metric.compute(outputs.take([*rows, *rows])))
     assert same(float(values[2]), metric.compute(outputs))
-    if name != "bleu":  # whose smoothing does; no other metric sees how often the whole is repeated
+    if not name.startswith("bleu"):  # whose smoothing does; no other metric sees how often the whole is repeated
         assert same(float(values[1]), expected)
 
 
@@ -222,7 +238,7 @@ def test_a_metric_pickles_to_itself(name):
     assert pickle.loads(pickle.dumps(METRICS.get(name))) is METRICS.get(name)
 
 
-@pytest.mark.parametrize("name", ["pearson", "spearman", "bleu", "perplexity", "token_probability"])
+@pytest.mark.parametrize("name", ["pearson", "spearman", "bleu", "bleu_intl", "perplexity", "token_probability"])
 def test_a_metric_without_a_part_for_each_example_has_a_column_of_nan(name):
     outputs = outputs_for("pearson", ["1", "2", "3"], ["2", "3", "4"])
     assert np.isnan(METRICS.get(name).scores(outputs)).tolist() == [True] * 3
@@ -236,7 +252,7 @@ def test_the_example_part_of_label_metrics_is_whether_it_is_right(name):
 
 def test_points_are_the_value_times_the_scale():
     assert {n: METRICS.get(n).scale for n in BUILT_IN if METRICS.get(n).scale != 100} == dict.fromkeys(
-        ["bleu", "chrf", "log_likelihood", "mse", "perplexity"], 1
+        ["bleu", "bleu_intl", "chrf", "log_likelihood", "mse", "perplexity"], 1
     )
 
 

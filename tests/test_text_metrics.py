@@ -123,6 +123,31 @@ def test_rouge_is_rouge_scores_with_stemmer_and_the_best_reference(name, rows):
     assert METRICS.get(name).compute(outputs_of(rows)) == pytest.approx(np.mean(expected), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["rouge_1", "rouge_2", "rouge_l", "rouge_lsum"])
+def test_rouge_as_t5_computes_it_has_no_stemmer(name):
+    predictions = ["police killed the gunmen", "he runs . it falls over"]
+    targets = ["police kill the gunmen", "it falls over . he ran"]
+    scorer = rouge_scorer.RougeScorer([KINDS[name]])
+    lines = [[t.replace(" . ", " .\n") if name == "rouge_lsum" else t for t in part] for part in (targets, predictions)]
+    expected = [scorer.score(*pair)[KINDS[name]].fmeasure for pair in zip(*lines, strict=True)]
+    assert METRICS.get(f"{name}_unstemmed").scores(Outputs(predictions, targets)) == pytest.approx(expected)
+    assert METRICS.get(name)(predictions, targets) > np.mean(expected)
+
+
+def test_bleu_intl_is_t5s_tokenisation():
+    predictions, targets = ["er kostet 3€, sagt die Frau – heute"], ["er kostet 3 €, sagt die Frau – gestern"]
+    expected = sacrebleu.corpus_bleu(
+        predictions, [targets], smooth_method="exp", smooth_value=0.0, tokenize="intl", use_effective_order=False
+    ).score
+    assert METRICS.get("bleu_intl")(predictions, targets) == pytest.approx(expected)
+    assert METRICS.get("bleu")(predictions, targets) != pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["exact_match", "token_f1", "jaccard", "sequence_accuracy"])
+def test_no_answer_is_right_where_there_is_none_and_nowhere_else(name):
+    assert METRICS.get(name).scores(Outputs(["", "red", ""], ["", "", "red"])).tolist() == [1.0, 0.0, 0.0]
+
+
 def test_rouge_golden_values():
     prediction, target = ["police killed the gunmen"], ["police kill the gunman"]  # Lin 2004's example, changed
     assert METRICS.get("rouge_1")(prediction, target) == pytest.approx(3 / 4)  # killed ~ kill by the stemmer
@@ -165,7 +190,7 @@ def test_translation_metrics_take_a_varying_number_of_references(name, reference
     assert value > METRICS.get(name)(predictions, [g[-1] for g in gold])
 
 
-@pytest.mark.parametrize("name", ["bleu", "chrf"])
+@pytest.mark.parametrize("name", ["bleu", "bleu_intl", "chrf"])
 def test_translation_metrics_by_counts_are_sacrebleus_on_each_resample(name):
     words = ["der", "ein", "Hund", "läuft,", "schnell", ".", "im", "Park", "3,5"]
     draw = np.random.default_rng(0)
