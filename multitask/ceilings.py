@@ -17,6 +17,7 @@ import numpy as np
 
 from multitask.metrics import LIKELIHOOD_METRICS, METRICS, Metric
 from multitask.outputs import Outputs
+from multitask.special_tokens import encode
 from multitask.tokens import text_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class RoundTrip:
 def decoded(tokenizer: Tokenizer, strings: Sequence[str], limit: int | None = None) -> list[str]:
     """Each string after a round trip; tokens beyond the first `limit` are lost."""
     kinds = list(dict.fromkeys(strings))  # labels and numbers are few kinds, many times
-    ids = [i[:limit] for i in tokenizer(kinds, verbose=False)["input_ids"]] if kinds else []
+    ids = [i[:limit] for i in encode(tokenizer, kinds)]
     known = dict(zip(kinds, (text_of(tokenizer, i) for i in ids), strict=True))
     return [known[s] for s in strings]
 
@@ -96,20 +97,23 @@ def round_trip(task: Task, examples: Sequence[Example], tokenizer: Tokenizer) ->
 def label_winners(tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, str]:
     """{label: the label that ranking gives where this one is right}: the first of those with the same token ids."""
     first: dict[tuple[int, ...], str] = {}
-    return {label: first.setdefault(tuple(tokenizer(label)["input_ids"]), label) for label in labels}
+    return {
+        label: first.setdefault(tuple(ids), label) for label, ids in zip(labels, encode(tokenizer, labels), strict=True)
+    }
 
 
 def best_pieces(task: Task, examples: Sequence[Example], tokenizer: Tokenizer, metric: Metric) -> list[str]:
     """For each example the best run of whole source tokens, by `metric` (by Jaccard if it has no per-example part).
 
-    Tried are the edges up to `NEAR` tokens around those of the gold, at each of its first `MAX_PLACES` places.
+    Tried are the edges up to `NEAR` tokens around those of the gold, at each of its first `MAX_PLACES` places; nothing,
+    where it may be the answer; and the whole source, where there is no such piece.
     """
-    from multitask.spans import source_span
+    from multitask.spans import source_spans
 
-    candidates = [
-        list(dict.fromkeys(_pieces(source_span(tokenizer, e, limit=task.max_input_tokens), e))) or [""]
-        for e in examples
-    ]
+    candidates = []
+    for e, source in zip(examples, source_spans(tokenizer, examples, limit=task.max_input_tokens), strict=True):
+        pieces = [*([""] if task.decoding.no_answer else []), *dict.fromkeys(_pieces(source, e))]
+        candidates.append(pieces or [source.text(0, len(source.ids) - 1) if source.ids else ""])
     judge = metric if metric.per_example is not None else METRICS.get("jaccard")
     flat = [c for several in candidates for c in several]
     owners = [e for e, several in zip(examples, candidates, strict=True) for _ in several]

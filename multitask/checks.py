@@ -21,6 +21,7 @@ from multitask.bad_rows import BAD
 from multitask.ceilings import label_winners, round_trip
 from multitask.check_report import CheckReport, Labels, Lengths, SplitReport, TaskReport, print_report
 from multitask.overlap import Overlap, find_overlaps
+from multitask.special_tokens import encode
 from multitask.task_list import TaskRow, describe_task, list_tasks, print_tasks
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def check_tasks(
     """
     if tasks.keys() != data.keys():
         raise ValueError(f"tasks and data must have the same names. Got {sorted(tasks)} and {sorted(data)}.")
+    tasks = {name: task.with_no_answer(e.target for e in data[name].train) for name, task in tasks.items()}
     reports = {name: _task_report(task, data[name], tokenizer, advance) for name, task in tasks.items()}
     overlaps = find_overlaps(tasks, data)
     return CheckReport(reports, overlaps, _warnings(tasks, reports, overlaps))
@@ -100,13 +102,13 @@ def _split_report(
     unknown = 0
     for at in range(0, len(examples), _CHUNK):
         chunk = [e.inputs for e in examples[at : at + _CHUNK]]
-        ids = tokenizer(chunk, verbose=False)["input_ids"]
+        ids = encode(tokenizer, chunk)
         lengths += map(len, ids)
         unknown += sum(i.count(tokenizer.unk_token_id) for i in ids)
         if advance:
             advance(len(chunk))
     kinds = list(dict.fromkeys(e.target for e in examples))
-    sizes = dict(zip(kinds, map(len, tokenizer(kinds, verbose=False)["input_ids"] if kinds else []), strict=True))
+    sizes = dict(zip(kinds, map(len, encode(tokenizer, kinds)), strict=True))
     target_lengths = [sizes[e.target] for e in examples]
     generates = task.output in ("text", "number") or (task.output == "span" and task.decoding.span == "greedy")
     return SplitReport(
@@ -131,7 +133,7 @@ def _labels(task: Task, parts: Mapping[str, Examples], tokenizer: Tokenizer) -> 
     winners = label_winners(tokenizer, task.labels)
     out = {}
     for label in task.labels:
-        ids = tokenizer(label)["input_ids"]
+        (ids,) = encode(tokenizer, [label])
         out[label] = Labels(
             counts={split: counts[split][label] for split in parts},
             tokens=len(ids),
@@ -220,7 +222,10 @@ def _split_warnings(task: Task, split: str, s: SplitReport) -> Iterator[Warning_
             f"tokens that decoding may generate.",
         )
     if s.empty_targets:
-        yield 4, -s.empty_targets / s.rows, f"{task.name}: {of(s.empty_targets)} have an empty target."
+        never = ""
+        if task.output == "span" and task.decoding.no_answer is False:
+            never = " No span is empty, so they cannot be answered: give decoding=Decoding(no_answer=True)."
+        yield 4, -s.empty_targets / s.rows, f"{task.name}: {of(s.empty_targets)} have an empty target.{never}"
     for kind, lengths in (("inputs", s.inputs), ("targets", s.targets)):
         if lengths.cut >= SHARE * s.rows:
             yield (

@@ -28,6 +28,7 @@ from multitask.ranking import label_scores, log_likelihoods
 from multitask.scoring import FlatScorer
 from multitask.search import write
 from multitask.spans import Automaton, SourceSpan, align, source_spans
+from multitask.special_tokens import encode, first_tokens
 from multitask.task import Example, Task
 from multitask.tokens import Ragged, Tokenizer, text_of
 
@@ -46,7 +47,8 @@ class Prediction:
     target_tokens: int
     """Of the target, end of sequence included."""
     valid: bool
-    """Whether the output is of the kind asked for: a label, a number, a piece of the source, not empty."""
+    """Whether the output is of the kind asked for: a label, a number, a piece of the source; not empty, unless the
+    task has such answers (`Decoding.no_answer`)."""
     generated: str | None = None
     """Where labels are decoded by `both`: what the model writes, after the task's post-processing."""
     normalised: str | None = None
@@ -106,12 +108,13 @@ class Decoder:
             raw, likelihood = self._best_spans(scorer, rows, targets)
         elif self.task.output == "span" and self.task.decoding.span == "greedy":
             sources = self._spans_of(rows)
-            made = self._written(scorer, [Automaton(s.ids) for s in sources])
-            raw = [source.find(ids) for source, ids in zip(sources, made, strict=True)]
+            first = first_tokens(self.tokenizer)
+            made = self._written(scorer, [Automaton(s.ids, first=first, nothing=self._nothing) for s in sources])
+            raw = [source.find(ids[len(first) :]) for source, ids in zip(sources, made, strict=True)]
         else:
             raw = self._generated(scorer)
             if self.task.output == "span":
-                raw = [align(text, self.examples[r].context or "") for text, r in zip(raw, rows, strict=True)]
+                raw = [self._aligned(text, self.examples[r].context or "") for text, r in zip(raw, rows, strict=True)]
         if likelihood is None:
             likelihood = np.full(len(rows), np.nan) if targets is None else log_likelihoods(scorer, targets)
         lengths = [0] * len(rows) if targets is None else [len(t) for t in targets]
@@ -133,15 +136,22 @@ class Decoder:
                 return bool(np.isfinite(float(raw)))
             except ValueError:
                 return False
+        if not raw.strip() and (self._nothing or "" in example.references):
+            return True
         if self.task.output == "span" and example.context is not None:
             return bool(raw) and raw in example.context
         return bool(raw.strip())
+
+    @property
+    def _nothing(self) -> bool:
+        """Whether "" can be an answer."""
+        return bool(self.task.decoding.no_answer)
 
     # ---- labels ------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def _label_ids(self) -> list[list[int]]:
-        return [self.tokenizer(label)["input_ids"] for label in self.task.labels]
+        return encode(self.tokenizer, self.task.labels)
 
     def _likeliest(self, scores: np.ndarray) -> list[str]:
         return [self.task.labels[i] for i in scores.argmax(1)]
@@ -195,8 +205,15 @@ class Decoder:
             by="likelihood" if way == "likelihood" else "probability",
             count=CANDIDATES if way == "expected" else 1,
             targets=targets,
+            first=first_tokens(self.tokenizer),
+            nothing=self._nothing,
         )
         return [_chosen(source, pieces) for source, pieces in zip(sources, found, strict=True)], likelihood
+
+    def _aligned(self, text: str, context: str) -> str:
+        """The piece of the context that was meant. What is none of it stays, wrong, where nothing could be right."""
+        found = align(text, context)
+        return text if self._nothing and not found else found
 
 
 def scorer_of(model: Any, inputs: Sequence[np.ndarray]) -> FlatScorer | PlainScorer:
@@ -232,11 +249,17 @@ _PLAIN_SETTINGS = {
 
 
 def _chosen(source: SourceSpan, pieces: Pieces) -> str:
-    """The text of the best piece, or of several the most expected one; empty if there is none."""
-    texts = [source.text(s, e) for s, e in zip(pieces.firsts.tolist(), pieces.lasts.tolist(), strict=True)]
+    """The text of the best piece, or of several the most expected one; empty if there is none, or it is nothing."""
+    places = zip(pieces.firsts.tolist(), pieces.lasts.tolist(), strict=True)
+    texts = [source.text(s, e) if s >= 0 else "" for s, e in places]
     if len(texts) < 2:
         return "".join(texts)
-    return texts[most_expected(texts, np.exp(pieces.scores))]
+    scores = pieces.scores
+    if "" in texts:
+        # A piece that stands in several places is there as often; nothing is there once. So each text once, its best.
+        once = {text: i for i, text in reversed([*enumerate(texts)])}
+        texts, scores = [*once], scores[[*once.values()]]
+    return texts[most_expected(texts, np.exp(scores))]
 
 
 CANDIDATES = 20
@@ -252,7 +275,7 @@ def most_expected(texts: Sequence[str], probabilities: Sequence[float]) -> int:
     >>> most_expected(["so happy", "so happy today", "today"], [0.3, 0.36, 0.34])
     1
     """
-    words = [set(text.lower().split()) for text in texts]
+    words = [set(text.lower().split()) if text else {""} for text in texts]  # nothing agrees with itself alone
     columns = {word: i for i, word in enumerate(set().union(*words))}
     has = np.zeros((len(texts), len(columns)))
     for row, said in zip(has, words, strict=True):

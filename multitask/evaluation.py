@@ -9,6 +9,7 @@ Words
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequ
 def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[str, list[str] | None]:
     """What the task's baseline is called and its answers to `examples`; None if there is none."""
     if task.output == "span":
-        return "the whole text", [e.context or "" for e in examples]
+        return _span_baseline(task, train, examples)
     known = [e.target for e in train if e.target != UNLABELLED]
     if not known:
         return "", None
@@ -151,6 +152,20 @@ def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Ex
         mean = f"{np.mean([float(t) for t in known]):.4g}"
         return f"always {mean}", [mean] * len(examples)
     return "", None
+
+
+def _span_baseline(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[str, list[str]]:
+    """The whole text; or nothing, where that may be the answer and is the better one on the first training examples."""
+    some = list(itertools.islice((e for e in train if e.target != UNLABELLED), 1000))
+    if task.decoding.no_answer and some and task.primary.name not in LIKELIHOOD_METRICS:
+
+        def score(answers: Sequence[str]) -> float:
+            said = [Prediction(i, a, a, math.nan, 0, True) for i, a in enumerate(answers)]
+            return points_of(task, task.primary.compute(outputs_of(task, some, said)))
+
+        if score([""] * len(some)) > score([e.context or "" for e in some]):
+            return "no answer", [""] * len(examples)
+    return "the whole text", [e.context or "" for e in examples]
 
 
 def evaluate_task(

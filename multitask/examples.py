@@ -3,8 +3,8 @@
 Words
     examples    `Examples`: one split of one task, as strings, prefix in front
     id          "train:17" for what row 17 (from 0) became, "train:17.2" for the third of several; or the formatter's
-    skipped     rows' examples that are left out, by reason: nothing after the prefix; in training, no label; and bad
-                rows, if that was asked for (see `multitask.bad_rows`)
+    skipped     rows' examples that are left out, by reason: nothing after the prefix; in training, no label; rows of
+                which the formatter makes no example; and bad rows, if that was asked for (see `multitask.bad_rows`)
     held out    a part of the training rows that stands in for a missing validation split
     selection   a part of the training rows for choosing checkpoints, disjoint from what is reported
 
@@ -46,7 +46,7 @@ from multitask.table import Rows
 from multitask.task import UNLABELLED, Example, Task, _takes_split
 from multitask.uncollected import uncollected
 
-EMPTY, NO_LABEL = "empty input", "no label"
+EMPTY, NO_LABEL, NO_EXAMPLE = "empty input", "no label", "no example"
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class TaskData(NamedTuple):
     """A task with all its examples, and what a reader of the results should know of them."""
 
     task: Task
+    """As given, with what the training examples settle: `Decoding.no_answer`."""
     train: Examples
     validation: Examples
     """What is reported."""
@@ -192,7 +193,12 @@ def load_task(
     left_out = _left_out(task, "train", bad, len(rows), skipped)
     _check_ids(task, rows, units)
     notes: list[str] = []
+    # By all of them, also those that are held out: so the seed of that choice has no say in it.
+    task = task.with_no_answer(e.target for unit in units for e in unit.examples)
     total = examples_of(units)
+    if task.output == "span" and task.decoding.no_answer:
+        empty = sum(not e.target.strip() for unit in units for e in unit.examples)
+        notes.append(f"{task.name}: {empty:,} of {total:,} training targets are empty, so a span may be (no answer).")
     if not total:
         reasons = "".join(f" ({count} skipped: {reason})" for reason, count in skipped.items())
         raise UserError(f"Task '{task.name}' has 0 training examples{reasons}; a mixture needs one or more.")
@@ -236,7 +242,9 @@ def load_task(
     train = dataclasses.replace(train, bad_rows=left_out, total_rows=len(rows))
     for part_name, one in (("training", train), ("validation", validation)):
         for reason, count in one.skipped.items():
-            if reason != BAD:
+            if reason == NO_EXAMPLE:
+                notes.append(f"{task.name}: the task makes no example of {count:,} {part_name} row{'s'[: count != 1]}.")
+            elif reason != BAD:
                 notes.append(f"{task.name}: {count:,} {part_name} example{'s'[: count != 1]} skipped ({reason}).")
         scored = one is validation or "validation" not in splits
         notes += bad_row_notes(task.name, one.split, one.bad_rows, one.total_rows, scored=scored)
@@ -292,6 +300,8 @@ def _units(
             bad.setdefault(position, bad_row(task, rows, split, position, error))
             continue
         kept = []
+        if not several:
+            counts[NO_EXAMPLE] += 1
         for j, example in enumerate(several):
             if not example.inputs.strip() or (example.context is not None and not example.context.strip()):
                 counts[EMPTY] += 1

@@ -22,7 +22,8 @@ from multitask.new_inputs import new_examples
 from multitask.prepare import data_setting, fewer_rows, select_tasks
 from multitask.progress import counting
 from multitask.sources import resolve_source
-from multitask.task import UNLABELLED, Example, Task
+from multitask.special_tokens import encode
+from multitask.task import MAY_BE_EMPTY, UNLABELLED, Example, Task
 from multitask.token_cache import TokenCache
 from multitask.tokens import Ragged, load_tokenizer
 
@@ -39,6 +40,15 @@ def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
     model = load_pretrained(str(folder / "model"))
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     return model, load_tokenizer(str(folder / "model")), config
+
+
+def as_trained(task: Task, model: Any) -> Task:
+    """The task with what its training examples settled (`Decoding.no_answer`), as the run's model says it."""
+    settings = getattr(model.config, "task_specific_params", None) or {}
+    stored = settings.get(task.name, {}).get("no_answer")
+    if task.decoding.no_answer is not None or not isinstance(stored, bool) or task.output not in MAY_BE_EMPTY:
+        return task
+    return task.replace(decoding=dataclasses.replace(task.decoding, no_answer=stored))
 
 
 # ----------------------------------------------------------------------------------------------------------- evaluating
@@ -83,6 +93,8 @@ def evaluate(
     for name, part in parts.items():
         _say_what_is_left_out(name, part)
     model, tokenizer, _ = load_run(run)
+    for name, (_, train) in parts.items():
+        chosen[name] = as_trained(chosen[name], model).with_no_answer(e.target for e in train)
     cached = TokenCache(Cache(), tokenizer)
     scores = {}
     for name, (examples, train) in parts.items():
@@ -174,7 +186,8 @@ def predict(
     from multitask.decoding import Decoder
 
     model, tokenizer, config = load_run(run)
-    ids = [tokenizer(e.inputs, verbose=False)["input_ids"] for e in examples]
+    chosen = as_trained(chosen, model)
+    ids = encode(tokenizer, [e.inputs for e in examples])
     limit = chosen.max_input_tokens
     tokens = Ragged.of([i if len(i) <= limit else [*i[: limit - 1], i[-1]] for i in ids])
     decoder = Decoder(chosen, tokenizer, examples, tokens)

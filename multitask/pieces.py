@@ -6,6 +6,8 @@ Words
                 that it begins
     mass        of a beginning: an upper bound of the log-probability of every longer piece that begins so; it can
                 only fall as the beginning grows
+    nothing     the empty piece, where it may be the answer: the decoder ends at once
+    first       tokens that stand before every answer (`special_tokens`), none in T5's own vocabularies
 
 Pieces that begin at s are looked at token by token, those of the largest mass first. When the k best pieces found are
 at least as probable as every mass that is left, they are the k best of all: n(n + 1)/2 pieces are ranked and a few
@@ -22,7 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from multitask.plain import PlainScorer
-from multitask.ranking import target_chains
+from multitask.ranking import log_likelihoods, target_chains
 from multitask.scoring import Chains, FlatScorer
 
 BLOCK = 4
@@ -40,9 +42,9 @@ class Pieces(NamedTuple):
     scores: np.ndarray
     """[k] log-probability or log-likelihood."""
     firsts: np.ndarray
-    """[k] int64, each one's first token."""
+    """[k] int64, each one's first token; -1 of nothing."""
     lasts: np.ndarray
-    """[k] int64."""
+    """[k] int64; -1 of nothing."""
 
 
 def best_pieces(
@@ -53,6 +55,8 @@ def best_pieces(
     by: Literal["probability", "likelihood"],
     count: int = 1,
     targets: Sequence[Sequence[int] | np.ndarray] | None = None,
+    first: Sequence[int] = (),
+    nothing: bool = False,
 ) -> tuple[list[Pieces], np.ndarray | None]:
     """The `count` best pieces of each source, and the log-likelihoods [B] of the targets.
 
@@ -63,16 +67,25 @@ def best_pieces(
         by: See `Beginnings`.
         count: k.
         targets: Token ids of each input's target, end of sequence included; None for none.
+        first: Tokens that stand before every answer, the targets' too.
+        nothing: Whether nothing may be the answer.
     """
+    if targets is not None and any(list(t[: len(first)]) != list(first) for t in targets):
+        # Cut to fewer tokens than that: then the targets have a pass of their own.
+        found, _ = best_pieces(scorer, sources, eos=eos, by=by, count=count, first=first, nothing=nothing)
+        return found, log_likelihoods(scorer, targets)
+    start = [*first, eos]
     tokens = np.array([len(s) * (len(s) + 1) // 2 + 1 for s in sources])  # that may be looked at
     if targets is not None:
         tokens += [len(t) for t in targets]
-    found: list[Pieces] = []
+    else:
+        tokens += len(start)
+    found = []
     told = []
     for part in scorer.cacheable(tokens):
-        search = Beginnings(scorer, part, [sources[i] for i in part], by, count, eos)
+        search = Beginnings(scorer, part, [sources[i] for i in part], by, count, eos, first, nothing)
         told.append(
-            search.first_pass([[eos] if targets is None else targets[i] for i in part], int(tokens[part].sum()))
+            search.first_pass([start if targets is None else targets[i] for i in part], int(tokens[part].sum()))
         )
         while len(todo := search.frontier()):
             search.look(todo)
@@ -89,6 +102,9 @@ class Beginnings:
     costs no more than the decisions not to stop, while summed likelihood also charges for every word that the model
     is unsure how to repeat. The probabilities of all pieces sum to 1. By `likelihood` a piece has its tokens' summed
     log-probability, end of sequence included.
+
+    Nothing, where it may be the answer, is one more way to begin: with the end of sequence. So its probability stands
+    among those of the tokens that a piece may begin with, and its likelihood is that of the end of sequence alone.
     """
 
     def __init__(
@@ -99,6 +115,8 @@ class Beginnings:
         by: Literal["probability", "likelihood"],
         count: int,
         eos: int,
+        first: Sequence[int] = (),
+        nothing: bool = False,
     ) -> None:
         self.lengths = np.array([len(s) for s in sources], np.int64)  # [B]
         size, n = len(sources), max(int(self.lengths.max(initial=0)), 1)
@@ -106,6 +124,10 @@ class Beginnings:
         for row, ids in zip(self.ids, sources, strict=True):
             row[: len(ids)] = ids
         self.scorer, self.inputs, self.by, self.count, self.eos = scorer, inputs, by, count, eos
+        self.start = np.array([scorer.start, *first], np.int64)
+        """What every chain begins with."""
+        self.nothing: np.ndarray | None = np.full(size, -np.inf) if nothing else None
+        """[B] log-probability or log-likelihood of nothing; None where it is no answer."""
         self.pieces_from = np.maximum(self.lengths[:, None] - np.arange(n), 0)  # [B, n] pieces that begin at s
         # The last token of the source may be the last that is looked at: by probability it needs no look.
         self.need = np.maximum(self.pieces_from - (by == "probability"), 0)
@@ -127,20 +149,27 @@ class Beginnings:
         chains = target_chains(self.scorer.start, targets, self.inputs)
         begins = np.cumsum(chains.lengths) - chains.lengths
         e, s = np.nonzero(self.pieces_from)
-        rows = np.concatenate([chains.rows, begins[e]])
+        after = begins + len(self.start) - 1  # the row after which an answer begins
+        ends = after[: 0 if self.nothing is None else size]
+        rows = np.concatenate([chains.rows, after[e], ends])
         order = np.argsort(rows, kind="stable")
-        asked = np.concatenate([chains.asked, self.ids[e, s]])
-        # Names in the cache: the targets' chains, then (input, s). All begin with the input's one start token.
-        self.cache = self.scorer.cache(room, size + size * n, max(n + 1, int(chains.lengths.max())))
+        asked = np.concatenate([chains.asked, self.ids[e, s], np.full(len(ends), self.eos)])
+        # Names in the cache: the targets' chains, then (input, s). All begin with the input's one start.
+        self.cache = self.scorer.cache(room, size + size * n, max(n + len(self.start), int(chains.lengths.max())))
         told = np.empty(len(rows))
         told[order] = self.scorer.log_probabilities(
             chains._replace(rows=rows[order], asked=asked[order]), self.cache, np.arange(size)
         )
         if self.cache is not None:
-            self.cache.adopt(size + e * n + s, e, np.ones_like(e))
-        self.mass[e, s] = told[len(chains.rows) :]
+            self.cache.adopt(size + e * n + s, e, np.full_like(e, len(self.start)))
+        self.mass[e, s] = told[len(chains.rows) : len(chains.rows) + len(e)]
+        if self.nothing is not None:
+            self.nothing = told[len(chains.rows) + len(e) :]
         if self.by == "probability":
             total = np.logaddexp.reduce(self.mass, axis=1)  # -inf of a source without tokens
+            if self.nothing is not None:
+                total = np.logaddexp(total, self.nothing)
+                self.nothing = self.nothing - total
             self.mass[e, s] -= total[e]
             self._end(*np.nonzero(self.pieces_from == 1))
         return np.add.reduceat(told[: len(chains.rows)], begins)
@@ -151,9 +180,8 @@ class Beginnings:
 
     def frontier(self) -> np.ndarray:
         """[C, 2] the beginnings (input, s) that are looked at next."""
-        size = len(self.mass)
-        flat = self.scores.reshape(size, -1)
-        most = self.count
+        flat = self._known_scores()
+        size, most = len(flat), self.count
         worst = np.partition(flat, -most, axis=1)[:, -most] if flat.shape[1] >= most else np.full(size, -np.inf)
         open_ = (self.known < self.need) & (self.mass > worst[:, None])
         rank = np.argsort(np.argsort(np.where(open_, -self.mass, np.inf), axis=1, kind="stable"), axis=1, kind="stable")
@@ -166,21 +194,24 @@ class Beginnings:
         known, need = self.known[e, s], self.need[e, s]
         to = np.minimum(need, np.maximum(BLOCK, 2 * known))  # [C] tokens after the start token
         fresh = to - known
-        starts = np.cumsum(to + 1) - (to + 1)
+        before = len(self.start)
+        lengths = to + before
+        starts = np.cumsum(lengths) - lengths
         chain = np.repeat(np.arange(len(e)), to)
         j = np.arange(len(chain)) - np.repeat(np.cumsum(to) - to, to)
-        tokens = np.full(int((to + 1).sum()), self.scorer.start, np.int64)
-        tokens[starts[chain] + 1 + j] = self.ids[e[chain], s[chain] + j]
+        tokens = np.empty(int(lengths.sum()), np.int64)
+        tokens[(starts[:, None] + np.arange(before)).ravel()] = np.tile(self.start, len(e))
+        tokens[starts[chain] + before + j] = self.ids[e[chain], s[chain] + j]
         new = j >= known[chain]
         chain, j = chain[new], j[new]
-        rows = starts[chain] + 1 + j
+        rows = starts[chain] + before + j
         asked = np.full((len(rows), 1), self.eos)
         if self.by == "likelihood":
             following = self.ids[e[chain], np.minimum(s[chain] + j + 1, n - 1)]
             asked = np.stack([asked[:, 0], following], 1)
         width = asked.shape[1]
         told = self.scorer.log_probabilities(
-            Chains(self.inputs[e], to + 1, tokens, np.repeat(rows, width), asked.ravel()), self.cache, size + e * n + s
+            Chains(self.inputs[e], lengths, tokens, np.repeat(rows, width), asked.ravel()), self.cache, size + e * n + s
         )
         told = told.reshape(-1, width).astype(np.float64)
         stop = told[:, 0]
@@ -188,23 +219,35 @@ class Beginnings:
         # The mass before each fresh token: what it was, and all that went on since.
         total = np.concatenate([[0.0], np.cumsum(go_on)])
         ends = np.cumsum(fresh)
-        before = self.mass[e, s][chain] + total[:-1] - np.repeat(total[ends - fresh], fresh)
-        self.scores[e[chain], s[chain], j] = before + stop
+        mass = self.mass[e, s][chain] + total[:-1] - np.repeat(total[ends - fresh], fresh)
+        self.scores[e[chain], s[chain], j] = mass + stop
         self.mass[e, s] += total[ends] - total[ends - fresh]
         self.known[e, s] = to
         if self.by == "probability":
             over = to == need
             self._end(e[over], s[over])
 
+    def _known_scores(self) -> np.ndarray:
+        """[B, n * n] of the pieces s … s+j at s * n + j; and of nothing, behind them, where it may be the answer."""
+        flat = self.scores.reshape(len(self.scores), -1)
+        return flat if self.nothing is None else np.concatenate([flat, self.nothing[:, None]], 1)
+
     def best(self) -> list[Pieces]:
         """The best pieces of each source among those that are known."""
-        size, n = self.mass.shape
-        flat = self.scores.reshape(size, -1)
+        n = self.mass.shape[1]
+        flat = self._known_scores()
         most = min(self.count, flat.shape[1])
         index = np.argpartition(-flat, most - 1, axis=1)[:, :most]
         index = np.take_along_axis(index, np.argsort(-np.take_along_axis(flat, index, 1), 1, kind="stable"), 1)
         found = []
         for row, places in zip(flat, index, strict=True):
             places = places[np.isfinite(row[places])]
-            found.append(Pieces(row[places], places // n, places // n + places % n))
+            is_piece = places < n * n
+            found.append(
+                Pieces(
+                    row[places],
+                    np.where(is_piece, places // n, -1),
+                    np.where(is_piece, places // n + places % n, -1),
+                )
+            )
         return found

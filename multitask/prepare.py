@@ -125,7 +125,7 @@ def load_mix(config: TrainConfig) -> Mix:
     }
     if config.validation_rows is not None:
         data = {name: fewer_rows(d, config.validation_rows, seed) for name, d in data.items()}
-    return mix_of(config, mixture, tasks, data)
+    return mix_of(config, mixture, {name: d.task for name, d in data.items()}, data)
 
 
 def fewer_rows(data: TaskData, rows: int, seed: int) -> TaskData:

@@ -38,6 +38,7 @@ def task_settings(task: Any) -> dict[str, Any]:
         "max_new_tokens": task.decoding.max_new_tokens,
         "num_beams": task.decoding.num_beams,
         "length_penalty": task.decoding.length_penalty,
+        "no_answer": task.decoding.no_answer,
     }
 
 

@@ -112,7 +112,7 @@ def _greedy(
     head = model.lm_head.weight
     written: list[list[int]] = [[] for _ in range(count)]
     rows = list(range(count))  # the input of each row
-    states = [0] * count
+    states = [0] * count if sources is None else [source.start for source in sources]
     steps = Steps(model, scorer.memory, scorer.biases(most), count, most)
     ids = torch.full((count,), scorer.start, device=scorer.device)
     over = [False] * count  # of each row
@@ -190,6 +190,8 @@ class _Beams:
         improvable = torch.ones(count, 1, dtype=torch.bool, device=self.device)
         lengths = torch.zeros(count, beams, dtype=torch.long, device=self.device)  # of the finished
         states = np.zeros((count, beams), np.int64)
+        if self.sources is not None:
+            states += np.array([[source.start] for source in self.sources])
         ids = torch.full((count * beams,), scorer.start, device=self.device)
         for done in range(most):
             told = F.linear(steps(ids), scorer.model.lm_head.weight).float().log_softmax(-1)  # [R, V]

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multitask.errors import UserError
-from multitask.tokens import Tokenizer, offsets
+from multitask.special_tokens import dropped_tokens, first_tokens
+from multitask.tokens import Tokenizer, encode_with_offsets
 
 if TYPE_CHECKING:
     from multitask.task import Example
@@ -60,12 +61,17 @@ class Automaton:
     A state stands for pieces that occur at the same places, 0 for nothing read yet; from it one may go on with the
     tokens that follow at any of these places. It is made in time linear in the source.
 
+    Args:
+        ids: Token ids of the source.
+        first: Tokens that stand before every answer (`special_tokens`); the states before 0 read them.
+        nothing: Whether the answer may end before it has begun.
+
     >>> pieces = Automaton([5, 6, 5, 7])
     >>> pieces.allowed(pieces.state([5]), 1), pieces.allowed(pieces.state([5, 6]), 1), pieces.state([6, 7])
     ([1, 6, 7], [1, 5], -1)
     """
 
-    def __init__(self, ids: Sequence[int]) -> None:
+    def __init__(self, ids: Sequence[int], *, first: Sequence[int] = (), nothing: bool = False) -> None:
         self.arrows: list[dict[int, int]] = [{}]
         """Of each state {token: the state it leads to}."""
         links, lengths, last = [-1], [0], 0
@@ -87,6 +93,10 @@ class Automaton:
             while at >= 0 and self.arrows[at].get(token) == old:
                 self.arrows[at][token] = twin
                 at = links[at]
+        self.start, self.nothing, self.pieces = 0, nothing, len(self.arrows)
+        for token in reversed(first):
+            self.arrows.append({token: self.start})
+            self.start = len(self.arrows) - 1
 
     def _add(self, arrows: dict[int, int], length: int, links: list[int], lengths: list[int]) -> int:
         self.arrows.append(arrows)
@@ -100,15 +110,16 @@ class Automaton:
 
     def state(self, ids: Sequence[int]) -> int:
         """The state after `ids`; -1 if they are no piece."""
-        state = 0
+        state = self.start
         for token in ids:
             state = self.step(state, token)
         return state
 
     def allowed(self, state: int, eos: int) -> list[int]:
-        """The tokens that keep what was read a piece, rising, with the end of sequence once there is a piece."""
+        """The tokens that keep what was read a piece, rising, with the end of sequence once it may be the answer."""
         arrows = self.arrows[state] if state >= 0 else {}
-        return sorted(arrows) if state == 0 and arrows else sorted([*arrows, eos])
+        unended = state >= self.pieces or (state == 0 and bool(arrows) and not self.nothing)
+        return sorted(arrows) if unended else sorted([*arrows, eos])
 
 
 def source_spans(tokenizer: Tokenizer, examples: Sequence[Example], *, limit: int | None = None) -> list[SourceSpan]:
@@ -116,9 +127,12 @@ def source_spans(tokenizer: Tokenizer, examples: Sequence[Example], *, limit: in
     for example in examples:
         if example.context is None:
             raise UserError(f"example '{example.id}' has no context to cut a span from: give Example(…, context=text).")
-    ids, spots = _ids_and_offsets(tokenizer, [e.inputs for e in examples])
-    special = (tokenizer.eos_token_id, tokenizer.pad_token_id)
-    return [_cut_out(e, i, s, special, limit) for e, i, s in zip(examples, ids, spots, strict=True)]
+    ids, spots = encode_with_offsets(tokenizer, [e.inputs for e in examples])
+    if getattr(tokenizer, "is_fast", False):
+        spots = [without_spaces(e.inputs, s) for e, s in zip(examples, spots, strict=True)]
+    special = _unspellable(tokenizer)
+    skip = len(first_tokens(tokenizer))
+    return [_cut_out(e, i, s, special, limit, skip) for e, i, s in zip(examples, ids, spots, strict=True)]
 
 
 def source_span(tokenizer: Tokenizer, example: Example, *, limit: int | None = None) -> SourceSpan:
@@ -130,15 +144,40 @@ def source_span(tokenizer: Tokenizer, example: Example, *, limit: int | None = N
     return source_spans(tokenizer, [example], limit=limit)[0]
 
 
-def _ids_and_offsets(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-    if getattr(tokenizer, "is_fast", False) and texts:
-        told = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)
-        return told["input_ids"], told["offset_mapping"]
-    return [tokenizer(t, verbose=False)["input_ids"] for t in texts], [offsets(tokenizer, t) for t in texts]
+def _unspellable(tokenizer: Tokenizer) -> frozenset[int]:
+    """Ids that no answer holds, though a text may spell them; unknown characters are not among them."""
+    return dropped_tokens(tokenizer) - {tokenizer.unk_token_id}
+
+
+def without_spaces(text: str, spots: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Offsets without the spaces that byte-level tokens hold; a token of spaces alone stands for what comes next.
+
+    That is how SentencePiece's mark `▁` is counted. Behind the last word it stands for nothing, (n, n).
+
+    >>> without_spaces("red  blue ", [(0, 3), (3, 4), (4, 9), (9, 10)])
+    [(0, 3), (5, 6), (5, 9), (10, 10)]
+    """
+    trimmed = []
+    for first, last in spots:
+        if first == last and not text[max(first - 1, 0) : first].isspace():  # no character's, and no trimmed space's
+            trimmed.append((first, last))
+            continue
+        begin, end = first, last
+        while begin < len(text) and text[begin].isspace():
+            begin += 1
+        while end > begin and text[end - 1].isspace():
+            end -= 1
+        trimmed.append((begin, min(max(end, begin + 1), len(text))))
+    return trimmed
 
 
 def _cut_out(
-    example: Example, ids: Sequence[int], spots: Sequence[tuple[int, int]], special: Sequence[int], limit: int | None
+    example: Example,
+    ids: Sequence[int],
+    spots: Sequence[tuple[int, int]],
+    special: frozenset[int],
+    limit: int | None,
+    skip: int,
 ) -> SourceSpan:
     context = example.context or ""
     begin = locate(context, example.inputs)
@@ -147,7 +186,7 @@ def _cut_out(
     # A text that says "</s>" has that token in its middle: an answer runs across it, but cannot spell it.
     inside = [
         (i, (max(first - begin, 0), min(last - begin, len(context))))
-        for i, (first, last) in zip(ids[:kept], spots, strict=False)
+        for i, (first, last) in zip(ids[skip:kept], spots[skip:], strict=False)
         if last > begin and first < end and last > first and i not in special
     ]
     return SourceSpan(context, [i for i, _ in inside], [edges for _, edges in inside])

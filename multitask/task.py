@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 OutputKind = Literal["labels", "span", "number", "text"]
 
+MAY_BE_EMPTY = ("span", "text")
+"""Kinds of output of which "" can be the right one."""
+
 UNLABELLED = "<unk>"
 """The target of a row whose label is unknown (-1 in GLUE's test splits), as in T5's `preprocessors.glue`."""
 
@@ -112,6 +115,10 @@ class Decoding:
     most probable pieces the one with the largest expected word overlap. `likelihood`: the piece with the largest summed
     log-likelihood; short pieces win when the model is unsure. `greedy`: token by token under the constraint
     (passages). `generate`: freely, then aligned with the source: it can also cut inside a token."""
+    no_answer: bool | None = None
+    """For spans and text: whether "" can be the answer (a question that has none, as in SQuAD 2.0). A span is then
+    compared with it by probability, and an empty text is not invalid. `None`: yes if a training target is empty,
+    which a run keeps; so a task without such targets is decoded as if there were no such thing."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,10 @@ class Task:
             raise UserError(f"task '{self.name}' has no metric; give metrics=[\"accuracy\"] or another.")
         if not isinstance(self.decoding, Decoding):
             raise TypeError(f"decoding must be a Decoding. Got {type(self.decoding).__name__}.")
+        if self.decoding.no_answer is not None and self.output not in MAY_BE_EMPTY:
+            raise UserError(
+                f"task '{self.name}' has output {self.output!r} and sets no_answer, which is for spans and text alone."
+            )
 
     @property
     def primary(self) -> Metric:
@@ -212,6 +223,13 @@ class Task:
                 f"this row becomes {len(made)} examples of task '{self.name}'; call task.examples(row) for them."
             )
         return made[0]
+
+    def with_no_answer(self, targets: Iterable[str]) -> Task:
+        """The task with `decoding.no_answer` settled: as set, else whether one of the training `targets` is empty."""
+        if self.output not in MAY_BE_EMPTY or self.decoding.no_answer is not None:
+            return self
+        empty = any(not target.strip() for target in targets)
+        return dataclasses.replace(self, decoding=dataclasses.replace(self.decoding, no_answer=empty))
 
     def replace(self, **changes: Any) -> Task:
         """A copy with some fields changed, e.g. `task.replace(columns={"sentence": "text"})`."""

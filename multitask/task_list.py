@@ -56,7 +56,7 @@ def describe_task(name: str) -> str:
             "likelihood": "the piece of the source with the largest summed log-likelihood",
             "greedy": f"a piece of the source, token by token, {settings.max_new_tokens} at most",
             "generate": f"freely, {settings.max_new_tokens} tokens at most, then aligned with the source",
-        }[settings.span]
+        }[settings.span] + (", or nothing" if settings.no_answer else "")
     else:
         beams = "greedy" if settings.num_beams == 1 else f"{settings.num_beams} beams"
         decoding = f"{beams}, {settings.max_new_tokens} tokens at most"

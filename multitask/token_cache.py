@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multitask.cache import KEPT_FROM, Arrays, Cache, shown_size
+from multitask.special_tokens import keeps_spaces
 from multitask.tokens import Ragged, TokenizedTask, Tokenizer, tokenize_task
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class TokenCache:
             "max_input_tokens": task.max_input_tokens,
             "max_target_tokens": task.max_target_tokens,
         }
+        if task.output == "span" and keeps_spaces(self.tokenizer):
+            key["targets"] = "as in the source"
         kept = self.cache.read(KIND, key)
         if kept is not None:
             self._read += 1

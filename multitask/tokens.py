@@ -20,6 +20,15 @@ import numpy as np
 
 from multitask.errors import UserError
 from multitask.model_folder import check_model_folder
+from multitask.special_tokens import (
+    add_end,
+    check_special_tokens,
+    dropped_tokens,
+    encode,
+    first_tokens,
+    target_texts,
+    with_end,
+)
 
 if TYPE_CHECKING:
     from multitask.examples import Examples
@@ -119,7 +128,7 @@ def tokenize_task(
     the model never to stop.
     """
     inputs, cut_inputs = _tokenize(tokenizer, [e.inputs for e in examples], task.max_input_tokens, advance)
-    targets, cut_targets = _tokenize(tokenizer, [e.target for e in examples], task.max_target_tokens, None)
+    targets, cut_targets = _tokenize(tokenizer, target_texts(tokenizer, task, examples), task.max_target_tokens, None)
     return TokenizedTask(inputs, targets, cut_inputs, cut_targets)
 
 
@@ -132,10 +141,7 @@ def _tokenize(
     said = 0
     for at in range(0, len(different), _CHUNK):
         chunk = different[at : at + _CHUNK]
-        made = tokenizer(
-            chunk, truncation=False, verbose=False, return_attention_mask=False, return_token_type_ids=False
-        )
-        sequences = made["input_ids"]
+        sequences = encode(tokenizer, chunk)
         too_long += [len(ids) > limit for ids in sequences]
         parts.append(Ragged.of([*ids[: limit - 1], ids[-1]] if len(ids) > limit else ids for ids in sequences))
         if advance:
@@ -151,13 +157,15 @@ def _tokenize(
 
 
 def offsets(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
-    """[begin, end) in characters of `text` for each of its tokens; the end-of-sequence token has (0, 0).
+    """[begin, end) in characters of `text` for each of its tokens; what is no part of the text has (0, 0).
+
+    As many as `encode` gives ids: the end of sequence, which the tokenizer itself may not add, is the last.
 
     Raises:
         UserError: If the tokenizer cannot say (neither a fast one nor a byte-level one).
     """
     if getattr(tokenizer, "is_fast", False):
-        return [tuple(o) for o in tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"]]
+        return encode_with_offsets(tokenizer, [text])[1][0]
     if type(tokenizer).__name__ == "ByT5Tokenizer":
         tokens = tokenizer.tokenize(text)
         if tokens and tokens[-1] == tokenizer.eos_token:  # the tokenizer does not add a second one
@@ -167,6 +175,19 @@ def offsets(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
         f"a span needs a tokenizer that knows character offsets, and {type(tokenizer).__name__} does not: "
         "use a model of the T5 family with a fast tokenizer, or ByT5."
     )
+
+
+def encode_with_offsets(
+    tokenizer: Tokenizer, texts: Sequence[str]
+) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+    """As `encode`, and the offsets of each id."""
+    if not getattr(tokenizer, "is_fast", False):
+        return encode(tokenizer, texts), [offsets(tokenizer, text) for text in texts]
+    if not texts:
+        return [], []
+    made = tokenizer(list(texts), return_offsets_mapping=True, truncation=False, verbose=False)
+    ids = with_end(tokenizer, made["input_ids"])
+    return ids, [s if len(s) == len(i) else [*s, (0, 0)] for s, i in zip(made["offset_mapping"], ids, strict=True)]
 
 
 def _byte_offsets(tokens: Sequence[str], text: str) -> list[tuple[int, int]]:
@@ -187,12 +208,14 @@ def _byte_offsets(tokens: Sequence[str], text: str) -> list[tuple[int, int]]:
 
 
 def text_of(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The string of generated ids, without end of sequence, padding and unknown characters.
+    """The string of generated ids, without first tokens, end of sequence, padding and unknown characters.
 
     Sentinels (`<extra_id_0>`) stay, which `skip_special_tokens` would drop: span corruption asks for them, and
     anywhere else they are wrong. The tokenizer loses the space in front of them.
     """
-    dropped = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
+    first, dropped = list(first_tokens(tokenizer)), dropped_tokens(tokenizer)
+    if first and list(ids[: len(first)]) == first:
+        ids = ids[len(first) :]
     kept = [i for i in ids if i not in dropped]
     text = tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return re.sub(r"\s*(<extra_id_\d+>)", r" \1", text).strip()
@@ -242,7 +265,10 @@ def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:
     """The tokenizer of a model folder, a Hub id, or a folder with a bare `spiece.model`.
 
     `T5Tokenizer(vocab_file=…)` of transformers 5 ignores its file and maps everything to `<unk>`; `from_pretrained`
-    reads it, and the check below makes sure.
+    reads it, and the check below makes sure. A tokenizer that adds no end of sequence is made to.
+
+    Raises:
+        UserError: If there is none, or it cannot be used; see `special_tokens.check_special_tokens`.
     """
     from transformers import AutoTokenizer, T5Tokenizer
 
@@ -262,4 +288,6 @@ def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:
     ids = tokenizer("a e i o u", add_special_tokens=False)["input_ids"]
     if ids and all(i == tokenizer.unk_token_id for i in ids):
         raise UserError(f"the tokenizer of '{folder_or_id}' maps every letter to <unk>: its vocabulary was not read.")
+    check_special_tokens(tokenizer, folder_or_id)
+    add_end(tokenizer)
     return tokenizer

@@ -156,10 +156,14 @@ def same_referent(one: str, other: str) -> bool:
     >>> same_referent("the Stable", "stable"), same_referent("Bob", "Bob's hat"), same_referent("", "stable")
     (True, False, False)
     """
-    a, b = ([w for w in s.strip().lower().split() if w not in DETERMINERS] for s in (one, other))
+    a, b = (_content_words(s) for s in (one, other))
     if not a or not b or any("'" in w for w in a) != any("'" in w for w in b):
         return False
     return set(a) <= set(b) or set(b) <= set(a)
+
+
+def _content_words(noun: str) -> list[str]:
+    return [w for w in noun.lower().split() if w not in DETERMINERS]
 
 
 NOT = "not "
@@ -174,17 +178,18 @@ def referent_example(inputs: str, referent: str, label: str) -> Example:
 
 
 def judge_referent(prediction: str, example: Example) -> str:
-    """What is compared to the target: the candidate, "not " and the candidate, or "" for an empty prediction.
+    """What is compared to the target: the candidate, "not " and the candidate, or a prediction without a noun itself.
 
     T5 compares "is the prediction this noun?" with the row's label. The same verdict in the words of the target, so
-    that plain accuracy applies and the predictions of a run can be read.
+    that plain accuracy applies and the predictions of a run can be read. Nothing, or determiners alone, is wrong
+    whatever the label (T5 scores it as class -1): else it would be "another noun" than that of each false row.
 
     >>> judge_referent("The stable", Example("…", "stable")), judge_referent("window", Example("…", "stable"))
     ('stable', 'not stable')
-    >>> judge_referent("stable", Example("…", "not stable"))
-    'stable'
+    >>> judge_referent("stable", Example("…", "not stable")), judge_referent("a this", Example("…", "not stable"))
+    ('stable', 'a this')
     """
-    if not prediction.strip() or prediction.strip() == example.target or example.target == UNLABELLED:
+    if not _content_words(prediction) or prediction.strip() == example.target or example.target == UNLABELLED:
         return prediction.strip()
     referent = example.target.removeprefix(NOT)
     return referent if same_referent(prediction, referent) else NOT + referent

@@ -26,6 +26,7 @@ from ._hub import super_glue
     postprocess=judge_referent,
     max_target_tokens=32,
     decoding=Decoding(max_new_tokens=32),
+    version=2,
 )
 def wsc(row: Row, split: str = "validation") -> list[Example]:
     """The noun that the pronoun in asterisks stands for."""
@@ -39,7 +40,8 @@ def wsc(row: Row, split: str = "validation") -> list[Example]:
 def mark_pronoun(sentence: str, pronoun: str, index: int) -> str:
     """The sentence with asterisks around the pronoun, which is the word of that index or the nearest such word.
 
-    In two rows the index is wrong or the word has marks attached; T5 lists those sentences by hand.
+    In two rows the index is wrong or the word has marks attached; T5 lists those sentences by hand, and sets the
+    marks apart ("*him* ,"). Where the row's own pronoun has a mark ("it,"), T5 keeps it inside: "*it,*".
 
     Raises:
         ValueError: If the pronoun does not stand in the sentence.
@@ -47,11 +49,11 @@ def mark_pronoun(sentence: str, pronoun: str, index: int) -> str:
     >>> mark_pronoun('"Good for him," he said.', "him", 2)
     '"Good for *him* ," he said.'
     """
-    words = sentence.split()
-    found = [i for i, w in enumerate(words) if w.strip(string.punctuation).lower() == pronoun.lower()]
+    words, wanted = sentence.split(), pronoun.lower()
+    found = [i for i, w in enumerate(words) if wanted in (w.lower(), w.strip(string.punctuation).lower())]
     if not found:
         raise ValueError(f"pronoun {pronoun!r} does not stand in the sentence {sentence!r}.")
     at = min(found, key=lambda i: abs(i - index))
-    head, tail = words[at].lower().split(pronoun.lower(), 1)
+    head, tail = words[at].lower().split(wanted, 1)
     marked = f"{head}*{pronoun}*" + (f" {tail}" if tail else "")
     return " ".join([*words[:at], marked, *words[at + 1 :]])

@@ -22,27 +22,35 @@ def log_likelihood(model: Any, inputs: Sequence[int], target: Sequence[int]) -> 
 
 
 @torch.no_grad()
-def span_scores(model: Any, inputs: Sequence[int], ids: Sequence[int], eos: int) -> tuple[np.ndarray, ...]:
-    """`first` [n], log p(token s | nothing yet); `ahead` [n, n], log p(token s+j+1 | s..s+j); `stop` [n, n]."""
-    n = len(ids)
-    start = model.config.decoder_start_token_id
+def span_scores(
+    model: Any, inputs: Sequence[int], ids: Sequence[int], eos: int, lead: Sequence[int] = ()
+) -> tuple[np.ndarray, ...]:
+    """`first` [n], log p(token s | `lead` alone); `ahead` [n, n], log p(token s+j+1 | s..s+j); `stop` [n, n]."""
+    n, at = len(ids), len(lead)
     first, ahead, stop = np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
     for s in range(n):
-        said = torch.tensor([[start, *ids[s:]]])
+        said = torch.tensor([[model.config.decoder_start_token_id, *lead, *ids[s:]]])
         told = model(input_ids=torch.tensor([list(inputs)]), decoder_input_ids=said).logits[0].log_softmax(-1)
-        first[s] = told[0, ids[s]]
+        first[s] = told[at, ids[s]]
         for j in range(n - s):
-            stop[s, j] = told[1 + j, eos]
+            stop[s, j] = told[at + 1 + j, eos]
             if s + j + 1 < n:
-                ahead[s, j] = told[1 + j, ids[s + j + 1]]
+                ahead[s, j] = told[at + 1 + j, ids[s + j + 1]]
     return first, ahead, stop
 
 
-def piece_scores(first: np.ndarray, ahead: np.ndarray, stop: np.ndarray, by: str) -> dict[tuple[int, int], float]:
-    """{(s, e): log-probability or log-likelihood of the piece s..e}, of all pieces."""
+def piece_scores(
+    first: np.ndarray, ahead: np.ndarray, stop: np.ndarray, by: str, nothing: float | None = None
+) -> dict[tuple[int, int], float]:
+    """{(s, e): log-probability or log-likelihood of the piece s..e}, of all pieces; (-1, -1) is nothing.
+
+    `nothing` is the log-probability of the end of sequence where a piece begins; None if "" is no answer.
+    """
     n = len(first)
-    begin = first - np.logaddexp.reduce(first) if by == "probability" else first
-    scores = {}
+    ways = first if nothing is None else np.append(first, nothing)
+    total = np.logaddexp.reduce(ways) if by == "probability" and len(ways) else 0.0
+    begin = first - total
+    scores = {} if nothing is None else {(-1, -1): float(nothing - total)}
     for s in range(n):
         total = begin[s]
         for e in range(s, n):
@@ -57,7 +65,7 @@ def piece_scores(first: np.ndarray, ahead: np.ndarray, stop: np.ndarray, by: str
 
 def expected_overlaps(texts: Sequence[str], probabilities: Sequence[float]) -> list[float]:
     """Of each text, its mean word overlap with all of them."""
-    words = [frozenset(text.lower().split()) for text in texts]
+    words = [frozenset(text.lower().split()) if text else frozenset({""}) for text in texts]
     return [sum(p * len(a & b) / max(len(a | b), 1) for b, p in zip(words, probabilities, strict=True)) for a in words]
 
 

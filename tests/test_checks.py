@@ -35,12 +35,12 @@ class WordTokenizer:
         self.words[at] = word
         return at
 
-    def __call__(self, text, verbose=True, return_offsets_mapping=False):
+    def __call__(self, text, return_offsets_mapping=False, add_special_tokens=True, **_):
         if isinstance(text, list):
-            each = [self(t, verbose, return_offsets_mapping) for t in text]
+            each = [self(t, return_offsets_mapping) for t in text]
             return {name: [one[name] for one in each] for name in each[0]}
         found = list(re.finditer(r"\S+", text))
-        out = {"input_ids": [*(self._id(m.group()) for m in found), 1]}
+        out = {"input_ids": [*(self._id(m.group()) for m in found), *([1] if add_special_tokens else [])]}
         if return_offsets_mapping:
             out["offset_mapping"] = [*(m.span() for m in found), (0, 0)]
         return out

@@ -20,7 +20,7 @@ ORDER = """
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
     held_out examples testing
     schedule rates mixture permutation plan cautions
-    ownership folder cache tensor_files model_folder tokens token_cache
+    ownership folder cache tensor_files model_folder special_tokens tokens token_cache
     spans batching kernels flat optim data guard module
     generators signals checkpoints models model_check
     decoder scoring plain ranking pieces search decoding evaluation

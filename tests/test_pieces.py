@@ -47,13 +47,14 @@ class Told:
             told.append(self.says(chains.owners[chain], chains.tokens[starts[chain] : row + 1])[token])
         return np.array(told)
 
-    def table(self, owner, ids):
+    def table(self, owner, ids, lead=()):
         n = len(ids)
+        start = [0, *lead]
         first, ahead, stop = np.zeros(n), np.zeros((n, n)), np.zeros((n, n))
         for s in range(n):
-            first[s] = self.says(owner, [0])[ids[s]]
+            first[s] = self.says(owner, start)[ids[s]]
             for j in range(n - s):
-                says = self.says(owner, [0, *ids[s : s + j + 1]])
+                says = self.says(owner, [*start, *ids[s : s + j + 1]])
                 stop[s, j] = says[1]
                 if s + j + 1 < n:
                     ahead[s, j] = says[ids[s + j + 1]]
@@ -67,13 +68,16 @@ class Told:
     st.sampled_from([1, 2, 20]),
     st.sampled_from([0.0, 1.0, 6.0]),  # 0: all pieces of a length tie
     st.integers(0, 999),
+    st.sampled_from([(), (3,), (2, 5)]),
+    st.booleans(),
 )
-def test_the_best_pieces_are_those_of_all(sources, by, count, sharpness, seed):
+def test_the_best_pieces_are_those_of_all(sources, by, count, sharpness, seed, lead, nothing):
     scorer = Told(len(sources), seed, sharpness)
-    found, told = best_pieces(scorer, sources, eos=1, by=by, count=count)
+    found, told = best_pieces(scorer, sources, eos=1, by=by, count=count, first=lead, nothing=nothing)
     assert told is None
     for owner, (ids, pieces) in enumerate(zip(sources, found, strict=True)):
-        scores = reference.piece_scores(*scorer.table(owner, ids), by) if ids else {}
+        end = scorer.says(owner, [0, *lead])[1] if nothing else None
+        scores = reference.piece_scores(*scorer.table(owner, ids, lead), by, end) if ids or nothing else {}
         np.testing.assert_allclose(pieces.scores, sorted(scores.values(), reverse=True)[:count], atol=1e-9)
         places = list(zip(pieces.firsts.tolist(), pieces.lasts.tolist(), strict=True))
         np.testing.assert_allclose(pieces.scores, [scores[place] for place in places], atol=1e-9)
@@ -90,18 +94,27 @@ def test_a_sure_model_is_asked_little(by, count):
 
 @pytest.mark.parametrize("kind", [FlatScorer, PlainScorer])
 @pytest.mark.parametrize("by", ["probability", "likelihood"])
-@pytest.mark.parametrize("room", [1 << 29, 20_000, 1])  # all sources in one cache, in several, none
+@pytest.mark.parametrize(
+    ("room", "lead", "nothing"),  # all sources in one cache, in several, none
+    [(1 << 29, (), False), (20_000, (), False), (1, (), True), (20_000, (8, 9), True)],
+)
 @torch.inference_mode()
-def test_the_best_pieces_of_a_batch_are_those_of_each_source_alone(model, kind, by, room, monkeypatch):
+def test_the_best_pieces_of_a_batch_are_those_of_each_source_alone(model, kind, by, room, lead, nothing, monkeypatch):
     monkeypatch.setattr(scoring, "CACHE_BYTES", room)
     model.double().eval()
     draw = np.random.default_rng(4)
     inputs = [draw.integers(3, 300, n) for n in (9, 4, 1, 6, 7)]
     sources = [[7], [5, 6, 5, 6, 5, 6, 5], [], [9, 9, 9, 9], list(range(10, 19))]
     targets = [[7, 1], [5, 6, 1], [1], [30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 1], [12, 13, 14, 1]]
-    found, told = best_pieces(kind(model, inputs), sources, eos=1, by=by, count=5, targets=targets)
+    targets = [[*lead, *t] for t in targets]
+    found, told = best_pieces(
+        kind(model, inputs), sources, eos=1, by=by, count=5, targets=targets, first=lead, nothing=nothing
+    )
     wanted = [reference.log_likelihood(model, i, t) for i, t in zip(inputs, targets, strict=True)]
     np.testing.assert_allclose(told, wanted, rtol=1e-6)  # transformers' own norm works in fp32
     for ids, source, pieces in zip(inputs, sources, found, strict=True):
-        scores = reference.piece_scores(*reference.span_scores(model, ids, source, 1), by) if source else {}
+        end = reference.log_likelihood(model, ids, [*lead, 1])
+        end -= reference.log_likelihood(model, ids, lead) if lead else 0
+        table = reference.span_scores(model, ids, source, 1, lead)
+        scores = reference.piece_scores(*table, by, end if nothing else None) if source or nothing else {}
         np.testing.assert_allclose(pieces.scores, sorted(scores.values(), reverse=True)[:5], rtol=1e-6, atol=1e-6)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multitask.examples import load_task
+from multitask.sources import rows
 from multitask.task import UNLABELLED, Example
 from multitask.tasks._format import judge_referent, label_name, rounded, same_referent
 from multitask.tasks.span import plain
@@ -191,7 +193,8 @@ def test_wsc_trains_on_true_rows_only_and_is_scored_on_all():
         ("the tom", True, False),
         ("Mitchell", False, True),
         ("", False, False),
-        ("the", False, True),
+        ("the", False, False),
+        ("a this", False, False),
     ],
 )
 def test_wsc_counts_another_noun_as_right_where_the_row_is_false(prediction, right_if_true, right_if_false):
@@ -219,6 +222,7 @@ def test_same_referent_is_symmetric_and_knows_possessives():
         ("They might want to use it , but not now", "it", 4, "They might want to use *it* , but not now"),
         ('"Good for him," he said.', "him", 2, '"Good for *him* ," he said.'),
         ("It fell.", "It", 0, "*It* fell."),
+        ("If we had it, we would eat it , all", "it,", 3, "If we had *it,* we would eat it , all"),
     ],
 )
 def test_the_pronoun_is_marked_where_the_row_says_or_next_to_it(sentence, pronoun, index, marked):
@@ -256,8 +260,13 @@ def test_wnli_finds_the_pronoun_and_its_noun(premise, hypothesis, found):
     assert find_referent(premise, hypothesis) == found
 
 
-def test_a_wnli_row_without_a_noun_is_left_out_of_training_but_not_of_the_score():
+def test_a_wnli_row_of_which_no_pronoun_fits_is_left_out_and_counted():
+    fits = {"sentence1": "The fish ate the worm. It was tasty.", "sentence2": "The worm was tasty.", "label": 1}
     row = {"sentence1": "The dogs barked.", "sentence2": "The cats slept.", "label": 1}
-    assert TASKS["wnli"].examples(row, "train") == []
-    assert TASKS["wnli"](row).inputs == "wnli: The dogs barked."
-    assert TASKS["wnli"](row).target == "The cats slept."
+    assert TASKS["wnli"].examples(row, "train") == TASKS["wnli"].examples(row) == []
+    data = load_task(TASKS["wnli"], rows({"train": [fits, row, row], "validation": [row, fits]}), seed=0)
+    assert [e.target for e in data.validation] == ["The worm"]
+    assert data.notes == [
+        "wnli: the task makes no example of 2 training rows.",
+        "wnli: the task makes no example of 1 validation row.",
+    ]

@@ -1,0 +1,141 @@
+"""What a tokenizer puts around a text: T5's an end of sequence behind it, others nothing, or a token before it too.
+
+Words
+    first tokens    what stands before each text: none in T5's own vocabularies, `<s>` in CodeT5's. A model that was
+                    trained on such targets writes them first, so labels, spans and generation begin with them too
+    end             the end of sequence, exactly one behind each text, whether the tokenizer adds it by itself or not:
+                    without it a model never learns to stop
+    space           a byte-level vocabulary keeps the space before a word in the word's first token ("Ġred"), so a word
+                    has other ids at the beginning of a target than within a text
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from multitask.errors import UserError
+
+if TYPE_CHECKING:
+    from multitask.task import Example, Task
+
+PROBE = "a e i o u"
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, with the tokenizer's first tokens and one end of sequence."""
+    if not len(texts):
+        return []
+    made = tokenizer(
+        list(texts), truncation=False, verbose=False, return_attention_mask=False, return_token_type_ids=False
+    )
+    return with_end(tokenizer, made["input_ids"])
+
+
+def with_end(tokenizer: Any, sequences: Sequence[list[int]]) -> list[list[int]]:
+    """The sequences, each with an end of sequence: added where the tokenizer did not."""
+    eos = getattr(tokenizer, "eos_token_id", None)
+    if eos is None:  # one of the user's own; `load_tokenizer` refuses it
+        return list(sequences)
+    return [ids if ids and ids[-1] == eos else [*ids, eos] for ids in sequences]
+
+
+@functools.lru_cache(maxsize=16)  # asked for every batch; a tokenizer is not changed once it is in use
+def first_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """The ids that stand before each text."""
+    return _around(tokenizer)[0]
+
+
+@functools.lru_cache(maxsize=16)
+def dropped_tokens(tokenizer: Any) -> frozenset[int]:
+    """The ids that are no part of any answer: end, padding, unknown, and what marks a beginning or a separation."""
+    names = ("eos", "pad", "unk", "bos", "cls", "sep")
+    found = (getattr(tokenizer, f"{name}_token_id", None) for name in names)
+    return frozenset(i for i in found if i is not None)
+
+
+@functools.lru_cache(maxsize=16)
+def keeps_spaces(tokenizer: Any) -> bool:
+    """Whether a word's first token holds the space before it, so that a word after a space has ids of its own.
+
+    Not ByT5, whose space is a token like any other, nor T5, which takes every text to begin with a space.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        return False
+    plain, spaced = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", " a"))
+    return bool(plain != spaced)
+
+
+def target_texts(tokenizer: Any, task: Task, examples: Sequence[Example]) -> list[str]:
+    """The targets as they are tokenised: those of a span begin as in the text that the span is cut from.
+
+    Otherwise a model would learn to write "red" where the tokens that it may choose from say "Ġred".
+    """
+    if task.output != "span" or not keeps_spaces(tokenizer):
+        return [e.target for e in examples]
+    return [f" {e.target}" if _follows_a_space(e) else e.target for e in examples]
+
+
+def _follows_a_space(example: Example) -> bool:
+    if not example.target or example.context is None:
+        return False
+    before = "" if example.inputs.startswith(example.context) else " "
+    return f" {example.target}" in f"{before}{example.context}"
+
+
+def check_special_tokens(tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer whose texts cannot be ended or begun as they must be.
+
+    Raises:
+        UserError: If it has no end of sequence or padding, ends a text with another token, or begins it with these.
+    """
+    for kind, what in (("eos", "end-of-sequence"), ("pad", "padding")):
+        if getattr(tokenizer, f"{kind}_token_id", None) is None:
+            raise UserError(
+                f"the tokenizer of '{name}' has no {what} token, and a text-to-text model needs one: name it as "
+                f"'{kind}_token' in its tokenizer_config.json."
+            )
+    first, last = _around(tokenizer)
+    eos = tokenizer.eos_token_id
+    if last not in ((), (eos,)):
+        raise UserError(
+            f"the tokenizer of '{name}' ends a text with {_shown(tokenizer, last)}, but its end of sequence is "
+            f"{tokenizer.eos_token!r}: a model would never learn to stop. Correct one of the two."
+        )
+    if {eos, tokenizer.pad_token_id} & set(first):
+        raise UserError(
+            f"the tokenizer of '{name}' begins a text with {_shown(tokenizer, first)}, where its end of sequence "
+            f"{tokenizer.eos_token!r} or its padding {tokenizer.pad_token!r} ends one: every answer would be empty. "
+            "Give it a first token of its own, or none."
+        )
+
+
+def add_end(tokenizer: Any) -> None:
+    """Make a fast tokenizer that adds no end of sequence add one, so that those who load it from a run get it too."""
+    first, last = _around(tokenizer)
+    if last or not getattr(tokenizer, "is_fast", False):
+        return
+    from tokenizers.processors import TemplateProcessing
+
+    ids = (*first, tokenizer.eos_token_id)
+    names = tokenizer.convert_ids_to_tokens(list(ids))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=[*names[:-1], "$A", names[-1]],
+        pair=[*names[:-1], "$A", names[-1], "$B", names[-1]],
+        special_tokens=list(zip(names, ids, strict=True)),
+    )
+
+
+def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids before and behind each text, as the tokenizer adds them."""
+    whole = list(tokenizer(PROBE)["input_ids"])
+    inner = list(tokenizer(PROBE, add_special_tokens=False)["input_ids"])
+    for at in range(len(whole) - len(inner) + 1):
+        if whole[at : at + len(inner)] == inner:
+            return tuple(whole[:at]), tuple(whole[at + len(inner) :])
+    return (), ()
+
+
+def _shown(tokenizer: Any, ids: Sequence[int]) -> str:
+    return " ".join(map(repr, tokenizer.convert_ids_to_tokens(list(ids))))
