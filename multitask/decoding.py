@@ -224,7 +224,6 @@ def scorer_of(model: Any, inputs: Sequence[np.ndarray]) -> FlatScorer | PlainSco
 def is_flat(model: Any) -> bool:
     """Whether `scoring` and `search` may take the place of the model's own code."""
     weights = next(model.parameters())
-    settings = model.generation_config
     return (
         type(model).__module__.startswith("transformers.models.")
         and type(model).__name__ in _FLAT
@@ -232,20 +231,11 @@ def is_flat(model: Any) -> bool:
         and all(p.dtype is weights.dtype and p.device == weights.device for p in model.parameters())
         and weights.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled(weights.device.type)
-        and isinstance(settings.eos_token_id, int)
-        and not set(settings.to_diff_dict()) - _PLAIN_SETTINGS
     )
 
 
 _FLAT = ("T5ForConditionalGeneration", "MT5ForConditionalGeneration", "UMT5ForConditionalGeneration")
 """By name: to import all three takes longer than to decode a small split."""
-
-_PLAIN_SETTINGS = {
-    *("transformers_version", "_from_model_config", "decoder_start_token_id", "eos_token_id", "pad_token_id"),
-    *("bos_token_id", "max_length", "max_new_tokens", "do_sample"),
-    *("output_attentions", "output_hidden_states", "use_cache", "temperature", "top_k", "top_p"),
-}
-"""Of a model's own generation settings, those that leave a search as it is or that a task's `Decoding` overrides."""
 
 
 def _chosen(source: SourceSpan, pieces: Pieces) -> str:

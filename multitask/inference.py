@@ -17,6 +17,7 @@ from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task
 from multitask.examples import Examples, load_examples, load_task
 from multitask.finished import check_finished, load_includes, prediction_task, renamed
+from multitask.model_settings import settle_end
 from multitask.models import load_pretrained
 from multitask.new_inputs import new_examples
 from multitask.prepare import data_setting, fewer_rows, select_tasks
@@ -37,9 +38,10 @@ def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
     config = check_finished(folder)
     import torch
 
-    model = load_pretrained(str(folder / "model"))
+    model, tokenizer = load_pretrained(str(folder / "model")), load_tokenizer(str(folder / "model"))
+    settle_end(model, tokenizer, str(folder / "model"))
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    return model, load_tokenizer(str(folder / "model")), config
+    return model, tokenizer, config
 
 
 def as_trained(task: Task, model: Any) -> Task:

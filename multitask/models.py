@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from multitask.errors import UserError
 from multitask.generators import private_generator
 from multitask.model_folder import check_attention, check_model_folder
+from multitask.model_settings import generation_settings, settle_config
+from multitask.model_weights import check_weights
 from multitask.registry import did_you_mean
 from multitask.tensor_files import NOT_TENSORS
 
@@ -86,10 +91,12 @@ def build_model(
         eos_token_id=eos,
     )
     config.decoder_start_token_id = pad
+    own = generation_settings(config)
     with _making, private_generator(seed):
         model = T5ForConditionalGeneration(config)
         if copy_head:
             add_copy_head(model)
+        model.generation_config = own
         return model
 
 
@@ -127,21 +134,37 @@ def add_copy_head(model: Any) -> None:
         look.o.weight[:, :k] = 4 * carry.T
 
 
-def load_pretrained(name: str, *, revision: str | None = None, dropout: float | None = None) -> Any:
+def load_pretrained(
+    name: str,
+    *,
+    revision: str | None = None,
+    dropout: float | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Any:
     """A pretrained model of the T5 family from a folder or the Hub, in fp32, from safetensors or a `weights_only` file.
 
+    Of its generation settings the special ids alone are kept; see `model_settings`.
+
+    Args:
+        name: The folder or id.
+        revision: On the Hub.
+        dropout: In place of the rate in config.json.
+        say: Told what config.json does not say and is taken as in all of the family.
+
     Raises:
-        UserError: If there is none, or it is of another family.
+        UserError: If there is none, it is of another family, or the weights are not those of its config.json.
     """
     import pickle
 
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedConfig
 
     if Path(name).is_dir():
         check_model_folder(Path(name))
     known = f"{name!r} is not a folder, nor a size to start from scratch ({', '.join(SIZES)})"
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        stored, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+        with _making, _report_to_us():
+            config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except Exception as error:  # a folder or a Hub: whatever is in a stranger's file
         if "/" not in name and not Path(name).exists():
             raise UserError(f"model {known}: {did_you_mean(name, list(SIZES))}") from error
@@ -156,26 +179,53 @@ def load_pretrained(name: str, *, revision: str | None = None, dropout: float | 
             "T5, v1.1, Flan-T5, mT5 and ByT5."
         )
     check_attention(config, name)
+    said = settle_config(config, stored, name)
     if dropout is not None:
         config.dropout_rate = dropout
     import torch
 
     try:
-        with _making:
-            model = AutoModelForSeq2SeqLM.from_pretrained(
-                name, config=config, revision=revision, dtype=torch.float32, trust_remote_code=False
+        with _making, _report_to_us():
+            model, info = AutoModelForSeq2SeqLM.from_pretrained(
+                name,
+                config=config,
+                # Otherwise it is read from generation_config.json or, if there is none, from config.json's old keys.
+                generation_config=generation_settings(config),
+                revision=revision,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the report
             )
     except pickle.UnpicklingError as error:
         raise UserError(f"a weights file of model '{name}' {NOT_TENSORS}") from error
     except Exception as error:  # as above: safetensors has exceptions of its own, and so has each library
         raise UserError(f"the weights of model '{name}' could not be read: {_first_line(error)}") from error
+    check_weights(model, info, stored, name, revision)
+    for line in said:
+        if say:
+            say(line)
     return model.train()  # `from_pretrained` gives it in evaluation mode: fine-tuning would go without dropout
+
+
+@contextlib.contextmanager
+def _report_to_us() -> Iterator[None]:
+    """What transformers writes to standard error of ids and weights that do not fit is said here, by an error."""
+    from transformers.utils.logging import get_verbosity, set_verbosity
+
+    level = get_verbosity()
+    set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        set_verbosity(level)
 
 
 def _first_line(error: Exception) -> str:
     if "trust_remote_code" in str(error):  # what transformers says then is how to run it
         return "it needs Python code of its own (auto_map), and no code that comes with a model is run."
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def checkpoint_activations(model: Any) -> None:

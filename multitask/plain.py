@@ -5,7 +5,8 @@ Legend: B inputs, S input tokens, C chains, T their longest, M queries, V vocabu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multitask.model_settings import decoding_settings
 from multitask.scoring import Cache, Chains
 from multitask.spans import Automaton
 from multitask.task import Decoding
@@ -92,13 +94,23 @@ class PlainScorer:
             def allowed(batch: int, ids: Tensor) -> list[int]:
                 return sources[batch].allowed(sources[batch].state(ids[1:].tolist()), eos)
 
-        beams = {"num_beams": decoding.num_beams, "length_penalty": decoding.length_penalty, "early_stopping": True}
-        made = self.model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),
-            attention_mask=self.mask,
-            max_new_tokens=decoding.max_new_tokens,
-            do_sample=False,
-            **(beams if decoding.num_beams > 1 else {}),
-            **({} if allowed is None else {"prefix_allowed_tokens_fn": allowed}),
-        )
+        settings = decoding_settings(self.model.config, decoding, stops[0])
+        with _only(self.model, settings):
+            made = self.model.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),
+                attention_mask=self.mask,
+                generation_config=settings,
+                **({} if allowed is None else {"prefix_allowed_tokens_fn": allowed}),
+            )
         return [ids[1:] for ids in made.tolist()]
+
+
+@contextlib.contextmanager
+def _only(model: Any, settings: Any) -> Iterator[None]:
+    """The model with no other settings for generation: `generate` takes from its own what it is not told."""
+    own = model.generation_config
+    model.generation_config = settings
+    try:
+        yield
+    finally:
+        model.generation_config = own

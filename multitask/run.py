@@ -14,7 +14,7 @@ import re
 import signal
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -43,6 +43,7 @@ from multitask.folder import (
 from multitask.generators import one_training, seeded_generators
 from multitask.home import tilde
 from multitask.model_check import check_model
+from multitask.model_settings import settle_end
 from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
@@ -288,7 +289,7 @@ class Training:
         return made
 
     def _model(self) -> Any:
-        model = initial_model(self.config, self.tokenizer)
+        model = initial_model(self.config, self.tokenizer, self._warn)
         model.config.task_specific_params = {name: task_settings(task) for name, task in self.mix.tasks.items()}
         return model
 
@@ -678,15 +679,16 @@ class Training:
         }
 
 
-def initial_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
+def initial_model(config: TrainConfig, tokenizer: Tokenizer, say: Callable[[str], None] | None = None) -> Any:
     """The model that training begins with: of random weights or pretrained.
 
     Args:
         config: With its defaults filled in.
         tokenizer: The run's.
+        say: Told what a pretrained model's folder leaves open, and what of it is not used.
 
     Raises:
-        UserError: If there is no such model, or the tokenizer is another's.
+        UserError: If there is no such model, its weights do not fit, or the tokenizer is another's.
     """
     if is_from_scratch(config.model):
         assert config.dropout is not None
@@ -701,12 +703,15 @@ def initial_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
             copy_head=config.copy_head,
         )
     else:
-        model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout)
+        model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout, say=say)
         if len(tokenizer) > model.config.vocab_size:
             raise UserError(
                 f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model "
                 f"{model.config.vocab_size:,} embeddings: they do not belong together."
             )
+        for line in settle_end(model, tokenizer, config.model):
+            if say:
+                say(line)
     if config.gradient_checkpointing:
         checkpoint_activations(model)
     return model

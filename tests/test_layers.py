@@ -22,7 +22,7 @@ ORDER = """
     schedule rates mixture permutation plan cautions
     ownership folder cache tensor_files model_folder special_tokens tokens token_cache
     spans batching kernels flat optim data guard module
-    generators signals checkpoints models model_check
+    generators signals checkpoints model_settings model_weights models model_check
     decoder scoring plain ranking pieces search decoding evaluation
     config console prepare vocabulary csv_log lightning processes progress
     results resuming

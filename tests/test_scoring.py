@@ -141,6 +141,7 @@ def test_a_model_that_was_changed_goes_the_plain_way(t5):
     assert not is_flat(other)
 
 
-def test_a_model_with_settings_of_its_own_for_generation_goes_the_plain_way(t5):
+def test_settings_of_its_own_for_generation_do_not_change_a_models_way(t5):
     t5.generation_config.no_repeat_ngram_size = 2
-    assert not is_flat(t5)
+    t5.generation_config.eos_token_id = [1, 3]
+    assert is_flat(t5)
