@@ -27,14 +27,14 @@ def run_config(run: Path) -> TrainConfig:
     path = run / "config.yaml"
     if not path.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.yaml.")
-    stored = read_yaml(path)
+    hints = get_type_hints(TrainConfig)
+    stored = read_yaml(path, hint=hints)
     if not isinstance(stored, dict):
         raise UserError(f"{path} holds no settings.")
     known = {f.name for f in dataclasses.fields(TrainConfig)}
     for name in stored:
         if name not in known:
             raise UserError(f"{path} has the unknown setting '{name}': {did_you_mean(str(name), list(known))}")
-    hints = get_type_hints(TrainConfig)
     for name, value in stored.items():
         check_shape({name: value}, dict[str, hints[name]], path)  # type: ignore[valid-type]
     config = located(TrainConfig(**stored))

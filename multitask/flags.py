@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import re
 import types
@@ -20,6 +21,7 @@ from typing import Any, Literal, NoReturn
 from multitask.config import TrainConfig, flag, located, parse_options
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
+from multitask.written import HINTS, as_written, quoted, readable, readable_settings
 from multitask.yaml_files import load_yaml, read_yaml
 
 TRAINER_OPTIONS = ("max_steps", "accelerator", "devices", "strategy", "num_nodes", "accumulate_grad_batches")
@@ -35,6 +37,10 @@ def config_parser(command: str, description: str) -> Any:
             """With hyphens, which is how people write flags; underscores are understood too."""
             text = super().format_help(*args, **kwargs)
             return re.sub(r"--[a-z][a-z_]+", lambda m: m.group().replace("_", "-"), text)
+
+        def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
+            """A config file, in which names are what is written: jsonargparse's own reading makes 1000.0 of `1e3`."""
+            return self.parse_string(readable_settings(read_yaml(Path(path), hint=HINTS)), **kwargs)
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = Parser(
@@ -61,15 +67,14 @@ def parse_config(parser: Any, arguments: Sequence[str]) -> tuple[TrainConfig, di
     Raises:
         UserError: For an option or value that cannot be; for what is in a config file, with the file's name.
     """
-    words = spelled_out(arguments)
+    words = quoted(spelled_out(arguments))
     included = _included(words, parser)
-    for at, word in enumerate(words):
-        if word == "--config" and at + 1 < len(words):
-            _check_file(words[at + 1], parser, included)
-    values = _parsed(parser, words)
+    configs = [path for option, path in itertools.pairwise(words) if option == "--config"]
+    files = {path: _check_file(path, parser, included) for path in configs}
+    values = _parsed(parser, readable(words))
     values.pop("config", None)
     settings = {f.name: values.pop(f.name) for f in dataclasses.fields(TrainConfig)}
-    config = TrainConfig(**{**settings, "include": included})
+    config = TrainConfig(**{**settings, **as_written(words, files), "include": included})
     config.trainer = parse_options(config.trainer)
     return located(config), values
 
@@ -155,9 +160,9 @@ def preset(name: str) -> Path:
     raise UserError(f"--config {name} is neither a file nor a preset: {did_you_mean(name, list(presets))}")
 
 
-def _check_file(path: str, parser: Any, included: Sequence[str]) -> None:
-    """What is wrong with a config file, said with its name; it may be a stranger's."""
-    found = read_yaml(Path(path), f"--config {path}")
+def _check_file(path: str, parser: Any, included: Sequence[str]) -> dict[str, Any]:
+    """What a config file says; what is wrong with it is said with its name, for it may be untrusted."""
+    found = read_yaml(Path(path), f"--config {path}", HINTS)
     if not isinstance(found, dict) or not found:
         holds = "nothing" if not found else f"a {type(found).__name__}"
         raise UserError(f"--config {path} must hold settings, as in `tasks: span,sst2`. It holds {holds}.")
@@ -182,6 +187,7 @@ def _check_file(path: str, parser: Any, included: Sequence[str]) -> None:
                 f"--config {path} names a Python file, {file}, and what a config names is not run by itself: "
                 f"add --include {file} to the command, if you trust that file."
             )
+    return found
 
 
 def _check_plain(path: str, name: str, value: Any) -> None:

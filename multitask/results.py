@@ -22,6 +22,7 @@ from multitask.folder import atomic, atomic_files, digest_of, write_json
 from multitask.home import tilde
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer
+from multitask.yaml_files import dump_yaml
 
 NUMERICS = 2
 """Raised when the same settings train to other bits (2: steps on flat tokens), so that runs of before and after are
@@ -88,12 +89,8 @@ def shown_settings(config: TrainConfig) -> dict[str, Any]:
 
 def write_config(path: Path, config: TrainConfig) -> None:
     """Write config.yaml."""
-    import yaml
-
     with atomic(path) as temporary:
-        temporary.write_text(
-            yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        temporary.write_text(dump_yaml(shown_settings(config)), encoding="utf-8")
 
 
 def write_skipped_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.errors import UserError
@@ -24,7 +24,7 @@ def check_settings(out: Path, config: TrainConfig) -> None:
         UserError: Names the setting and both values.
     """
     path = out / "config.yaml"
-    stored, now = tilde(read_yaml(path)), shown_settings(config)
+    stored, now = tilde(read_yaml(path, hint=get_type_hints(TrainConfig))), shown_settings(config)
     if not isinstance(stored, dict):
         raise UserError(f"--resume: {path} holds no settings.")
     for values in (stored, now):

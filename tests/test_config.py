@@ -137,7 +137,7 @@ def test_options_are_read_as_yaml():
         "a": 3,
         "b": True,
         "c": "ddp",
-        "d": {"e": "1e-3"},  # YAML 1.1 wants 1.0e-3
+        "d": {"e": 0.001},  # YAML 1.1 wants 1.0e-3
         "f": 2.5,
         "g": [1, 2],
     }

@@ -31,7 +31,7 @@ from multitask.ownership import check_lock
 from multitask.plan import FORMAT as PLAN_FORMAT
 from multitask.registry import did_you_mean
 from multitask.schedule import exact
-from multitask.yaml_files import read_yaml
+from multitask.yaml_files import dump_yaml, read_yaml
 
 FORMAT = 2
 """Of study.yaml, raised with what its cells are trained on (2: plans of format 2)."""
@@ -278,10 +278,8 @@ def read_study(out: Path) -> dict[str, Any] | None:
 
 def write_study(out: Path, values: dict[str, Any]) -> None:
     """Write study.yaml."""
-    import yaml
-
     with atomic(out / "study.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(dump_yaml(values), encoding="utf-8")
 
 
 CONTINUED = OPERATIONAL | {"include", "data", "columns", "loss_weights"}
