@@ -17,11 +17,18 @@ from multitask.tensor_files import check_tensor_file
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse files that would lead out of a model folder, fill the memory, or fetch code.
+    """Refuse files that would lead out of a model folder, fill the memory, or fetch code; and an adapter.
+
+    With peft installed transformers puts an adapter on whatever model it names, without it the adapter is passed over.
 
     Raises:
         UserError: Names the file.
     """
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"{folder} holds an adapter (adapter_config.json), and multitask trains whole models: merge it into its "
+            "model (peft's merge_and_unload) and save that."
+        )
     # Not tokenizer.json: that one is large, and read by a parser that has no way to any of this.
     settings = [folder / name for name in ("config.json", "generation_config.json", "tokenizer_config.json")]
     for path in (*filter(Path.is_file, settings), *sorted(folder.glob("*.index.json"))):

@@ -179,6 +179,8 @@ def load_pretrained(
             "T5, v1.1, Flan-T5, mT5 and ByT5."
         )
     check_attention(config, name)
+    from multitask.flat import scales_output
+
     said = settle_config(config, stored, name)
     if dropout is not None:
         config.dropout_rate = dropout
@@ -202,6 +204,9 @@ def load_pretrained(
     except Exception as error:  # as above: safetensors has exceptions of its own, and so has each library
         raise UserError(f"the weights of model '{name}' could not be read: {_first_line(error)}") from error
     check_weights(model, info, stored, name, revision)
+    if model.lm_head.weight is not model.shared.weight and not scales_output(model):
+        # transformers 5 says that they are tied, and ties them in the next file that has no output layer.
+        config.tie_word_embeddings = model.config.tie_word_embeddings = False
     for line in said:
         if say:
             say(line)

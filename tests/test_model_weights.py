@@ -187,6 +187,33 @@ def test_an_output_layer_of_its_own_is_there_or_the_model_is_refused(kind, tmp_p
     assert is_same(tmp_path, stored[kind])
 
 
+@pytest.mark.parametrize("kind", ["untied", "mt5"])
+def test_a_model_with_an_output_layer_of_its_own_is_saved_as_one(kind, tmp_path, tiny_model):
+    """transformers 5 writes that it is tied: without the layer the embeddings would take its place."""
+    made = tiny_model(kind)
+    made.lm_head.weight = torch.nn.Parameter(torch.randn_like(made.shared.weight))
+    made.save_pretrained(tmp_path / "one")
+    load_pretrained(str(tmp_path / "one")).save_pretrained(tmp_path / "two")
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["tie_word_embeddings"] is False
+    weights = load_file(tmp_path / "two" / "model.safetensors")
+    assert torch.equal(weights["lm_head.weight"], made.lm_head.weight)
+    ids = torch.tensor([[5, 6, 7]])
+    one, two = (
+        m.eval()(input_ids=ids, decoder_input_ids=ids).logits for m in (made, load_pretrained(str(tmp_path / "two")))
+    )
+    assert torch.equal(one, two)
+    put(tmp_path / "two", {n: w for n, w in weights.items() if n != "lm_head.weight"})
+    assert "lm_head.weight is missing" in refusal(tmp_path / "two")
+
+
+def test_an_adapter_is_refused(folder):
+    (folder / "adapter_config.json").write_text("{}")
+    assert refusal(folder) == (
+        f"{folder} holds an adapter (adapter_config.json), and multitask trains whole models: merge it into its model "
+        "(peft's merge_and_unload) and save that."
+    )
+
+
 def test_transformers_says_nothing_of_its_own(folder, stored, capfd):
     put(folder, {f"model.{name}": w for name, w in stored["t5"].items()})
     refusal(folder)
