@@ -191,3 +191,43 @@ def _stored_names(name: str, revision: str | None) -> set[str]:
         with safe_open(path, framework="pt") as opened:
             return set(opened.keys())
     return set()
+
+
+def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
+    """The shape of each weight in a folder's safetensors, which are not read; None if it has none."""
+    from safetensors import safe_open
+
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        files = ["model.safetensors"]
+    elif index.is_file():
+        files = sorted(set(read_json(index)["weight_map"].values()))
+    else:
+        return None
+    shapes = {}
+    for file in files:
+        with safe_open(folder / file, framework="pt") as opened:
+            shapes.update({name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()})  # noqa: SIM118
+    return shapes
+
+
+def compared(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """What `from_pretrained` would find of weights of these shapes.
+
+    Args:
+        model: Of the same configuration; its weights may be on no device.
+        shapes: Of the weights.
+    """
+    wanted = {name: tuple(w.shape) for name, w in model.state_dict().items()}
+    prefix = f"{model.base_model_prefix}."
+    there = {n.removeprefix(prefix) if n.removeprefix(prefix) in wanted else n: shape for n, shape in shapes.items()}
+    tied = {HEAD, *_EMBEDDINGS}  # any of them stands for all
+    missing = wanted.keys() - there.keys() - (tied if tied & there.keys() else set())
+    known = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
+    left_over = {name for name in there.keys() - wanted.keys() if not any(one.search(name) for one in known)}
+    shared = wanted.keys() & there.keys()
+    return {
+        "missing_keys": missing,
+        "unexpected_keys": left_over,
+        "mismatched_keys": {(name, there[name], wanted[name]) for name in shared if there[name] != wanted[name]},
+    }

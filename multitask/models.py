@@ -14,7 +14,7 @@ from multitask.errors import UserError
 from multitask.generators import private_generator
 from multitask.model_folder import check_attention, check_model_folder
 from multitask.model_settings import generation_settings, settle_config
-from multitask.model_weights import check_weights
+from multitask.model_weights import check_weights, compared, stored_shapes
 from multitask.registry import did_you_mean
 from multitask.tensor_files import NOT_TENSORS
 
@@ -156,36 +156,14 @@ def load_pretrained(
     """
     import pickle
 
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedConfig
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
 
-    if Path(name).is_dir():
-        check_model_folder(Path(name))
-    known = f"{name!r} is not a folder, nor a size to start from scratch ({', '.join(SIZES)})"
-    try:
-        stored, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
-        with _making, _report_to_us():
-            config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except Exception as error:  # a folder or a Hub: whatever is in a stranger's file
-        if "/" not in name and not Path(name).exists():
-            raise UserError(f"model {known}: {did_you_mean(name, list(SIZES))}") from error
-        if Path(name).is_dir():
-            raise UserError(f"the config.json of model '{name}' could not be read: {_first_line(error)}") from error
-        raise UserError(
-            f"model {known}, and the Hub did not give it either (no network, or no such id): {_first_line(error)}"
-        ) from error
-    if config.model_type not in FAMILY:
-        raise UserError(
-            f"model '{name}' is of type {config.model_type!r}; multitask trains the T5 family: "
-            "T5, v1.1, Flan-T5, mT5 and ByT5."
-        )
-    check_attention(config, name)
     from multitask.flat import scales_output
 
-    said = settle_config(config, stored, name)
+    config, stored, said = _configuration(name, revision)
     if dropout is not None:
         config.dropout_rate = dropout
-    import torch
-
     try:
         with _making, _report_to_us():
             model, info = AutoModelForSeq2SeqLM.from_pretrained(
@@ -211,6 +189,61 @@ def load_pretrained(
         if say:
             say(line)
     return model.train()  # `from_pretrained` gives it in evaluation mode: fine-tuning would go without dropout
+
+
+def check_pretrained(name: str) -> None:
+    """Refuse a model folder that `load_pretrained` would, from its settings and its weights' names and shapes alone.
+
+    For what takes long before the model is wanted: its rows are read, written anew as examples and tokenised.
+
+    Args:
+        name: The folder. Of an id on the Hub, and of weights that are not in safetensors, nothing is looked at.
+
+    Raises:
+        UserError: As `load_pretrained`.
+    """
+    if not Path(name).is_dir():
+        return
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    config, stored, _ = _configuration(name, None)
+    try:
+        shapes = stored_shapes(Path(name))
+    except Exception as error:  # as above
+        raise UserError(f"the weights of model '{name}' could not be read: {_first_line(error)}") from error
+    if shapes is not None:
+        with _making, _report_to_us(), torch.device("meta"):
+            model = AutoModelForSeq2SeqLM.from_config(config)  # type: ignore[no-untyped-call]
+        check_weights(model, compared(model, shapes), stored, name)
+
+
+def _configuration(name: str, revision: str | None) -> tuple[Any, dict[str, Any], list[str]]:
+    """What a model's config.json means, what it says, and what is to be said of it."""
+    from transformers import AutoConfig, PreTrainedConfig
+
+    if Path(name).is_dir():
+        check_model_folder(Path(name))
+    known = f"{name!r} is not a folder, nor a size to start from scratch ({', '.join(SIZES)})"
+    try:
+        stored, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+        with _making, _report_to_us():
+            config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception as error:  # a folder or a Hub: whatever is in a stranger's file
+        if "/" not in name and not Path(name).exists():
+            raise UserError(f"model {known}: {did_you_mean(name, list(SIZES))}") from error
+        if Path(name).is_dir():
+            raise UserError(f"the config.json of model '{name}' could not be read: {_first_line(error)}") from error
+        raise UserError(
+            f"model {known}, and the Hub did not give it either (no network, or no such id): {_first_line(error)}"
+        ) from error
+    if config.model_type not in FAMILY:
+        raise UserError(
+            f"model '{name}' is of type {config.model_type!r}; multitask trains the T5 family: "
+            "T5, v1.1, Flan-T5, mT5 and ByT5."
+        )
+    check_attention(config, name)
+    return config, stored, settle_config(config, stored, name)
 
 
 @contextlib.contextmanager

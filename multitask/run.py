@@ -44,7 +44,14 @@ from multitask.generators import one_training, seeded_generators
 from multitask.home import tilde
 from multitask.model_check import check_model
 from multitask.model_settings import settle_end
-from multitask.models import build_model, checkpoint_activations, contamination, is_from_scratch, load_pretrained
+from multitask.models import (
+    build_model,
+    check_pretrained,
+    checkpoint_activations,
+    contamination,
+    is_from_scratch,
+    load_pretrained,
+)
 from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
@@ -232,6 +239,8 @@ class Training:
         load_plugins(config.include)
         self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]))
         if self.prepared is None:
+            if not is_from_scratch(config.model):
+                check_pretrained(config.model)
             self.mix = load_mix(config)
             self.tokenizer = self._tokenizer()
             self.tokens = self._tokenize({name: d.train for name, d in self.mix.data.items()}, tell=True)

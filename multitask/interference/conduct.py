@@ -40,7 +40,7 @@ from multitask.interference.study import (
     study_dict,
     write_study,
 )
-from multitask.models import contamination, is_from_scratch
+from multitask.models import check_pretrained, contamination, is_from_scratch
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import duration
 from multitask.task import TASKS
@@ -110,6 +110,8 @@ class Conduct:
         self.lr = dict.fromkeys(sorted(families), lr)
         if stored and stored["lr_grid"] and stored["lr"]:
             self.lr.update({f: v for f, v in stored["lr"].items() if f in self.lr})
+        if not self.from_scratch:
+            check_pretrained(train.model)
         if not self.quiet:
             say(f"loading the data of {', '.join(design.tasks)} …")
         self.full = load_mix(dataclasses.replace(settled(self.base), vocab=None))
