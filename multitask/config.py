@@ -6,14 +6,17 @@ The text under each field is the command line's help.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
+import operator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from multitask.errors import UserError
 from multitask.home import expanded
 from multitask.registry import did_you_mean
+from multitask.shape import problem_of
 from multitask.yaml_files import load_yaml
 
 
@@ -272,6 +275,9 @@ _OURS = {
     "min_epochs": "--trainer.min_steps",
     "val_check_interval": "--eval-every",
     "check_val_every_n_epoch": "--eval-every",
+    "limit_train_batches": "--trainer.max_steps: a mixture has no epoch to cut short",
+    "overfit_batches": "--trainer.max_steps: a mixture has no epoch to cut short",
+    "fast_dev_run": "--trainer.max_steps 1: it would leave no checkpoint and no log",
     "barebones": "nothing: it would leave no checkpoint, log or progress",
 }
 """Trainer options that have another name here, and which."""
@@ -293,13 +299,22 @@ def check_trainer(options: dict[str, Any]) -> None:
 
 
 def check_trainer_names(options: dict[str, Any]) -> None:
-    """Refuse unknown Trainer options; apart from `check_trainer` because it imports Lightning, which takes seconds."""
+    """Refuse unknown Trainer options, and values that are of another kind: Lightning finds some of those in training.
+
+    Apart from `check_trainer` because it imports Lightning, which takes seconds.
+    """
     from pytorch_lightning import Trainer
 
     known = [n for n in inspect.signature(Trainer.__init__).parameters if n != "self"]
-    for name in options:
+    hints = get_type_hints(Trainer.__init__)
+    for name, value in options.items():
         if name not in known:
             raise UserError(f"unknown option --trainer.{name}: {did_you_mean(name, known)}")
+        # What a file or a command line can say, without Lightning's classes.
+        plain = [one for one in get_args(hints[name]) if get_origin(one) or one in (str, int, float, bool, type(None))]
+        problem = problem_of(value, functools.reduce(operator.or_, plain) if plain else hints[name])
+        if problem is not None:
+            raise UserError(f"--trainer.{name} {problem}.")
 
 
 def check_precision(value: str) -> None:

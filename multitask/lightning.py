@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.config import TrainConfig
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 from multitask.registry import did_you_mean
 
 NOTHING: Mapping[str, Any] = {}
@@ -87,6 +87,56 @@ def best_checkpoint(folder: Path, **settings: Any) -> Any:
     return BestCheckpoint(str(folder), **settings)
 
 
+UNFIT = {
+    **dict.fromkeys(("BaseFinetuning", "BasePredictionWriter", "Callback", "Checkpoint"), "is a base class"),
+    **dict.fromkeys(("LambdaCallback", "ThroughputMonitor"), "needs functions, and a name gives none"),
+    "BackboneFinetuning": "trains a part of the model that is called backbone, and a T5 has none",
+    "BatchSizeFinder": "looks for a batch size, which the plan needs before training: give --batch-size or --per-step",
+    "EMAWeightAveraging": "is made by --ema DECAY",
+    "EarlyStopping": "is made by --patience",
+    "GradientAccumulationScheduler": "would change the examples of a step: give --trainer.accumulate_grad_batches",
+    "LearningRateFinder": "trains before the run does: give --lr, or try several with multitask interference --lr-grid",
+    "ModelCheckpoint": "is made by --select, and --checkpoint-every says how often a state is kept",
+    "ModelPruning": "needs to be told what to prune, and a name does not say it",
+    "OnExceptionCheckpoint": "keeps states that no run can resume from: see --checkpoint-every",
+    **dict.fromkeys(
+        ("ProgressBar", "RichProgressBar", "TQDMProgressBar"),
+        "would be a second progress bar: --trainer.enable_progress_bar false leaves out the one that is there",
+    ),
+    "SpikeDetection": "ends a run at a loss that it finds too high: see --on-nonfinite",
+    "StochasticWeightAveraging": "needs a learning rate of its own: an average of the weights is made by --ema DECAY",
+    "Timer": "needs a duration, and would hide that of --trainer.max_time",
+    "WeightAveraging": "needs to be told which average: one is made by --ema DECAY",
+}
+"""Callbacks of Lightning that a name alone does not make useful here, and what to do instead."""
+
+
+def named_callbacks(names: Sequence[str]) -> list[Any]:
+    """Lightning's callbacks of these names, with their defaults.
+
+    Raises:
+        UserError: If there is none of that name, or it cannot be used by its name alone.
+    """
+    from pytorch_lightning import callbacks
+
+    public = [n for n in dir(callbacks) if n[0].isupper()]
+    made: list[Any] = []
+    for i, name in enumerate(names):
+        if name not in public:
+            raise UserError(f"unknown callback '{name}': {did_you_mean(name, [n for n in public if n not in UNFIT])}")
+        if name in UNFIT:
+            raise UserError(f"--callbacks {name}: it {UNFIT[name]}.")
+        if name in names[:i]:
+            raise UserError(f"--callbacks names {name} twice.")
+        if name == "DeviceStatsMonitor" and importlib.util.find_spec("psutil") is None:
+            raise UserError(f"--callbacks {name}: it needs the package psutil: pip install psutil.")
+        try:
+            made.append(getattr(callbacks, name)())
+        except Exception as error:  # of one that this version of Lightning has and the table above does not know
+            raise UserError(f"--callbacks {name}: it cannot be made by its name alone: {shown(error)}.") from error
+    return made
+
+
 def callbacks_of(
     config: TrainConfig,
     checkpoints: Path,
@@ -128,11 +178,7 @@ def callbacks_of(
         made.append(EarlyStopping(monitor, mode="max", patience=config.patience))
     if config.ema:
         made.append(callbacks.EMAWeightAveraging(decay=config.ema, use_buffers=False))
-    known = [n for n in dir(callbacks) if n[0].isupper()]
-    for name in config.callbacks:
-        if name not in known:
-            raise UserError(f"unknown callback '{name}': {did_you_mean(name, known)}")
-        made.append(getattr(callbacks, name)())
+    made += named_callbacks(config.callbacks)
     if config.trainer.get("enable_checkpointing", True):
         # Last: it holds the others' states.
         made.append(ResumableCheckpoint(checkpoints, config.checkpoint_every, before=before_save))

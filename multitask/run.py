@@ -24,7 +24,7 @@ from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
 from multitask.console import data_notes, print_mix, print_scores, say
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
 from multitask.folder import (
@@ -343,6 +343,8 @@ class Training:
     # ---- training ----------------------------------------------------------------------------------------------
 
     def _fit(self, model: Any) -> tuple[Any, int]:
+        from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+
         from multitask.checkpoints import state_of
         from multitask.data import MultitaskData, StepMaker
         from multitask.guard import Guard, NonFiniteError
@@ -418,6 +420,8 @@ class Training:
             except Exception as error:
                 how = failed(trainer, error)
                 stop(trainer)
+                if how is None and isinstance(error, MisconfigurationException):
+                    raise UserError(f"Lightning refuses these settings: {shown(error, 300)}") from error
                 if how is None:
                     raise
                 then = self._goes_on() or "No checkpoint was written before."
@@ -468,12 +472,14 @@ class Training:
     def _trainer(self, watched: Sequence[str]) -> Any:
         """Lightning's Trainer; made before the data is touched, so that what it refuses is refused at once."""
         import pytorch_lightning as pl
-        from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
         try:
             trainer = pl.Trainer(**self._trainer_options(watched))
-        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
-            raise UserError(f"Lightning refuses these --trainer options: {str(error).splitlines()[0]}") from error
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # nearly any, for an option that does not fit another
+            reason = shown((str(error) or type(error).__name__).splitlines()[0], 300)
+            raise UserError(f"Lightning refuses these --trainer options: {reason}") from error
         check_strategy(trainer)
         return trainer
 

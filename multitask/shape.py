@@ -40,6 +40,16 @@ def check_shape(value: object, hint: Any, path: object) -> None:
         raise UserError(f"{path} is not as it was written: {problem}.")
 
 
+def problem_of(value: object, hint: Any) -> str | None:
+    """What is wrong with a value, as the end of a sentence that begins with its name; None if it is what `hint` says.
+
+    >>> problem_of("ten", int | None), problem_of(10, int | None)
+    ('must be a whole number, not text', None)
+    """
+    problem = next(_problems(value, hint, ""), None)
+    return problem and problem.removeprefix("it ")
+
+
 def _problems(value: object, hint: Any, at: str) -> Iterator[str]:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:

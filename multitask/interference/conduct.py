@@ -61,12 +61,15 @@ class Conduct:
 
     def __init__(self, config: StudyConfig, out: Path, *, quiet: bool = False, overwrite: bool = False) -> None:
         from multitask.config import check_precision, check_trainer_names
+        from multitask.lightning import named_callbacks
         from multitask.model_check import check_model
 
         self.config = config = checked(config)
         self.out, self.quiet, self.overwrite = out, quiet, overwrite
         check_precision(config.train.precision)
         check_trainer_names(config.train.trainer)
+        if config.train.callbacks:
+            named_callbacks(config.train.callbacks)
         check_model(config.train.model, config.train.revision)
         load_plugins(config.train.include)
         self.mixture, self.tasks = select_tasks(config.train.tasks, config.train.columns)
