@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -249,11 +249,11 @@ def _predict(arguments: list[str]) -> int:
     parser = plain_parser(
         "predict",
         "Predictions for lines of text (what comes after the task's prefix) or JSON rows; JSON lines come out. "
-        "Empty lines are left out.",
+        "Empty lines are left out. An --input of the ending csv, tsv, json, jsonl or parquet is read as rows.",
     )
     parser.add_argument("run", metavar="RUN", help="the run folder")
     parser.add_argument("--task", required=True, help="which task; its prefix is added for you")
-    parser.add_argument("--input", metavar="FILE", help="read from FILE instead of standard input")
+    parser.add_argument("--input", metavar="FILE", help="lines or rows, instead of standard input")
     parser.add_argument("--output", metavar="FILE", help="write to FILE instead of standard output")
     _add_include(parser)
     options = parser.parse_args(_with_hyphens(arguments))
@@ -264,12 +264,19 @@ def _predict(arguments: list[str]) -> int:
         raise UserError(f"--output {output} cannot be written: there is no folder {output.parent}.")
     _quiet_libraries()
     from multitask.finished import prediction_task
-    from multitask.new_inputs import new_examples, read_inputs
+    from multitask.new_inputs import check_no_header, new_examples, read_input_file, read_inputs
 
     # Before anyone types into the terminal, and before torch is imported, which takes seconds.
     task = prediction_task(Path(options.run), options.task, options.include)
-    lines = _read_text(options.input).split("\n")  # not splitlines(): a text may hold U+2028 and its like
-    inputs = read_inputs(lines, name=options.input or "standard input")
+    rows = read_input_file(Path(options.input)) if options.input else None
+    inputs: Iterable[str | Mapping[str, Any]]
+    if rows is not None:
+        inputs = rows
+    else:
+        name = options.input or "standard input"
+        lines = _read_text(options.input).split("\n")  # not splitlines(): a text may hold U+2028 and its like
+        check_no_header(task, lines, name=name)
+        inputs = read_inputs(lines, name=name)
     new_examples(task, inputs)
     with uncollected():
         from multitask.inference import predict

@@ -7,12 +7,16 @@ Words
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from multitask.bad_rows import MissingColumnError, check_example, formatted_row
 from multitask.errors import UserError, shown
+from multitask.readers import READERS, read_rows
+from multitask.split_files import COMPRESSED
 from multitask.strict_json import JsonError, parse_json
+from multitask.table import Rows
 from multitask.task import UNLABELLED, Example, Task
 
 
@@ -24,11 +28,12 @@ def new_examples(task: Task, inputs: Iterable[str | Mapping[str, Any]]) -> list[
     """
     made = []
     for number, one in enumerate(inputs, 1):
-        example = text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number)
+        where = inputs.where(number - 1) if isinstance(inputs, Rows) else f"row {number}"
+        example = text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number, where)
         try:
             check_example(example)
         except (TypeError, ValueError) as error:
-            raise UserError(f"row {number} does not fit task '{task.name}': {error}") from error
+            raise UserError(f"{where} does not fit task '{task.name}': {error}") from error
         made.append(example)
     return made
 
@@ -53,29 +58,31 @@ STAND_INS: tuple[Any, ...] = (
 """Values of all kinds that columns have."""
 
 
-def row_example(task: Task, row: Mapping[str, Any], number: int) -> Example:
+def row_example(task: Task, row: Mapping[str, Any], number: int, where: str | None = None) -> Example:
     """A row as an Example; columns that only the target is made of may be missing.
 
     Args:
         task: The task.
         row: {column: value}.
-        number: Of the row, from 1, for errors.
+        number: Of the row, from 1.
+        where: Names the row in errors, "rows.tsv, line 3"; by default "row" and its number.
 
     Raises:
         UserError: If a column that the input is made of is missing, or the row does not fit the task.
     """
+    where = where or f"row {number}"
     try:
         made, complete = _formatted(task, dict(row))
     except MissingColumnError as error:
         raise UserError(
-            f"row {number} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
+            f"{where} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
             f"it has {shown(', '.join(map(str, row))) or 'no columns'}."
         ) from error
     except Exception as error:  # the formatter is the user's, so anything may come
         kind = "" if isinstance(error, (UserError, ValueError)) else f"{type(error).__name__}: "
-        raise UserError(f"row {number} does not fit task '{task.name}': {kind}{shown(error, 240)}") from error
+        raise UserError(f"{where} does not fit task '{task.name}': {kind}{shown(error, 240)}") from error
     if len(made) != 1:
-        raise UserError(f"row {number} becomes {len(made)} examples of task '{task.name}'; give one at a time.")
+        raise UserError(f"{where} becomes {len(made)} examples of task '{task.name}'; give one at a time.")
     return made[0] if complete else dataclasses.replace(made[0], target=UNLABELLED, references=(UNLABELLED,))
 
 
@@ -110,12 +117,53 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
     return several[0], False
 
 
+def read_input_file(path: Path) -> Rows | None:
+    """The rows of a file of rows, by the ending of its name; None for a file of lines: .txt, or any other ending.
+
+    Raises:
+        UserError: If it is compressed, cannot be read, or is malformed.
+    """
+    ending = path.suffix.lower()
+    if ending in COMPRESSED:
+        raise UserError(f"--input {path} is compressed, and is not read so; unpack it.")
+    return read_rows(path) if ending in READERS and ending != ".txt" else None
+
+
+def check_no_header(task: Task, lines: Sequence[str], *, name: str) -> None:
+    """Refuse lines of which the first names the task's columns: those of a table, that would be answered as a text.
+
+    Raises:
+        UserError: If it does.
+    """
+    first = lines[0].rstrip("\r") if lines else ""
+    try:
+        formatted_row(task, {}, "test")
+    except MissingColumnError as error:
+        column = str(error.args[0])
+    except Exception:  # a formatter that asks for no column by its name
+        return
+    else:
+        return
+    for separator in ("\t", ",", ";", "|"):
+        names = [one.strip("\"'") for one in first.split(separator)]  # with spaces around it is a word of a sentence
+        if column in names and (len(names) > 1 or any(line.strip() for line in lines[1:])):
+            raise UserError(
+                f"{name}: the first line, {shown(first, 60)!r}, has the name of the column '{shown(column, 60)}', so "
+                f"these are rows of a table; give them as --input FILE with an ending that says of which kind: "
+                f"{', '.join(e for e in READERS if e != '.txt')}."
+            )
+
+
 def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]]:
     """Lines as inputs: plain text, or JSON objects as rows. Empty lines are left out.
 
     Raises:
-        UserError: If a line that begins as a JSON object is not one.
+        UserError: If a line that begins as a JSON object is not one; if all lines together are a JSON list.
     """
+    lines = list(lines)
+    text = "\n".join(lines).strip()
+    if text.startswith("[") and text.endswith("]") and _is_json(text):
+        raise UserError(f"{name}: this is a JSON list; write one object a line, or give it as --input FILE.json.")
     inputs: list[str | dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
@@ -130,3 +178,11 @@ def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]
         else:
             inputs.append(text)
     return inputs
+
+
+def _is_json(text: str) -> bool:
+    try:
+        parse_json(text)
+    except JsonError:
+        return False
+    return True

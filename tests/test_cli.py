@@ -183,6 +183,87 @@ def test_predict_reads_and_writes_files(capsys):
     ]
 
 
+BODIES = ["my invoice", "42", "the app"]
+
+
+def parquet_of(items):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(items), buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.tsv", "body\tmore\nmy invoice\t1\n42\t2\nthe app\t3\n"),
+        ("rows.csv", '\ufeffbody,queue\nmy invoice,billing\n"42",\nthe app,technical\n'),
+        ("rows.CSV", "body\r\nmy invoice\r\n42\r\nthe app\r\n"),
+        ("rows.jsonl", "".join(json.dumps({"body": b}) + "\n" for b in BODIES)),
+        ("rows.json", json.dumps([{"body": b} for b in BODIES], indent=1)),
+        ("rows.parquet", parquet_of([{"body": b, "n": i} for i, b in enumerate(BODIES)])),
+    ],
+)
+def test_predict_reads_the_rows_of_a_file_and_never_answers_for_its_header(capsys, monkeypatch, name, content):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setattr("multitask.cli._read_text", None)
+    if name == "rows.csv":
+        message = "rows.csv, line 3 does not fit task 'ticket': target '' is not one of the labels"
+        assert main(["predict", "run", "--task", "ticket", "--input", name]) == 2
+        assert message in capsys.readouterr().err
+        Path(name).write_text(content.replace('"42",', '"42",billing'), encoding="utf-8")
+    out = said(capsys, "predict", "run", "--task", "ticket", "--input", name)
+    assert [json.loads(line)["input"] for line in out.splitlines()] == BODIES
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.tsv",
+            "text\nmy invoice\n",
+            "a.tsv, line 2 has no column 'body', which the input of task 'ticket' is made of",
+        ),
+        ("a.csv", "body,queue\nmy invoice\n", "a.csv, line 2: expected 2 fields (body, queue), found 1"),
+        ("a.jsonl", "my invoice\n", "a.jsonl, line 1: not JSON: "),
+        ("a.tsv.gz", "body\n", "--input a.tsv.gz is compressed, and is not read so; unpack it."),
+        ("a.parquet", "body\n", "'a.parquet' is not a readable parquet file: "),
+        (
+            "a.txt",
+            "body\tqueue\nx\ty\n",
+            "a.txt: the first line, 'body queue', has the name of the column 'body', so these",
+        ),
+        ("a", '"queue","body"\nx,y\n', "a: the first line, '\"queue\",\"body\"', has the name of the column 'body'"),
+        ("a.data", "body\nmy invoice\n", "a.data: the first line, 'body', has the name of the column 'body', so these"),
+        (
+            "a.txt",
+            '[\n{"body": "x"}\n]\n',
+            "a.txt: this is a JSON list; write one object a line, or give it as --input",
+        ),
+        ("a.csv", "", "'a.csv' is empty; its first line must name the columns."),
+    ],
+)
+def test_predict_refuses_rows_that_it_does_not_read(capsys, monkeypatch, name, content, message):
+    Path(name).write_text(content)
+    assert main(["predict", "run", "--task", "ticket", "--input", name]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"multitask: error: {message}"), captured.err
+    assert captured.err.count("\n") == 1
+    if name in ("a", "a.txt"):
+        typed(monkeypatch, content)
+        assert main(["predict", "run", "--task", "ticket"]) == 2
+        assert "standard input: t" in capsys.readouterr().err
+
+
+def test_predict_answers_a_text_that_is_a_columns_name_or_in_brackets(capsys, monkeypatch):
+    for text in ("body", "one, body, two", "[1] or not", "one body, two queues\nthree"):
+        typed(monkeypatch, text)
+        out = said(capsys, "predict", "run", "--task", "ticket")
+        assert "\n".join(json.loads(line)["input"] for line in out.splitlines()) == text
+
+
 def test_predict_of_nothing_says_nothing(capsys, monkeypatch):
     typed(monkeypatch, "\n\n")
     assert said(capsys, "predict", "run", "--task", "ticket") == ""
