@@ -130,7 +130,7 @@ def load_examples(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be 1 or more, or None. Got {limit}.")
-    rows = source.rows(split)
+    rows = _rows_of(task, source, split)
     skipped: Counter[str] = Counter()
     bad: dict[int, BadRow] | None = {} if on_bad_row == "skip" else None
     units = _units(task, rows, split, as_split=split, skipped=skipped, limit=limit, bad=bad)
@@ -180,7 +180,7 @@ def load_task(
                 f"task '{task.name}': {source.description} has a split '{other}'{named} and none named 'validation'; "
                 f"rename it."
             )
-    rows = source.rows("train")
+    rows = _rows_of(task, source, "train")
     skipped: Counter[str] = Counter()
     bad: dict[int, BadRow] | None = {} if on_bad_row == "skip" else None
     units = _units(task, rows, "train", as_split="train", skipped=skipped, bad=bad)
@@ -271,6 +271,17 @@ def split_examples(examples: Examples, count: int, *, seed: int) -> tuple[Exampl
 
 
 # ------------------------------------------------------------------------------------------------ rows to examples
+
+
+def _rows_of(task: Task, source: Source, split: str) -> Rows:
+    """The rows of a split, of a source that anyone may have written."""
+    found: object = source.rows(split)
+    if not isinstance(found, Rows):
+        raise UserError(
+            f"task '{task.name}': its source gives a {type(found).__name__} for split '{split}' and not "
+            f"multitask.table.Rows; multitask.rows(function) makes a source of a function that gives a list."
+        )
+    return found
 
 
 def _units(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ class FileSource:
         return read_rows(found[split])
 
     def _files(self) -> dict[str, Path]:
-        if not self.folder.is_dir():
+        if not os.path.isdir(self.folder):
             raise UserError(f"there is no folder '{self.folder}'; make it, with train.EXT in it, or correct the path.")
         return split_files(self.folder)
 
@@ -256,11 +257,15 @@ def resolve_source(task: Task, data: str | None) -> Source:
         own = "" if task.source is None else f", or --data hub to download {task.source.description}"
         raise UserError(f"task '{task.name}' has no rows yet; use --data DIR with {_layout(task)}{own}.")
     folder = Path(data) / task.folder
-    if not Path(data).is_dir():
+    if not os.path.isdir(data):
         raise UserError(f"--data: there is no directory '{data}'; make it with {_layout(task)}, or correct the path.")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return files(folder)
-    meant = like_folder(Path(data), task.folder)
+    try:
+        entries = sorted(Path(data).iterdir())
+    except OSError as error:
+        raise UserError(f"--data: '{data}' cannot be listed: {error.strerror or error}.") from error
+    meant = like_folder(entries, task.folder)
     if meant is not None:  # not to be passed over for rows from elsewhere
         raise UserError(
             f"task '{task.name}' needs the folder '{folder}', which is not there; '{data}' has '{shown(meant, 60)}', "
@@ -268,7 +273,7 @@ def resolve_source(task: Task, data: str | None) -> Source:
         )
     if local is not None:
         return local
-    there = sorted(p.name for p in Path(data).iterdir() if p.is_dir() and not p.name.startswith("."))
+    there = [p.name for p in entries if os.path.isdir(p) and not p.name.startswith(".")]
     raise UserError(
         f"task '{task.name}' needs the folder '{folder}', which is not there; "
         f"'{data}' has {'the folders ' + ', '.join(there) if there else 'no folders'}."

@@ -84,9 +84,9 @@ def like_validation(splits: Iterable[str]) -> str | None:
     return None
 
 
-def like_folder(parent: Path, name: str) -> str | None:
+def like_folder(entries: Iterable[Path], name: str) -> str | None:
     """What was meant as the folder of this name, which is not there: a broken link, a file of rows, another case."""
-    for path in sorted(parent.iterdir()):
+    for path in entries:
         if not path.name.casefold().startswith(name.casefold()):
             continue
         rest = path.name[len(name) :].casefold()
@@ -113,19 +113,19 @@ def _why_unread(path: Path, found: Iterable[str]) -> str | None:
     name = path.name.casefold()
     ending = next((e for e in (*COMPRESSED, *READERS) if name.endswith(e)), path.suffix.casefold())
     stem = name.partition(".")[0]
-    is_split = _SPLIT.fullmatch(stem.strip()) is not None
+    is_split = any(names.fullmatch(stem.strip()) for names in (_SPLIT, _SHARD))
     if os.path.isdir(path):
         if is_split or ending in READERS or _holds_splits(path):
             return "it is a folder, and a split is one file SPLIT.EXT beside it"
         return None
     rows_inside = any(f"{e}." in name for e in READERS)
-    if not (is_split or ending in READERS or (ending in COMPRESSED and rows_inside)) or ending in NO_ROWS:
+    if not (is_split or ending in READERS or rows_inside) or ending in NO_ROWS:
         return None
     if path.is_symlink() and not os.path.exists(path):
         return "it is a link to nothing"
     if ending in COMPRESSED:
         return "it is compressed; unpack it"
-    if name.endswith(BACKUPS) and any(split.casefold() == stem for split in found):
+    if name.endswith(BACKUPS) and (not is_split or any(split.casefold() == stem for split in found)):
         return None
     if ending not in READERS:
         return f"its ending is none of {', '.join(READERS)}; write it as one of them"

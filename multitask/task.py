@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -171,6 +172,8 @@ class Task:
             raise UserError(f"task '{self.name}' has a label twice: {list(self.labels)}.")
         if not self.metrics:
             raise UserError(f"task '{self.name}' has no metric; give metrics=[\"accuracy\"] or another.")
+        if self.source is not None:
+            _check_source(self.name, self.source)
         if not isinstance(self.decoding, Decoding):
             raise TypeError(f"decoding must be a Decoding. Got {type(self.decoding).__name__}.")
         if self.decoding.no_answer is not None and self.output not in MAY_BE_EMPTY:
@@ -247,6 +250,29 @@ class Task:
         if origin is not None:  # a changed copy: the formatter's own name leads to the Task that the decorator made
             fields["formatter"] = None
         return _task_by_fields, (fields, origin)
+
+
+def _check_source(task: str, source: object) -> None:
+    """Refuse rows, paths and names where a source is needed, and say how each becomes one."""
+    # Not hasattr: a property of a user's own source may read its data.
+    missing = [m for m in ("description", "generated", "splits", "rows") if inspect.getattr_static(source, m, m) is m]
+    is_class = isinstance(source, type)
+    if not missing and not is_class:
+        return
+    if hasattr(source, "column_names"):
+        fix = "write source=multitask.dataset(it)"
+    elif isinstance(source, Mapping):
+        fix = "write source=multitask.rows({split: rows})"
+    elif isinstance(source, (list, tuple)):
+        fix = 'write source=multitask.rows({"train": the list})'
+    elif isinstance(source, (str, os.PathLike)):
+        fix = "write source=multitask.files(folder), or multitask.hub(id, revision=…)"
+    elif callable(source) and not is_class:
+        fix = "write source=multitask.rows(function)"
+    else:
+        fix = "make one with multitask.rows, multitask.files, multitask.dataset or multitask.hub"
+    got = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+    raise UserError(f"task '{task}': source must be a source of rows. Got {got}; {fix}.")
 
 
 class _Renamed(Mapping[str, Any]):

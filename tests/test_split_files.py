@@ -57,7 +57,7 @@ def refusal(folder):
         *("train-00000-of-00002.parquet", "validation-00000-of-00001.csv", "x_1_of_3.csv", "part-00000.parquet"),
         *("train_1.csv", "train (1).csv", "train copy.csv", "validation.1.csv", "validation2.tsv"),
         *("validation.xlsx", "validation.arrow", "validation", "Validation", "validation.csv ", "dev.ndjson"),
-        *("validation.csv~", "validation.csv.bak", "validation.csv.part", "train.csv.crdownload"),
+        *("validation.csv~", "validation.csv.bak", "validation.csv.part", "more.csv.crdownload"),
     ],
 )
 def test_a_file_that_looks_like_rows_and_is_not_read_is_named(folder, name):
