@@ -2,7 +2,8 @@
 
 Words
     bad row     a row that its file holds whole, but of which the task cannot make an example: the formatter raises or
-                returns something else, a column is missing, a label is none of the task's, a text is none
+                returns something else, a column is missing, a label is none of the task's, a target is nothing that
+                a metric of the task can score, a text is none
     left out    with `--on-bad-row skip`: not used, but counted, listed and part of the data's fingerprint
 
 A malformed file is no bad row: where its reader lost its way the rows after that are not to be trusted either.
@@ -11,11 +12,12 @@ A malformed file is no bad row: where its reader lost its way the rows after tha
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from multitask.cells import AmbiguousCellError, two_readings
 from multitask.errors import UserError, shown
+from multitask.number_metrics import not_a_number
 from multitask.raw_values import ValueAsTextError, guarded
 from multitask.table import Row, Rows, rows_fingerprint
 from multitask.task import Example, NoStringError, Task
@@ -72,6 +74,11 @@ def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserEr
             f"task '{task.name}': {where} has no column '{column}', it has {there}; "
             f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE."
         )
+    if isinstance(error, TargetError):
+        return UserError(
+            f"task '{task.name}': {where}: {error} Correct the row, or leave it out: --on-bad-row skip, or a formatter "
+            f"that returns [] for it."
+        )
     if isinstance(error, NoTextError):
         name = error.column(rows[position])
         at = "" if name is None else f", column {shown(repr(name), 60)}"
@@ -86,7 +93,7 @@ def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserEr
 def _reason(task: Task, error: Exception, row: Row) -> str:
     if isinstance(error, MissingColumnError):
         return f"there is no column '{shown(error.args[0], 60)}'"
-    if isinstance(error, (NoTextError, ValueAsTextError)):
+    if isinstance(error, (NoTextError, ValueAsTextError, TargetError)):
         return str(error)
     if isinstance(error, AmbiguousCellError):
         return f"column {shown(repr(error.column), 60)}: {error}"
@@ -148,6 +155,30 @@ class NoTextError(ValueError):
     def column(self, row: Row) -> str | None:
         """The column that it stands in, if it is a column's text."""
         return next((name for name, v in row.items() if isinstance(v, str) and self.half in v), None)
+
+
+class TargetError(ValueError):
+    """A target that a metric of the task cannot score, found before anything is trained on it."""
+
+
+def target_checks(task: Task) -> list[tuple[str, Callable[[str], str | None]]]:
+    """(whose demand it is, why a target does not meet it or None) of all that a task asks of every single target."""
+    checks = [(f"metric '{m.name}'", m.target_fault) for m in task.metrics if m.target_fault is not None]
+    if task.output == "number" and not any(check is not_a_number for _, check in checks):
+        checks.append(('output="number"', not_a_number))
+    return checks
+
+
+def check_target(target: str, checks: Sequence[tuple[str, Callable[[str], str | None]]]) -> None:
+    """Refuse a target that cannot be scored.
+
+    Raises:
+        TargetError: Names the target and the metric.
+    """
+    for who, check in checks:
+        fault = check(target)
+        if fault is not None:
+            raise TargetError(f"target {fault}, and {who} takes nothing else.")
 
 
 def check_example(example: Example) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from multitask.metrics import LIKELIHOOD_METRICS
 from multitask.plan import MixingPlan
 from multitask.schedule import Ramp
 from multitask.task import UNLABELLED, Task
@@ -64,6 +66,21 @@ def unseen(mix: Mapping[str, Any]) -> list[str]:
         f"{mix['steps']:,} that were made."
         for name, entry in mix["tasks"].items()
         if entry["planned"]["examples"] and not entry["realised"]["examples"]
+    ]
+
+
+def undefined(task: Task, metrics: Mapping[str, float], examples: int) -> list[str]:
+    """Of a task's scores: those that are NaN, and so neither good nor bad.
+
+    Metrics of the likelihood are left out, which are NaN where it was not measured.
+    """
+    names = [name for name, value in metrics.items() if math.isnan(value) and name not in LIKELIHOOD_METRICS]
+    if not examples or not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [
+        f"task '{task.name}': {', '.join(names)} {verb} undefined on these {examples:,} examples and predictions; it "
+        "stands as · in tables, and no mean rests on it."
     ]
 
 

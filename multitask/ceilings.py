@@ -19,6 +19,7 @@ from multitask.metrics import LIKELIHOOD_METRICS, METRICS, Metric
 from multitask.outputs import Outputs
 from multitask.special_tokens import encode
 from multitask.tokens import text_of
+from multitask.unwritable import label_winners
 
 if TYPE_CHECKING:
     from multitask.spans import SourceSpan
@@ -92,14 +93,6 @@ def round_trip(task: Task, examples: Sequence[Example], tokenizer: Tokenizer) ->
     perfect = _score(task, metric, examples, [e.references[0] for e in examples])
     ceilings = {way: _score(task, metric, examples, answers) for way, answers in ways.items()}
     return RoundTrip(survive, metric.name, perfect, ceilings, metric.scale)
-
-
-def label_winners(tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, str]:
-    """{label: the label that ranking gives where this one is right}: the first of those with the same token ids."""
-    first: dict[tuple[int, ...], str] = {}
-    return {
-        label: first.setdefault(tuple(ids), label) for label, ids in zip(labels, encode(tokenizer, labels), strict=True)
-    }
 
 
 def best_pieces(task: Task, examples: Sequence[Example], tokenizer: Tokenizer, metric: Metric) -> list[str]:

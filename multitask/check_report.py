@@ -65,6 +65,8 @@ class SplitReport:
     """Those that were left out: task, split, file, row, line and reason of each."""
     held_out: str = ""
     """A sentence on the training examples that were held out for it; empty for a split of the source's own."""
+    unwritable: int = 0
+    """Targets that hold <unk>, where an answer is written."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from multitask.bad_rows import BAD
-from multitask.ceilings import label_winners, round_trip
+from multitask.ceilings import round_trip
 from multitask.check_report import CheckReport, Labels, Lengths, SplitReport, TaskReport, print_report
+from multitask.misfits import data_cautions
 from multitask.overlap import Overlap, find_overlaps
 from multitask.special_tokens import encode
 from multitask.task_list import TaskRow, describe_task, list_tasks, print_tasks
+from multitask.unwritable import SHARE, alike, is_written, label_winners, unknown, unwritten
 
 if TYPE_CHECKING:
     from multitask.examples import Examples, TaskData
@@ -62,14 +64,19 @@ def check_tasks(
 
     Raises:
         ValueError: If `tasks` and `data` have different names.
-        UserError: If a span task has no source texts, or the tokenizer knows no offsets for them.
+        UserError: If a metric cannot score the data (`misfits`); if a span task has no source texts, or the tokenizer
+            knows no offsets for them.
     """
     if tasks.keys() != data.keys():
         raise ValueError(f"tasks and data must have the same names. Got {sorted(tasks)} and {sorted(data)}.")
     tasks = {name: task.with_no_answer(e.target for e in data[name].train) for name, task in tasks.items()}
+    found: list[Warning_] = []
+    for name, task in tasks.items():  # first of all: it may be an error
+        cautions = data_cautions(task, data[name])
+        found += [(0, -1.0, line) for line in cautions.undefined] + [(4, -1.0, line) for line in cautions.one_kind]
     reports = {name: _task_report(task, data[name], tokenizer, advance) for name, task in tasks.items()}
     overlaps = find_overlaps(tasks, data)
-    return CheckReport(reports, overlaps, _warnings(tasks, reports, overlaps))
+    return CheckReport(reports, overlaps, _warnings(tasks, reports, overlaps, found))
 
 
 def _task_report(task: Task, data: TaskData, tokenizer: Tokenizer, advance: Callable[[int], None] | None) -> TaskReport:
@@ -108,7 +115,9 @@ def _split_report(
         if advance:
             advance(len(chunk))
     kinds = list(dict.fromkeys(e.target for e in examples))
-    sizes = dict(zip(kinds, map(len, encode(tokenizer, kinds)), strict=True))
+    tokens = dict(zip(kinds, encode(tokenizer, kinds), strict=True))
+    sizes = {kind: len(ids) for kind, ids in tokens.items()}
+    lacking = {kind for kind, ids in tokens.items() if tokenizer.unk_token_id in ids} if is_written(task) else set()
     target_lengths = [sizes[e.target] for e in examples]
     generates = task.output in ("text", "number") or (task.output == "span" and task.decoding.span == "greedy")
     return SplitReport(
@@ -125,6 +134,7 @@ def _split_report(
         unknown_tokens=unknown / sum(lengths) if lengths else float("nan"),
         bad_rows=[row.listed(task.name) for row in examples.bad_rows],
         held_out=examples.held_out,
+        unwritable=sum(e.target in lacking for e in examples),
     )
 
 
@@ -147,8 +157,6 @@ def _labels(task: Task, parts: Mapping[str, Examples], tokenizer: Tokenizer) -> 
 
 POINTS = 0.5
 """A ceiling that is less than this below perfect is not worth a sentence."""
-SHARE = 0.01
-"""The share of a split from which on a common flaw (cut inputs, duplicates, unknown tokens) is worth one."""
 PARTS = 0.05
 """The share of validation examples from which on shared phrases are."""
 
@@ -156,8 +164,10 @@ Warning_ = tuple[int, float, str]
 """How serious (0 is the most), minus the share that is affected, and the sentence."""
 
 
-def _warnings(tasks: Mapping[str, Task], reports: Mapping[str, TaskReport], overlaps: list[Overlap]) -> list[str]:
-    found: list[Warning_] = []
+def _warnings(
+    tasks: Mapping[str, Task], reports: Mapping[str, TaskReport], overlaps: list[Overlap], of_data: list[Warning_]
+) -> list[str]:
+    found = list(of_data)
     for name, report in reports.items():
         found += _label_warnings(name, report)
         found += _ceiling_warnings(tasks[name], report)
@@ -172,13 +182,9 @@ def _warnings(tasks: Mapping[str, Task], reports: Mapping[str, TaskReport], over
 def _label_warnings(name: str, report: TaskReport) -> Iterator[Warning_]:
     for label, one in report.labels.items():
         if one.same_as:
-            yield (
-                *(0, -1.0),
-                f"{name}: labels '{one.same_as}' and '{label}' have the same tokens, so '{label}' can never be "
-                f"predicted; write one of them another way.",
-            )
+            yield 0, -1.0, alike(name, label, one.same_as)
         elif one.unknown:
-            yield 1, -1.0, f"{name}: label '{label}' holds tokens that the vocabulary lacks; write it another way."
+            yield 1, -1.0, unknown(name, label)
         if not one.counts["train"]:
             seen = one.counts["validation"]
             rows = report.splits["validation"].rows
@@ -221,6 +227,8 @@ def _split_warnings(task: Task, split: str, s: SplitReport) -> Iterator[Warning_
             f"{task.name}: the targets of {of(s.unreachable)} are longer than the {task.decoding.max_new_tokens} "
             f"tokens that decoding may generate.",
         )
+    if s.unwritable >= SHARE * s.rows:
+        yield 3, -s.unwritable / s.rows, unwritten(task.name, s.unwritable, s.rows, part)
     if s.empty_targets:
         never = ""
         if task.output == "span" and task.decoding.no_answer is False:

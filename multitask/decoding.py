@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from multitask.number_metrics import as_number
 from multitask.pieces import Pieces, best_pieces
 from multitask.plain import PlainScorer
 from multitask.ranking import label_scores, log_likelihoods
@@ -132,10 +133,7 @@ class Decoder:
         if self.task.output == "labels":
             return raw in self.task.labels
         if self.task.output == "number":
-            try:
-                return bool(np.isfinite(float(raw)))
-            except ValueError:
-                return False
+            return as_number(raw) is not None
         if not raw.strip() and (self._nothing or "" in example.references):
             return True
         if self.task.output == "span" and example.context is not None:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import collections
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multitask.cautions import one_sided
+from multitask.cautions import one_sided, undefined
 from multitask.data import batches_of
 from multitask.decoding import Decoder, Prediction
-from multitask.metrics import LIKELIHOOD_METRICS, Outputs
+from multitask.metrics import LIKELIHOOD_METRICS, Metric, Outputs
 from multitask.task import UNLABELLED, Example, Task
 from multitask.tokens import TokenizedTask, Tokenizer
 
@@ -48,7 +48,7 @@ class TaskScores:
     frame: pd.DataFrame
     """A row an example: id, inputs, prediction, target, score and more; see `predictions_frame`."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong with the predictions; see `cautions.one_sided`."""
+    """What looks wrong with the predictions; see `cautions`."""
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -90,16 +90,17 @@ def score_task(
         baseline = {m.name: m.compute(base) for m in task.metrics if m.name not in LIKELIHOOD_METRICS}
     frame = predictions_frame(task, examples, predictions)
     likelihoods = np.asarray(outputs.log_likelihood)  # of the rows with a label
+    metrics = {m.name: m.compute(outputs) for m in task.metrics}
     return TaskScores(
         task=task.name,
-        metrics={m.name: m.compute(outputs) for m in task.metrics},
+        metrics=metrics,
         baseline=baseline,
         baseline_name=name,
         invalid_rate=float(np.mean([not p.valid for p in predictions])) if predictions else math.nan,
         log_likelihood=float(np.mean(likelihoods)) if len(outputs) else math.nan,
         generated=bool(getattr(examples, "generated", False)),
         frame=frame,
-        warnings=tuple(one_sided(task, frame)),
+        warnings=(*undefined(task, metrics, len(outputs)), *one_sided(task, frame)),
     )
 
 
@@ -191,10 +192,41 @@ def evaluate_task(
     return score_task(task, examples, predictions, train=train)
 
 
-def mean_points(scores: Mapping[str, TaskScores], tasks: Mapping[str, Task]) -> float:
-    """The mean over tasks of the primary metric in points (0–100, higher is better): what checkpoints are chosen by."""
-    points = [points_of(tasks[name], s.metrics[tasks[name].primary.name]) for name, s in scores.items()]
+def mean_points(
+    scores: Mapping[str, TaskScores], tasks: Mapping[str, Task], left_out: Container[str] = frozenset()
+) -> float:
+    """The mean over tasks of the primary metric in points (0–100, higher is better): what checkpoints are chosen by.
+
+    Args:
+        scores: Of all tasks.
+        tasks: The same.
+        left_out: Those whose metric is undefined on these examples whatever is predicted; see `misfits`.
+
+    Returns:
+        NaN if no task is left.
+    """
+    points = [
+        deciding_points(tasks[name].primary, s.metrics[tasks[name].primary.name])
+        for name, s in scores.items()
+        if name not in left_out
+    ]
     return float(np.mean(points)) if points else math.nan
+
+
+def deciding_points(metric: Metric, value: float | None) -> float:
+    """A value in points for a mean that something is chosen by: never NaN.
+
+    A score that these predictions leave undefined, though others would not (a correlation of one answer to
+    everything), says that nothing was learned, and counts as 0; for errors, which have no such value, as -∞. To leave
+    the task out there would compare means over different tasks, and a model could win by a worthless answer.
+
+    >>> from multitask.metrics import METRICS
+    >>> deciding_points(METRICS.get("pearson"), math.nan), deciding_points(METRICS.get("mse"), math.nan)
+    (0.0, -inf)
+    """
+    if value is None or math.isnan(value):
+        return 0.0 if metric.higher_is_better else -math.inf
+    return metric.points(value)
 
 
 def points_of(task: Task, value: float) -> float:

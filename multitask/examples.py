@@ -35,8 +35,10 @@ from multitask.bad_rows import (
     bad_row_notes,
     check_example,
     check_some_left,
+    check_target,
     formatted_row,
     row_error,
+    target_checks,
 )
 from multitask.errors import UserError
 from multitask.held_out import Unit, examples_of, grouped, share_of, taken_out, without
@@ -298,6 +300,7 @@ def _units(
     units: list[Unit] = []
     counts: Counter[str] = Counter() if skipped is None else skipped
     made = 0
+    checks = target_checks(task)
     for position, row in enumerate(rows):
         if limit is not None and made >= limit:
             break
@@ -305,6 +308,8 @@ def _units(
             several = formatted_row(task, row, as_split)
             for example in several:
                 check_example(example)
+                if checks and example.target != UNLABELLED:
+                    check_target(example.target, checks)
         except Exception as error:  # the formatter is the user's, so anything may come
             if bad is None:
                 raise row_error(task, rows, position, error) from error

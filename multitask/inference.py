@@ -17,6 +17,7 @@ from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task
 from multitask.examples import Examples, load_examples, load_task
 from multitask.finished import check_finished, load_includes, prediction_task, renamed
+from multitask.misfits import undefined_metrics
 from multitask.model_settings import settle_end
 from multitask.models import load_pretrained
 from multitask.new_inputs import new_examples
@@ -83,7 +84,8 @@ def evaluate(
         {task: scores}; `scores.metrics` is a dict, `scores.frame` a DataFrame of predictions.
 
     Raises:
-        UserError: If the run is not finished, or a task, its data or its labels are not there.
+        UserError: If the run is not finished, or a task, its data or its labels are not there, or a metric cannot
+            score the data.
     """
     config = check_finished(Path(run))
     config = dataclasses.replace(config, on_bad_row=on_bad_row or config.on_bad_row)
@@ -94,6 +96,8 @@ def evaluate(
     parts = {name: _examples(task, where, split, config) for name, task in chosen.items()}
     for name, part in parts.items():
         _say_what_is_left_out(name, part)
+        for metric, reason in undefined_metrics(chosen[name], part[0]).items():
+            print(f"multitask: {name}: metric '{metric}' is undefined on these examples: {reason}.", file=sys.stderr)
     model, tokenizer, _ = load_run(run)
     for name, (_, train) in parts.items():
         chosen[name] = as_trained(chosen[name], model).with_no_answer(e.target for e in train)

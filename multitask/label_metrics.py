@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from multitask.outputs import Floats, Integers, Outputs
+from multitask.errors import shown
+from multitask.outputs import Floats, Integers, Misfit, Outputs
 
 
 def correct(outputs: Outputs) -> Floats:
@@ -45,6 +46,33 @@ def never_invalid(targets: Integers, predictions: Integers, labels: int) -> Inte
     With two labels that is the opposite of the target, T5's `f1_score_with_invalid`.
     """
     return np.where(predictions < 0, (targets + 1) % max(labels, 1), predictions)
+
+
+def not_two_labels(gold: Outputs) -> Misfit | None:
+    """What of a task F1 cannot score: that its labels are not two. The example is the first with another label."""
+    labels = gold.labels
+    if len(labels) == 2:
+        return None
+    other = next((i for i, target in enumerate(gold.targets) if target not in labels[:2]), None)
+    return Misfit(
+        f"it needs two labels, the second of which is the positive one, and the task has {len(labels)}"
+        f"{': ' if labels else ''}{shown(', '.join(labels), 80)}; f1_macro takes any number",
+        other if labels else None,
+    )
+
+
+def neither_true_nor_false(target: str) -> str | None:
+    """Why MultiRC's F1 cannot score this target; None if it can."""
+    return None if target in ("True", "False") else f"{shown(repr(target), 60)} is neither 'True' nor 'False'"
+
+
+def without_group(gold: Outputs) -> Misfit | None:
+    """What of a split MultiRC's EM cannot score: an example that has no group, the first one."""
+    groups = gold.groups if len(gold.groups) else [None] * len(gold)
+    at = next((i for i, group in enumerate(groups) if group is None), None)
+    if at is None:
+        return None
+    return Misfit("it needs a group for every example: give Example(..., group=QUESTION)", at)
 
 
 def f1_sums(outputs: Outputs) -> Floats:

@@ -61,6 +61,10 @@ def best_checkpoint(folder: Path, **settings: Any) -> Any:
     single = ("best_model_path", "kth_best_model_path", "last_model_path")
 
     class BestCheckpoint(ModelCheckpoint):
+        def check_monitor_top_k(self, trainer: Any, current: Any = None) -> bool:
+            """An undefined score is never the best, not even the first; Lightning would keep it until a better."""
+            return not (current is not None and current.isnan()) and super().check_monitor_top_k(trainer, current)
+
         def state_dict(self) -> dict[str, Any]:
             state = super().state_dict()
             state.update({key: Path(state[key]).name for key in single}, dirpath="")
@@ -175,7 +179,8 @@ def callbacks_of(
             )
         )
     if config.patience:
-        made.append(EarlyStopping(monitor, mode="max", patience=config.patience))
+        # An undefined score ends nothing at once, as it would with `check_finite`: it is none better than before.
+        made.append(EarlyStopping(monitor, mode="max", patience=config.patience, check_finite=False))
     if config.ema:
         made.append(callbacks.EMAWeightAveraging(decay=config.ema, use_buffers=False))
     made += named_callbacks(config.callbacks)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from multitask import evaluate_bridge, label_metrics, number_metrics, text_metrics
 from multitask.errors import UserError
-from multitask.outputs import Floats, Outputs
+from multitask.outputs import Floats, Misfit, Outputs
 from multitask.registry import Registry
 
 __all__ = ["METRICS", "Metric", "Outputs", "from_evaluate", "register_metric", "resolve_metrics"]
@@ -61,6 +61,10 @@ class Metric:
     """[..., K] totals to [...] values."""
     weighted: Callable[[Outputs], Callable[[Floats], Floats]] | None = None
     """What sums are for a metric without them: reads the outputs once and gives the function from counts to values."""
+    target_fault: Callable[[str], str | None] | None = None
+    """Why a target cannot be scored, None for one that can; None if every string can. Such a row is a bad row."""
+    misfit: Callable[[Outputs], Misfit | None] | None = None
+    """What of a whole split cannot be scored, from its gold answers; None if only scoring them can tell."""
     module: str = ""
     """Of a user's metric, the Python module that registers it: a worker process imports it to find the metric."""
 
@@ -217,8 +221,13 @@ def _quotient(sums: Floats) -> Floats:
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
+def _nothing(gold: Outputs) -> Misfit | None:
+    """Whatever the gold answers are, the metric can score them."""
+    return None
+
+
 def _add(name: str, function: Callable[[Outputs], float], **fields: Any) -> None:
-    METRICS.add(name, Metric(name, function, **fields), holder=__name__)
+    METRICS.add(name, Metric(name, function, **{"misfit": _nothing, **fields}), holder=__name__)
 
 
 def _add_total(
@@ -234,21 +243,30 @@ def _add_mean(name: str, per_example: Callable[[Outputs], Floats], **fields: Any
 # labels. The per-example part of F1 and Matthews is whether the prediction is right; they are not its mean.
 _right = label_metrics.correct
 _add_mean("accuracy", _right)
-_add_total("f1", label_metrics.f1_sums, label_metrics.f1_of, per_example=_right)
+_add_total("f1", label_metrics.f1_sums, label_metrics.f1_of, per_example=_right, misfit=label_metrics.not_two_labels)
 _add_total("f1_macro", label_metrics.f1_macro_sums, label_metrics.f1_macro_of, per_example=_right)
 _add_total("mcc", label_metrics.mcc_sums, label_metrics.mcc_of, per_example=_right)
-_add_total("multirc_f1", label_metrics.multirc_f1_sums, label_metrics.f1_of, per_example=_right)
+_add_total(
+    "multirc_f1",
+    label_metrics.multirc_f1_sums,
+    label_metrics.f1_of,
+    per_example=_right,
+    target_fault=label_metrics.neither_true_nor_false,
+)
 _add(
     "multirc_em",
     label_metrics.multirc_em,
     sums=label_metrics.multirc_em_sums,
     of_sums=_quotient,
     per_example=_right,
+    misfit=label_metrics.without_group,
 )
 # numbers
-_add_total("pearson", number_metrics.pearson_sums, number_metrics.pearson_of)
-_add("spearman", number_metrics.spearman, weighted=number_metrics.spearman_weighted)
-_add_mean("mse", number_metrics.squared_error, higher_is_better=False, scale=1.0)
+_number: dict[str, Any] = {"target_fault": number_metrics.not_a_number}
+_correlation: dict[str, Any] = {**_number, "misfit": number_metrics.constant_targets}
+_add_total("pearson", number_metrics.pearson_sums, number_metrics.pearson_of, **_correlation)
+_add("spearman", number_metrics.spearman, weighted=number_metrics.spearman_weighted, **_correlation)
+_add_mean("mse", number_metrics.squared_error, higher_is_better=False, scale=1.0, **_number)
 # text
 _add_mean("jaccard", text_metrics.jaccard)
 _add_mean("exact_match", text_metrics.exact_match)

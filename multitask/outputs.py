@@ -19,6 +19,18 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """Why a metric cannot score the gold answers of a split, or says nothing of them."""
+
+    reason: str
+    """Without an end mark."""
+    position: int | None = None
+    """The example that it is about; None for the split or the task as a whole."""
+    undefined: bool = False
+    """The metric gives NaN there whatever the predictions are; else it cannot be computed at all."""
+
+
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays with == gives an array, not an answer
 class Outputs:
     """What a metric may look at: parallel columns, one entry per evaluated example.

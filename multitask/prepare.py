@@ -13,6 +13,7 @@ from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
 from multitask.examples import TaskData, load_task, split_examples
 from multitask.home import expanded
+from multitask.misfits import data_cautions
 from multitask.mixture import Mixture, parse_tasks
 from multitask.plan import MixingPlan
 from multitask.plugins import check_distribution, include
@@ -125,7 +126,22 @@ def load_mix(config: TrainConfig) -> Mix:
     }
     if config.validation_rows is not None:
         data = {name: fewer_rows(d, config.validation_rows, seed) for name, d in data.items()}
+    data = {name: cautioned(d.task, d) for name, d in data.items()}
     return mix_of(config, mixture, {name: d.task for name, d in data.items()}, data)
+
+
+def cautioned(task: Task, data: TaskData) -> TaskData:
+    """The same, its notes beginning with what of its scores can mean nothing.
+
+    Raises:
+        UserError: If a metric of the task cannot score the data.
+    """
+    found = data_cautions(task, data)
+    return data._replace(notes=[*(WARNING + line for line in (*found.undefined, *found.one_kind)), *data.notes])
+
+
+WARNING = "WARNING: "
+"""What a note begins with that is one."""
 
 
 def fewer_rows(data: TaskData, rows: int, seed: int) -> TaskData:

@@ -23,7 +23,7 @@ from multitask import __version__
 from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
-from multitask.console import data_notes, print_mix, print_scores, say
+from multitask.console import data_notes, number, print_mix, print_scores, say
 from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
@@ -42,6 +42,7 @@ from multitask.folder import (
 )
 from multitask.generators import one_training, seeded_generators
 from multitask.home import tilde
+from multitask.misfits import one_kind, undefined_metrics
 from multitask.model_check import check_model
 from multitask.model_settings import settle_end
 from multitask.models import (
@@ -52,7 +53,7 @@ from multitask.models import (
     is_from_scratch,
     load_pretrained,
 )
-from multitask.prepare import Mix, data_setting, load_mix, load_plugins, select_tasks
+from multitask.prepare import WARNING, Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
@@ -70,6 +71,7 @@ from multitask.resuming import Stored, check_same, check_settings, is_whole, sto
 from multitask.signals import kept
 from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
+from multitask.unwritable import SHARE, is_written, label_cautions, unwritten, with_unknown
 from multitask.vocabulary import mixture_tokenizer
 
 if TYPE_CHECKING:
@@ -251,6 +253,7 @@ class Training:
         self.held = {
             name: self.mix.data[name].selection or self.mix.data[name].validation for name in self.mix.evaluated
         }
+        self.undecided = self._undecided() if config.eval_every else {}
         with seeded_generators(config.seed):
             model = self._model()
             # Only now, when nothing is wrong with the new run, may an old one be deleted.
@@ -311,7 +314,13 @@ class Training:
             f"loss {config.loss}, {config.precision}, seed {config.seed}"
         )
         for line in data_notes(mix):
-            self._say(line)
+            if line.startswith(WARNING):
+                self._warn(line.removeprefix(WARNING))
+            else:
+                self._say(line)
+        for name, part in self.watched.items() if config.eval_every else ():
+            if len(part) < len(self.held[name]):  # of the whole it is said already
+                self._look_at_watched(name, part)
         warning = contamination(config.model, tuple(mix.tasks))
         if warning:
             self._say(f"WARNING: {warning}")
@@ -324,8 +333,29 @@ class Training:
                     f"{name}: {tokens.cut_inputs:,} of {len(tokens):,} training inputs are cut to "
                     f"{task.max_input_tokens} tokens, {tokens.cut_targets:,} targets to {task.max_target_tokens}."
                 )
+        for name, tokens in self.tokens.items():
+            task = mix.tasks[name]
+            for line in label_cautions(task, self.tokenizer) if name in mix.evaluated else ():
+                self._warn(line)
+            lacking = with_unknown(tokens.targets, self.tokenizer) if is_written(task) else 0
+            if lacking:
+                say_it = self._warn if lacking >= SHARE * len(tokens) else self._say
+                say_it(unwritten(name, lacking, len(tokens), "training"))
         if not self.quiet:
             print_mix(mix, self.mean_tokens())
+
+    def _look_at_watched(self, name: str, part: Sequence[Any]) -> None:
+        task, held = self.mix.tasks[name], self.held[name]
+        looks = f"Evaluation during training looks at the first {len(part):,} of {len(held):,} rows (--eval-limit)"
+        if name in self.undecided and task.primary.name not in undefined_metrics(task, held):
+            self._warn(
+                f"{name}: {looks}, on which metric '{task.primary.name}' is undefined ({self.undecided[name]}): no "
+                f"mean, --select or --patience goes by it."
+            )
+            return
+        alike = one_kind(task, part, "watched")
+        if alike and not one_kind(task, held, "watched"):
+            self._warn(f"{alike} {looks}.")
 
     def mean_tokens(self) -> dict[str, tuple[float, float]]:
         """{task: (mean input tokens, mean target tokens)} of the training examples."""
@@ -458,15 +488,35 @@ class Training:
         skip = "--resume --on-nonfinite skip goes on without such updates; or " if error.skippable else ""
         return UserError(f"{error}. {found[-1]} holds the state before: {skip}{again}.")
 
-    def _keep_best(self, module: Any, task: str | None = None) -> None:
-        """Put the weights of the best checkpoint in: the task's own, or the one that is kept."""
-        from multitask.checkpoints import checkpoints_in, read_checkpoint
+    def _best(self, task: str | None = None) -> Path | None:
+        """The best checkpoint: the task's own, or the one that is kept; None if no evaluation had a defined score."""
+        from multitask.checkpoints import checkpoints_in
 
-        best = checkpoints_in(self.out / "checkpoints", "best" if task is None else f"best@{task}")
-        if best:
-            module.load_state_dict(read_checkpoint(best[-1])["state_dict"])
-            self._say(
-                f"{task or 'keeping'}: {best[-1].name}, the best by {task or self.config.select} on held-out rows"
+        found = checkpoints_in(self.out / "checkpoints", "best" if task is None else f"best@{task}")
+        return found[-1] if found else None
+
+    def _keep_best(self, module: Any, task: str | None = None) -> None:
+        """Put the weights of the best checkpoint in.
+
+        Where the task's score was undefined whenever it was looked at, that is the one that is kept; where all were,
+        it is the last step's.
+        """
+        from multitask.checkpoints import read_checkpoint
+
+        best, by = self._best(task), task or self.config.select
+        if task is not None and best is None and self._best() is not None:
+            self._warn(
+                f"{task}: its score was undefined in every evaluation during training, so it has no best checkpoint of "
+                f"its own; it is scored at the best by mean."
+            )
+            best, by = self._best(), "mean"
+        if best is not None:
+            module.load_state_dict(read_checkpoint(best)["state_dict"])
+            self._say(f"{task or 'keeping'}: {best.name}, the best by {by} on held-out rows")
+        elif task is None:
+            self._warn(
+                f"--select {self.config.select}: no evaluation during training had a defined score, so nothing was "
+                f"chosen; the weights are those of the last step."
             )
 
     def _trainer(self, watched: Sequence[str]) -> Any:
@@ -518,6 +568,32 @@ class Training:
 
     # ---- evaluation during training ----------------------------------------------------------------------------
 
+    def _undecided(self) -> dict[str, str]:
+        """{task: why its primary metric is undefined on the watched rows, whatever is predicted}.
+
+        Raises:
+            UserError: If nothing is left that `--select` or `--patience` could go by.
+        """
+        config = self.config
+        found = {}
+        for name, part in self.watched.items():
+            task = self.mix.tasks[name]
+            reason = undefined_metrics(task, part).get(task.primary.name)
+            if reason is not None:
+                found[name] = reason
+        asked = [f"--select {config.select}"] if config.select != "last" else []
+        asked += ["--patience"] if config.patience else []
+        by_one = config.select in found
+        if asked and (by_one or len(found) == len(self.watched)):
+            name = config.select if by_one else next(iter(found))
+            raise UserError(
+                f"{' and '.join(asked)} cannot choose by {name if by_one else 'the mean over tasks'}: on the rows that "
+                f"evaluation during training looks at, metric '{self.mix.tasks[name].primary.name}' of task '{name}' "
+                f"is undefined ({found[name]}); hold out other rows (--selection-rows, --eval-limit), or choose by "
+                f"another metric or task."
+            )
+        return found
+
     @property
     def watched(self) -> dict[str, Sequence[Any]]:
         """The rows of each task that evaluation during training looks at."""
@@ -550,10 +626,14 @@ class Training:
             values.update({f"val/{name}/{metric}": value for metric, value in scores.metrics.items()})
             values[f"val/{name}/log_likelihood"] = scores.log_likelihood
             values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
-        values["val/mean"] = mean_points(scored, self.mix.tasks)
+        values["val/mean"] = mean_points(scored, self.mix.tasks, self.undecided)
         if not self.quiet:
-            shown = "  ".join(f"{n} {values[f'val/{n}']:.1f}" for n in self.watched)
-            say(f"evaluation: {shown}  mean {values['val/mean']:.1f}")
+            shown = "  ".join(f"{n} {number(values[f'val/{n}'], 1)}" for n in self.watched)
+            zero = [n for n in self.watched if math.isnan(values[f"val/{n}"]) and n not in self.undecided]
+            notes = [f"without {', '.join(self.undecided)}"] if self.undecided else []
+            notes += [f"{', '.join(zero)} undefined, as if nothing was learned"] if zero else []
+            aside = f" ({'; '.join(notes)})" if notes else ""
+            say(f"evaluation: {shown}  mean {number(values['val/mean'], 1)}{aside}")
         return values
 
     # ---- after training ----------------------------------------------------------------------------------------

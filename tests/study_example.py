@@ -180,6 +180,7 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
                 "no_evidence": len(tasks) - 2,
                 "delta_m": 1.7,
                 "delta_m_left_out": ["stsb"],
+                "mean_left_out": [],
                 "split_half": None if one else 0.71,
             }
             for match in ("examples", "steps")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multitask.ceilings import best_pieces, decoded, label_winners, round_trip
+from multitask.ceilings import best_pieces, decoded, round_trip
 from multitask.checks import Lengths, check_tasks, describe_task, list_tasks, print_report, print_tasks
 from multitask.errors import UserError
 from multitask.examples import TaskData, load_task
@@ -17,6 +17,7 @@ from multitask.metrics import resolve_metrics
 from multitask.overlap import MIN_WORDS, fields_of, find_overlaps, markers_of, words_of
 from multitask.sources import rows, sample
 from multitask.task import TASKS, Decoding, Example, Task
+from multitask.unwritable import label_winners
 
 
 class WordTokenizer:
@@ -390,6 +391,8 @@ def test_what_generation_cannot_reach_is_a_warning():
         "targets survive encoding and decoding.",
         "toy: the targets of 1 of 2 training examples (50.0 %) are longer than the 1 tokens that decoding may "
         "generate.",
+        "toy: 1 of 2 validation targets (50.0 %) hold <unk>: the vocabulary lacks a part of them, so no model can "
+        "write them.",
         "toy: 1 of 2 training examples (50.0 %) have an empty target.",
     ]
 
@@ -422,7 +425,7 @@ def test_a_report_is_plain_json():
 
 def test_a_printed_report_has_every_table_and_ends_with_the_warnings(capsys):
     task = labelled()
-    print_report(checked(task, [(ONE, "yes"), ("b", "no")], [(ONE, "no"), ("e", "no")]))
+    print_report(checked(task, [(ONE, "yes"), ("b", "no")], [(ONE, "no"), ("e", "yes")]))
     out = capsys.readouterr().out
     titles = [
         "Rows",

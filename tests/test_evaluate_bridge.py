@@ -135,7 +135,7 @@ def test_labels_reach_a_metric_of_integers_as_codes_and_invalid_ones_as_the_othe
 
 def test_numbers_reach_a_metric_of_floats():
     metric = from_evaluate(Numbers())
-    assert metric(["1.5", "what"], ["1.0", "0.0"]) == pytest.approx((0.25 + 1) / 2)
+    assert metric(["1.5", "what"], ["1.0", "0.0"]) == pytest.approx((0.25 + 2.0**2) / 2)  # from -1 to 2
     assert from_evaluate(Numbers(), key="mse").higher_is_better is False
     assert from_evaluate(Numbers(), key="mse", higher_is_better=True).higher_is_better is True
 

@@ -373,7 +373,7 @@ def test_equal_exposure_is_used_even_if_the_tables_lead_with_the_other_budget():
 
 def test_advice_needs_every_ordered_pair():
     assert advise(example_record(("a", "b", "c"))) is not None
-    for change in ({"kind": "none"}, {"per_seed": [None] * 5}, {"per_seed": [1.0]}):
+    for change in ({"kind": "none"}, {"per_seed": [1.0]}):
         record = copy.deepcopy(example_record(("a", "b", "c")))
         record["setting"]["match"] = ["examples"]
         next(e for e in record["effects"] if e["kind"] == "pair").update(change)
@@ -381,6 +381,18 @@ def test_advice_needs_every_ordered_pair():
     record = example_record(("a", "b", "c"))
     record["effects"] = [e for e in record["effects"] if e["kind"] != "pair"]
     assert advise(record) is None
+
+
+def test_a_task_whose_score_is_undefined_is_left_out_of_the_advice_by_name():
+    record = planted(("a", "b", "c"), two_and_one)
+    next(e for e in record["effects"] if e["kind"] == "pair" and e["task"] == "b").update(per_seed=[None] * 5)
+    advice = advise(record)
+    assert sorted(t for g in advice["groups"] for t in g["tasks"]) == ["a", "c"]
+    assert "Without b, whose score is undefined in some of the models." in advice["sentence"]
+    for effect in record["effects"]:
+        if effect["kind"] == "pair" and effect["task"] == "a":
+            effect["per_seed"] = [float("nan")] * 5
+    assert advise(record) is None  # nothing is left to group
 
 
 def test_at_most_one_model_is_the_joint_one():

@@ -18,9 +18,9 @@ ORDER = """
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
-    held_out examples testing
+    held_out examples misfits testing
     schedule rates mixture permutation plan cautions
-    ownership folder cache tensor_files model_folder special_tokens tokens token_cache
+    ownership folder cache tensor_files model_folder special_tokens tokens unwritable token_cache
     spans batching kernels flat optim data guard module
     generators signals checkpoints model_settings model_weights models model_check
     decoder scoring plain ranking pieces search decoding evaluation

@@ -158,6 +158,10 @@ def test_the_mean_of_the_examples_is_the_metric(case):
 def test_a_resample_by_counts_is_the_metric_of_the_resample_written_out(case, data):
     name, outputs = case
     metric = METRICS.get(name)
+    if metric.target_fault is not None and strings_for(name)[0] == "0.0":  # unreadable ones keep the whole's places
+        outputs = outputs_for(
+            name, [p if p in strings_for(name) else "-1" for p in outputs.predictions], outputs.targets
+        )
     rows = data.draw(st.lists(st.integers(0, len(outputs) - 1), min_size=1, max_size=12))
     counts = np.bincount(rows, minlength=len(outputs))
     with np.errstate(invalid="ignore"):

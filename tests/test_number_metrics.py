@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_squared_error
 
@@ -61,12 +62,81 @@ def test_mse_is_sklearns(rows):
     assert METRICS.get("mse")(predictions, targets) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("unreadable", ["about 3", "", "nan", "-inf", "1e999", "3,8"])
+@pytest.mark.parametrize("unreadable", ["banana", "about 3", "", "nan", "-inf", "1e999", "3,8"])
 @pytest.mark.parametrize("name", ["pearson", "spearman", "mse"])
-def test_an_unreadable_prediction_is_read_as_minus_one_as_in_t5(name, unreadable):
-    targets = ["1.0", "2.0", "5.0", "3.0"]
+def test_whatever_cannot_be_read_counts_the_same_and_not_as_minus_one(name, unreadable):
+    targets = ["0.0", "2.0", "5.0", "3.0"]
     metric = METRICS.get(name)
-    assert metric([unreadable, "2.0", "4.8", "3.2"], targets) == metric(["-1.0", "2.0", "4.8", "3.2"], targets)
+    value = metric([unreadable, "2.0", "4.8", "3.2"], targets)
+    assert value == metric(["banana", "2.0", "4.8", "3.2"], targets)
+    assert metric.points(value) < metric.points(metric(["-1.0", "2.0", "4.8", "3.2"], targets))  # T5's, and near 0.0
+
+
+def test_an_unreadable_prediction_is_off_by_the_farther_end_of_the_range():
+    mse = METRICS.get("mse")
+    assert mse(["banana", "2.0"], ["1.0", "5.0"]) == (8.0**2 + 3.0**2) / 2  # from -3 to 9
+    assert mse(["banana", "99.0"], ["1.0", "5.0"]) == (8.0**2 + 94.0**2) / 2  # which predictions do not change
+    assert mse(["banana", "3.0"], ["3.0", "3.0"]) == 3.0**2 / 2  # nor is it right where all targets are one number
+    assert mse(["banana"], ["0.0"]) == 1.0
+
+
+def test_nothing_but_unreadable_predictions_is_the_worst_and_not_undefined():
+    targets = [str(x) for x in range(6)]
+    for name in ("pearson", "spearman"):
+        assert METRICS.get(name)(["banana"] * 6, targets) < -0.8
+
+
+HUNDREDTHS = st.integers(0, 500).map(lambda i: i / 100)
+READ = st.lists(st.tuples(HUNDREDTHS, HUNDREDTHS, st.booleans()), min_size=3, max_size=12)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman", "mse"])
+@given(rows=READ, near=st.booleans(), data=st.data())
+@settings(max_examples=100)
+def test_no_number_never_scores_better_than_a_number_in_the_range(name, rows, near, data):
+    """A coefficient below 0 is no worse than 0: nothing was learned. The rows that are unreadable already vary too."""
+    targets = [t for _, t, _ in rows]
+    said = [str((t + p / 5) if near else p) for p, t, _ in rows]
+    with_some = ["banana" if gone else text for text, (_, _, gone) in zip(said, rows, strict=True)]
+    at = data.draw(st.integers(0, len(rows) - 1))
+    width = max(targets) - min(targets) or abs(targets[0]) or 1.0
+    number = data.draw(st.floats(min(targets) - width, max(targets) + width))
+    metric, true = METRICS.get(name), [str(t) for t in targets]
+    with_number = metric([*with_some[:at], repr(number), *with_some[at + 1 :]], true)
+    without = metric([*with_some[:at], "banana", *with_some[at + 1 :]], true)
+    if not math.isnan(with_number):
+        worst = with_number if name == "mse" else max(with_number, 0.0)
+        assert metric.points(without) <= metric.points(worst) + 1e-6
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans()), min_size=3, max_size=6))
+@settings(max_examples=40)
+def test_the_places_of_unreadable_predictions_are_the_worst_of_all_places(rows):
+    """Against all ways to put them: at any place of the order for Spearman, at either end of the range for Pearson."""
+    targets = [t for _, t, _ in rows]
+    said = [None if gone else p for p, _, gone in rows]
+    missing = [i for i, p in enumerate(said) if p is None]
+    if len(missing) > 2 or len(set(targets)) == 1:
+        return
+    width = max(targets) - min(targets)
+    ends = (min(targets) - width, max(targets) + width)
+    places = [x / 2 for x in range(-1, 10)]
+    for name, options, kind in (("pearson", ends, float), ("spearman", places, float)):
+        metric = METRICS.get(name)
+        tried = []
+        for chosen in itertools.product(options, repeat=len(missing)):
+            filled = [str(kind(p)) if p is not None else "" for p in said]
+            for i, value in zip(missing, chosen, strict=True):
+                filled[i] = str(kind(value))
+            tried.append(metric(filled, [str(t) for t in targets]))
+        found = metric(["banana" if p is None else str(kind(p)) for p in said], [str(t) for t in targets])
+        lowest = min((r for r in tried if not math.isnan(r)), default=math.nan)
+        if math.isnan(lowest):
+            assert math.isnan(found) or found <= 0
+        elif lowest >= 0 or name == "pearson":
+            assert found == pytest.approx(lowest, abs=1e-9) or found < lowest
+        else:
+            assert found < 1e-9
 
 
 def test_one_huge_prediction_does_not_make_the_correlation_undefined():

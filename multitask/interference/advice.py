@@ -126,10 +126,11 @@ def advise(record: StudyRecord, limit: int = 3) -> Advice | None:
     examples and costs the same, and all effects of a task are differences from one single arm. At equal compute they
     are not (the joint model's single arm is larger than the pair's), so there the pairs alone are used.
 
+    A task whose score is undefined in some model is left out, by name, and the others are advised on by their pairs.
+
     Returns:
         None if some ordered pair of the study's tasks was not measured.
     """
-    tasks = record["setting"]["tasks"]
     metrics = primary(record)
     seeds = len(record["setting"]["seeds"])
     lead = record["setting"]["match"][:1]
@@ -139,6 +140,13 @@ def advise(record: StudyRecord, limit: int = 3) -> Advice | None:
             for e in record["effects"]
             if e["match"] == match and e["metric"] == metrics.get(e["task"]) and _measured(e, seeds)
         }
+        undefined = {
+            e["task"]
+            for e in record["effects"]
+            if e["kind"] == "pair" and e["match"] == match and e["metric"] == metrics.get(e["task"])
+            if len(e["per_seed"]) == seeds and not _measured(e, seeds)
+        }
+        tasks = [t for t in record["setting"]["tasks"] if t not in undefined]
         pairs = {(t, u): effects[k] for t in tasks for u in tasks if t != u and (k := ("pair", t, u)) in effects}
         if len(tasks) > 1 and len(pairs) == len(tasks) * (len(tasks) - 1):
             break
@@ -146,7 +154,7 @@ def advise(record: StudyRecord, limit: int = 3) -> Advice | None:
         return None
     per_seed = {pair: _values(e) for pair, e in pairs.items()}
     sd: dict[Source, float] = {pair: _examples_sd(e) for pair, e in pairs.items()}
-    measured = _measured_groups(tasks, effects, sd) if match == "examples" else {}
+    measured = _measured_groups(tasks, effects, sd) if match == "examples" and not undefined else {}
     fit = cross_fit(tasks, per_seed, limit, measured, confidence=record["setting"]["confidence"], examples_sd=sd)
     evidence = Evidence(tasks, per_seed, measured)
     return Advice(
@@ -156,7 +164,7 @@ def advise(record: StudyRecord, limit: int = 3) -> Advice | None:
         low=fit.over_joint.low,
         high=fit.over_joint.high,
         supported=fit.supported,
-        sentence=_sentence(fit, evidence, seeds, match),
+        sentence=_sentence(fit, evidence, seeds, match, sorted(undefined)),
     )
 
 
@@ -219,7 +227,7 @@ def _group(
     return Group(tasks=list(group), total=float(values.mean()), low=low, high=high, runs=len(models) * seeds)
 
 
-def _sentence(fit: CrossFit, evidence: Evidence, seeds: int, match: str) -> str:
+def _sentence(fit: CrossFit, evidence: Evidence, seeds: int, match: str, left_out: Sequence[str] = ()) -> str:
     """The advice in words, with all that it rests on."""
     best = fit.best
     names = " | ".join(" + ".join(g) for g in best.groups)
@@ -250,6 +258,8 @@ def _sentence(fit: CrossFit, evidence: Evidence, seeds: int, match: str) -> str:
         words += " The joint model was not used: its total is predicted from the pairs too."
     if match != "examples":
         words += " At equal compute."
+    if left_out:
+        words += f" Without {', '.join(left_out)}, whose score is undefined in some of the models."
     if not best.exact:
         words += f" Found by local search, which for more than {EXACT} tasks may miss the best grouping."
     return words + " Points of different tasks are summed as they are."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -88,12 +89,13 @@ def _of(effects: Sequence[Effect], kind: str, match: str | None) -> list[Effect]
 def _summary(material: Material, match: str, found: Sequence[OfTask], effects: Sequence[Effect]) -> Summary:
     company = _of(effects, "company", match)
     mean: Estimate | None = None
-    if company:
+    unmeasured = [e["task"] for e in company if e["delta"] is None or not math.isfinite(e["delta"])]
+    if len(company) > len(unmeasured):
         parts = [
             (f.boots[f.task.primary.name], dict(c.terms))
             for f in found
             for m, c in f.estimates
-            if c.kind == "company" and c.match == match and m == f.task.primary.name
+            if c.kind == "company" and c.match == match and m == f.task.primary.name and f.name not in unmeasured
         ]
         mean = combine([(boot, terms, 1.0 / len(parts)) for boot, terms in parts])
     value, left_out = delta_m(
@@ -116,6 +118,7 @@ def _summary(material: Material, match: str, found: Sequence[OfTask], effects: S
         "no_evidence": counts["no evidence"],
         "delta_m": value,
         "delta_m_left_out": left_out,
+        "mean_left_out": unmeasured,
         "split_half": split_half(np.array([e["per_seed"] for e in pairs], float)) if pairs else None,
     }
 
@@ -175,11 +178,13 @@ def _warnings(material: Material) -> list[str]:
         )
     elif seeds < 5:
         found.append(f"{seeds} seeds: the spread of training is known poorly, so the intervals are wide.")
+    said: dict[str, list[str]] = {}
+    for (arm, seed), cell in material.cells.items():
+        for line in cell.run.get("warnings", []):  # an earlier version kept none
+            if line not in found:
+                said.setdefault(line, []).append(f"the model of {', '.join(arm.tasks)}, seed {seed}")
     of_runs = [
-        f"the model of {', '.join(arm.tasks)}, seed {seed}: {line}"
-        for (arm, seed), cell in material.cells.items()
-        for line in cell.run.get("warnings", [])  # an earlier version kept none
-        if line not in found
+        f"{who[0]}{f', and {len(who) - 1:,} more' if len(who) > 1 else ''}: {line}" for line, who in said.items()
     ]
     more = len(of_runs) - SHOWN
     rest = [f"{more} more warnings of single models are in their run.json."] if more > 0 else []

@@ -118,6 +118,7 @@ class Conduct:
         if not self.quiet:
             say(f"loading the data of {', '.join(design.tasks)} …")
         self.full = load_mix(dataclasses.replace(settled(self.base), vocab=None))
+        self._check_selection()
 
     def cells(self) -> list[Cell]:
         """Every model that the design needs."""
@@ -316,8 +317,11 @@ class Conduct:
         """Run the trials and choose each kind of arm's rate; once chosen it stays, whatever is added later."""
         import numpy as np
 
+        from multitask.evaluation import deciding_points
+
         if frozen and (self.out / "facts.json").is_file():
             return list(read_json(self.out / "facts.json").get("trials", []))
+        undefined = self._undefined()  # which their notes say
         trials = self._trials()
         missing = self.missing(trials)
         if not self.quiet:
@@ -327,13 +331,11 @@ class Conduct:
         for cell in trials:
             metrics = Finished(cell.folder).metrics
             for task in cell.arm.tasks:
-                metric = self.tasks[task].primary
-                value = metrics[task][metric.name]
-                # An undefined score (Pearson of constant answers) says that nothing was learned.
-                worst = 0.0 if metric.higher_is_better else -np.inf
-                points.setdefault((cell.family, float(cell.config.lr or 0)), []).append(
-                    worst if value is None else metric.points(value)
-                )
+                if task not in undefined:
+                    metric = self.tasks[task].primary
+                    points.setdefault((cell.family, float(cell.config.lr or 0)), []).append(
+                        deciding_points(metric, metrics[task][metric.name])
+                    )
         means = {key: float(np.mean(values)) for key, values in points.items()}
         for family in self.lr:
             of = {lr: score for (f, lr), score in means.items() if f == family}
@@ -343,6 +345,35 @@ class Conduct:
             {"arm": family, "lr": lr, "score": score, "chosen": self.lr.get(family) == lr}
             for (family, lr), score in sorted(means.items())
         ]
+
+    def _undefined(self, limit: int | None = None) -> dict[str, str]:
+        """{task: why its primary metric is undefined on its first `limit` selection examples}; see `misfits`."""
+        from multitask.misfits import undefined_metrics
+
+        found = {}
+        for name, task in self.tasks.items():
+            reason = undefined_metrics(task, (self.full.data[name].selection or ())[:limit]).get(task.primary.name)
+            if reason is not None:
+                found[name] = f"'{task.primary.name}' of {name} is undefined on its selection examples ({reason})"
+        return found
+
+    def _check_selection(self) -> None:
+        """Refuse what could choose nothing, before any model is trained.
+
+        Raises:
+            UserError: With the tasks and the reasons.
+        """
+        then = "Hold out more (--selection-rows), or give another primary metric."
+        train = self.config.train
+        alone = self._undefined(train.eval_limit) if train.select != "last" else {}
+        if alone:  # every task is trained alone too
+            raise UserError(
+                f"--select {train.select} cannot choose among the checkpoints of a task alone: "
+                f"{'; '.join(alone.values())}. {then}"
+            )
+        undefined = self._undefined() if self.config.lr_grid else {}
+        if undefined and len(undefined) == len(self.tasks):
+            raise UserError(f"--lr-grid cannot choose a learning rate: {'; '.join(undefined.values())}. {then}")
 
     # ---- what a reader should know -------------------------------------------------------------------------------
 

@@ -201,6 +201,8 @@ class Summary(TypedDict):
     """Δm in % (Maninis et al. 2019)."""
     delta_m_left_out: list[str]
     """Tasks whose single score is not above 0, so that it is not defined."""
+    mean_left_out: list[str]
+    """Tasks whose difference is not defined for every seed, so that the mean is over the others."""
     split_half: float | None
     """Reliability of the pair matrix: mean correlation between the halves of the seeds; None with too few cells."""
 
@@ -329,5 +331,8 @@ def read_record(path: Path) -> StudyRecord:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
         raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}: make it again from its cells.")
+    for summary in record["summary"] if isinstance(record.get("summary"), list) else ():
+        if isinstance(summary, dict):
+            summary.setdefault("mean_left_out", [])  # an earlier version had no mean where a task had none
     check_shape(record, StudyRecord, path)  # it may be a stranger's
     return cast(StudyRecord, record)

@@ -77,6 +77,10 @@ def summary(record: StudyRecord) -> Section:
             ]
             for s in record["summary"]
         ]
+        undefined = {task for s in record["summary"] for task in s["mean_left_out"]}
+        if undefined:
+            names = ", ".join(sorted(undefined))
+            parts.append(element("p", f"The mean leaves out {names}: the score is undefined in one of the models."))
         titles = ("budget", "mean Δ", f"{confidence(record)} interval", "losses", "gains", "equal", "no evidence", "Δm")
         columns = [Column(t, number=i > 0) for i, t in enumerate(titles)]
         columns += [Column("Δm not defined for", number=False), Column("split-half reliability")]

@@ -32,6 +32,11 @@ def summary_table(record: StudyRecord) -> Table | None:
             notes.append(
                 f"Δm at {BUDGETS.get(s['match'], s['match'])} leaves out {left}: the single score is not above 0."
             )
+        if s["mean_left_out"]:
+            left = ", ".join(s["mean_left_out"])
+            notes.append(
+                f"mean Δ at {BUDGETS.get(s['match'], s['match'])} leaves out {left}: the score is undefined in a model."
+            )
     columns = (
         Column("budget", left=True),
         Column("mean Δ"),
