@@ -137,7 +137,9 @@ def test_a_split_that_was_held_out_is_said_to_be(capsys):
     task = toy()
     # "same" and "Same!" are one input: both on one side, so that no evaluated input stands in training.
     texts = [*(f"number {i}" for i in range(20)), *("the very same words again", "The very same words, again!") * 5]
-    data = load_task(task, rows({"train": [{"text": text, "target": "x"} for text in texts]}), seed=0, selection=4)
+    data = load_task(
+        task, rows({"train": [{"text": text, "target": "xy"[len(text) % 2]} for text in texts]}), seed=0, selection=4
+    )
     report = check_tasks({"toy": task}, {"toy": data}, WordTokenizer())
     held = report.tasks["toy"].splits["validation"].rows
     assert held
