@@ -333,6 +333,35 @@ def test_a_study_that_could_choose_nothing_is_refused_before_any_model(constant,
     assert list(tuned._undefined()) == ["toy_constant"]
 
 
+def test_the_mean_of_a_study_is_over_the_tasks_that_have_a_difference():
+    from fractions import Fraction
+    from types import SimpleNamespace
+
+    from multitask.interference.assemble import _summary
+    from multitask.interference.design import Arm, Contrast
+    from multitask.interference.statistics import TaskBootstrap
+    from multitask.metrics import Outputs
+
+    joint, single = Arm(("a", "b"), Fraction(2)), Arm(("a",), Fraction(1))
+    metric = METRICS.get("log_likelihood")
+    found, effects = [], []
+    for name, gain in (("a", 3.0), ("b", math.nan)):
+        values = {joint: [1.0 + gain, 2.0 + gain], single: [1.0, 2.0]}
+        outputs = {arm: [Outputs([""] * 2, [""] * 2, log_likelihood=v)] * 2 for arm, v in values.items()}
+        boot = TaskBootstrap(metric, outputs, resamples=200, seed=0)
+        contrast = Contrast("company", name, None, "examples", ((joint, 1), (single, -1)))
+        estimates = {(metric.name, contrast): boot.contrast(dict(contrast.terms))}
+        task = SimpleNamespace(primary=metric)
+        found.append(SimpleNamespace(name=name, task=task, boots={metric.name: boot}, estimates=estimates))
+        delta = estimates[metric.name, contrast].delta
+        effect = {"kind": "company", "match": "examples", "task": name, "metric": "accuracy", "delta": delta}
+        effects.append({**effect, "base": None, "score": None, "verdict": None})
+    material = SimpleNamespace(tasks={one.name: one.task for one in found})
+    summary = _summary(material, "examples", found, effects)
+    assert (summary["mean_delta"], summary["mean_left_out"]) == (pytest.approx(3.0), ["b"])
+    assert _summary(material, "examples", found, effects[1:])["mean_delta"] is None
+
+
 # ------------------------------------------------------------------------------------------- what train says besides
 
 
