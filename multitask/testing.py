@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from multitask.examples import Examples, load_examples
 from multitask.metrics import Outputs
+from multitask.misfits import undefined_metrics
 from multitask.sources import rows as rows_source
 from multitask.table import Row
 from multitask.task import Task
@@ -34,7 +35,7 @@ def check_task(
 
     Raises:
         ValueError: If there is not one prediction per example.
-        UserError: If a row cannot be formatted.
+        UserError: If a row cannot be formatted, or with predictions, if a metric cannot score the rows (see `misfits`).
 
     >>> from multitask.task import Example, Task
     >>> from multitask.metrics import resolve_metrics
@@ -51,6 +52,7 @@ def check_task(
     if isinstance(predictions, str) or len(predictions) != len(examples):
         got = "a single string" if isinstance(predictions, str) else f"{len(predictions)} predictions"
         raise ValueError(f"task '{task.name}' needs one prediction per example, but got {got} for {len(examples)}.")
+    undefined_metrics(task, examples)
     post = task.postprocess
     scored = [post(p, e) if post else p for p, e in zip(predictions, examples, strict=True)]
     outputs = Outputs(

@@ -21,6 +21,7 @@ from multitask.prepare import load_mix
 from multitask.run import train
 from multitask.sources import rows
 from multitask.task import UNLABELLED, Example, Task, add_task
+from multitask.testing import check_task
 
 ROWS = "rows given in Python, split validation"
 NUMBERS = ["1.0", "2.5", "4.0", "3.0"]
@@ -107,6 +108,12 @@ def test_f1_of_three_labels_is_refused_with_the_first_of_the_third():
         f"and the task has 3: a, b, c; f1_macro takes any number (first at {ROWS}, row 2 (from 0))."
     )
     assert "the task has 0; f1_macro" in refusal(["f1"], ["a"])
+
+
+def test_the_check_of_a_tasks_own_tests_refuses_too():
+    task, _ = task_of(["f1"], ["a"], labels=("a", "b", "c"), output="labels")
+    with pytest.raises(UserError, match="metric 'f1' cannot score its data"):
+        check_task(task, [{"text": "x", "y": "a"}], predictions=["a"])
 
 
 def test_multirc_needs_groups():
