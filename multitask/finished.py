@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_type_hints
 
 from multitask.config import TrainConfig, check_config, located
+from multitask.definitions import LEARNT, changes, check_settings_file, definition, definitions_in, said
 from multitask.errors import UserError
-from multitask.folder import is_finished
+from multitask.folder import is_finished, read_run
 from multitask.plugins import is_included
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
@@ -58,7 +59,34 @@ def check_finished(run: Path, parts: Sequence[str] = ("model",)) -> TrainConfig:
     config = run_config(run)
     if not (run / "model" / "config.json").is_file() or not is_finished(run, parts):
         raise UserError(f"{run} has no model yet: the run is not finished; multitask train … --resume continues it.")
+    if "model" in parts:  # which is used by these settings
+        check_settings_file(run, read_run(run), lambda line: None)
     return config
+
+
+def check_tasks(run: Path, tasks: Mapping[str, Task], say: Callable[[str], None] | None = None) -> None:
+    """Refuse to use a run's model for a task that asks it something else than it was trained on.
+
+    Args:
+        run: The run folder.
+        tasks: Of these, those that the run was trained on are looked at.
+        say: Told what else of them is not as it was: today's is used, for scoring and for decoding.
+
+    Raises:
+        UserError: Names the task and the field, with both values.
+    """
+    path = run / "run.json"
+    before = definitions_in(read_run(run), path)
+    for name, task in tasks.items():
+        found = changes(before.get(name), definition(task), path)
+        other = [change for change in found if change.part in LEARNT]
+        if other:
+            raise UserError(
+                f"task '{name}' is not what the model in {run} was trained on: {said(other)}. Restore it, or register "
+                "the new one under another name."
+            )
+        if found and say is not None:
+            say(f"WARNING: task '{name}' changed since {run} was trained: {said(found)}. It is used as it is now.")
 
 
 def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
@@ -86,8 +114,10 @@ def prediction_task(run: Path, name: str, include: Sequence[str] = ()) -> Task:
     """The task of that name as the run knows it, with its renamed columns; checked without loading the model.
 
     Raises:
-        UserError: If the run is not finished, or there is no such task.
+        UserError: If the run is not finished, there is no such task, or the run was trained on another of that name.
     """
     config = check_finished(run)
     load_includes(run, config, include)
-    return renamed(TASKS.get(name), config)
+    task = renamed(TASKS.get(name), config)
+    check_tasks(run, {name: task})
+    return task

@@ -3,8 +3,9 @@
 RUN/
 config.yaml            all settings, defaults filled in: `multitask train --config RUN/config.yaml` repeats the run
                        (with the same --include, if it had one); paths under the user's home begin with ~
-run.json               what was found and made: versions, data fingerprints, the plan, times, notes, warnings, status,
-                       and the SHA-256 of the others but checkpoints and events; its own says if it is as written
+run.json               what was found and made: versions, settings, each task's fields and the digest of its code, data
+                       fingerprints, the plan, times, notes, warnings, status, and the SHA-256 of the others but
+                       checkpoints and events; its own says if it is as written
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 mix.json               planned and realised shares: examples, input and target tokens, epochs

@@ -13,15 +13,18 @@ import numpy as np
 from multitask.bad_rows import OnBadRow, bad_row_notes
 from multitask.cache import Cache
 from multitask.config import TrainConfig, data_seed, selection_size
+from multitask.definitions import check_settings_file
 from multitask.errors import UserError
 from multitask.evaluation import TaskScores, evaluate_task
 from multitask.examples import Examples, load_examples, load_task
-from multitask.finished import check_finished, load_includes, prediction_task, renamed
+from multitask.finished import check_finished, check_tasks, load_includes, prediction_task, renamed
+from multitask.folder import read_run
 from multitask.misfits import undefined_metrics
 from multitask.model_settings import settle_end
 from multitask.models import load_pretrained
 from multitask.new_inputs import new_examples
 from multitask.prepare import data_setting, fewer_rows, select_tasks
+from multitask.printable import visible
 from multitask.progress import counting
 from multitask.sources import resolve_source
 from multitask.special_tokens import encode
@@ -92,6 +95,9 @@ def evaluate(
     load_includes(Path(run), config, include)
     names = config.tasks if tasks is None else tasks if isinstance(tasks, str) else list(tasks)
     chosen = {name: renamed(task, config) for name, task in select_tasks(names, {})[1].items()}
+    check_tasks(Path(run), chosen, _say)
+    if data is None:
+        check_settings_file(Path(run), read_run(Path(run)), _say)
     where = data or data_setting(config.data)
     parts = {name: _examples(task, where, split, config) for name, task in chosen.items()}
     for name, part in parts.items():
@@ -152,7 +158,11 @@ def _say_what_is_left_out(task: str, parts: Iterable[Sequence[Example]]) -> None
         if isinstance(part, Examples):
             scored = part.split != "train"
             for note in bad_row_notes(task, part.split, part.bad_rows, part.total_rows, scored=scored):
-                print(f"multitask: {note}", file=sys.stderr)
+                _say(note)
+
+
+def _say(line: str) -> None:
+    print(f"multitask: {visible(line)}", file=sys.stderr)
 
 
 # ----------------------------------------------------------------------------------------------------------- predicting
@@ -185,6 +195,7 @@ def predict(
     if isinstance(inputs, str):
         raise TypeError("inputs must be a list of strings or rows. Got one string: put it in a list.")
     chosen = prediction_task(Path(run), task, include)
+    check_tasks(Path(run), {task: chosen}, _say)
     examples = new_examples(chosen, inputs)
     if not examples:
         return pd.DataFrame({"input": [], "prediction": [], "valid": []})

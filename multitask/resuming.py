@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
+from multitask.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
 from multitask.errors import UserError
 from multitask.folder import PARTS, is_finished, read_run
 from multitask.home import tilde
@@ -17,12 +19,16 @@ from multitask.yaml_files import read_yaml
 Say = Callable[[str], None]
 
 
-def check_settings(out: Path, config: TrainConfig) -> None:
+def check_settings(out: Path, config: TrainConfig, say: Say) -> None:
     """Refuse to continue the run in `out` with other settings than its own, unless they change nothing.
 
     Raises:
         UserError: Names the setting and both values.
     """
+    record: dict[str, Any] = {}
+    with contextlib.suppress(UserError):  # it is not there yet, or damaged, which is said where it is needed
+        record = read_run(out)
+    check_settings_file(out, record, say)
     path = out / "config.yaml"
     stored, now = tilde(read_yaml(path, hint=get_type_hints(TrainConfig))), shown_settings(config)
     if not isinstance(stored, dict):
@@ -97,13 +103,25 @@ def check_same(out: Path, now: Mapping[str, Any], say: Say) -> None:
         )
     for name, task in now["tasks"].items():
         its = before["tasks"].get(name, {})
+        found = changes(its.get(DEFINITION), task[DEFINITION], out / "run.json")
+        other = [change for change in found if change.part != FORMATTER]
+        if other:
+            raise UserError(
+                f"--resume: task '{name}' changed since the run in {out} began: {said(other)}; a run is continued with "
+                "its own tasks. Restore it, or begin again with --overwrite."
+            )
         for part in ("version", "train", "validation", "selection"):
             if its.get(part) != task[part]:
                 what = "version" if part == "version" else f"{part} rows"
                 raise UserError(
                     f"--resume: the {what} of task '{name}' changed since the run in {out} began; "
-                    "a run is continued on its own data."
+                    f"{'the code of its formatter did, too; ' if found else ''}a run is continued on its own data."
                 )
+        if found:
+            say(
+                f"WARNING: the code of the formatter of task '{name}' changed since the run in {out} began; it makes "
+                "the same examples of the rows, so the run goes on."
+            )
     if before["plan_fingerprint"] != now["plan_fingerprint"]:
         raise UserError(f"--resume: the run in {out} has another plan: it is of another version of multitask.")
     if before["vocabulary"] != now["vocabulary"]:

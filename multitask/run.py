@@ -24,6 +24,7 @@ from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
 from multitask.console import data_notes, number, print_mix, print_scores, say
+from multitask.definitions import DEFINITION, SETTINGS, definition, edited, recorded
 from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
@@ -53,7 +54,7 @@ from multitask.models import (
     is_from_scratch,
     load_pretrained,
 )
-from multitask.prepare import WARNING, Mix, data_setting, load_mix, load_plugins, select_tasks
+from multitask.prepare import TWIN, WARNING, Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
 from multitask.progress import TrainProgress, counting, duration
 from multitask.registry import did_you_mean
@@ -62,6 +63,7 @@ from multitask.results import (
     run_address,
     save_model,
     save_tokenizer,
+    shown_settings,
     task_settings,
     write_config,
     write_scores,
@@ -233,13 +235,16 @@ class Training:
             check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
         if config.resume:
             self._lock(stack)
-            check_settings(self.out, config)
+            check_settings(self.out, config, self._say)
             if is_whole(self.out, self._say):
                 self._say(f"the run in {self.out} is finished: there is nothing to continue")
                 return Run(self.out)
             self.stored = stored_state(self.out, self._say)
         load_plugins(config.include)
-        self.trainer = self._trainer(list(select_tasks(config.tasks, config.columns)[1]))
+        tasks = select_tasks(config.tasks, config.columns)[1]
+        # Now: a formatter may change a state when it is called.
+        self.definitions = {name: definition(task) for name, task in tasks.items()}
+        self.trainer = self._trainer(list(tasks))
         if self.prepared is None:
             if not is_from_scratch(config.model):
                 check_pretrained(config.model)
@@ -724,6 +729,7 @@ class Training:
         for line in unseen(realised):
             self._warn(line)
         self.warnings += [line for s in scores.values() for line in s.warnings]  # said with the scores
+        self._restore_settings()
         seconds = time.monotonic() - self.started
         parameters = sum(p.numel() for p in module.model.parameters())
         record = {
@@ -741,6 +747,17 @@ class Training:
         write_json(out / "run.json", tilde(record), sealed=True)
         self._say(f"run folder: {out}  ({duration(seconds)})")
 
+    def _restore_settings(self) -> None:
+        """config.yaml says what this model was trained with, whoever has written there since."""
+        try:
+            lines = [line for _, line in edited(self.out, {SETTINGS: recorded(shown_settings(self.config))})]
+        except UserError as error:
+            lines = [str(error).rstrip(".")]
+        for line in lines:
+            self._warn(f"{line}. It is written again as it was.")
+        if lines:
+            write_config(self.out / "config.yaml", self.config)
+
     def _facts(self) -> dict[str, Any]:
         """What is known when the run begins, and the same when it is continued."""
         import torch
@@ -754,12 +771,14 @@ class Training:
                 "pytorch-lightning": importlib.metadata.version("pytorch-lightning"),
                 "transformers": transformers.__version__,
             },
+            SETTINGS: recorded(shown_settings(self.config)),
             "plan": self.mix.plan.to_dict(),
             "plan_fingerprint": self.mix.plan.fingerprint(),
             "vocabulary": tokenizer_identity(self.tokenizer),
             "tasks": {
                 name: {
                     "version": self.mix.tasks[name].version,
+                    DEFINITION: self.definitions[name.removesuffix(TWIN)],
                     "source": d.train.source,
                     "generated": d.train.generated,
                     "train": {"examples": len(d.train), "fingerprint": d.train.fingerprint},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from multitask.cache import KEPT_FROM, Cache
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.examples import TaskData
 from multitask.models import SIZES, is_from_scratch
 from multitask.prepare import Mix
 from multitask.tokens import Tokenizer, load_tokenizer, vocabulary_bytes
@@ -82,3 +83,45 @@ def mixture_tokenizer(
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "spiece.model").write_bytes(made)
         return load_tokenizer(name)
+
+
+SEEN = 2000
+"""Examples of each task that `tokens_per_word` looks at, evenly over its training rows."""
+
+
+def tokens_per_word(tokenizer: Tokenizer, data: TaskData) -> tuple[float, float]:
+    """(tokens a word, share of tokens that stand for characters which the vocabulary lacks) of a task's training text.
+
+    A word is what stands between spaces; without the end of sequence.
+    """
+    every = max(1, len(data.train) // SEEN)
+    examples = data.train[::every][:SEEN]
+    texts = [e.inputs for e in examples] + [e.target for e in examples if data.task.output != "span"]
+    ids = [i for one in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for i in one]
+    words = sum(len(text.split()) for text in texts)
+    return len(ids) / max(1, words), ids.count(tokenizer.unk_token_id) / max(1, len(ids))
+
+
+def older_vocabulary(tokenizer: Tokenizer, data: Mapping[str, TaskData], trained_on: Sequence[str]) -> str | None:
+    """What it costs tasks that their vocabulary was trained before they were added, as a sentence; None if none was.
+
+    Args:
+        tokenizer: Of that vocabulary.
+        data: Of all tasks.
+        trained_on: The tasks on whose text it was trained.
+    """
+    added = [name for name in data if name not in trained_on]
+    if not added:
+        return None
+    cost = {name: tokens_per_word(tokenizer, data[name]) for name in data}
+
+    def listed(names: Sequence[str]) -> str:
+        unknown = {n: f" ({100 * cost[n][1]:.1f} % of them unknown characters)" if cost[n][1] else "" for n in names}
+        return ", ".join(f"{n} {cost[n][0]:.2f}{unknown[n]}" for n in names)
+
+    before = [name for name in data if name in trained_on]
+    return (
+        f"the vocabulary was trained on {', '.join(trained_on)}, before {', '.join(added)} "
+        f"{'was' if len(added) == 1 else 'were'} added, and stays as it is. Tokens a word under it: {listed(added)}; "
+        f"of the tasks that it was trained on: {listed(before) or 'none is left'}."
+    )

@@ -13,7 +13,7 @@ from multitask.inference import evaluate, predict
 from multitask.metrics import resolve_metrics
 from multitask.new_inputs import new_examples, read_inputs, row_example
 from multitask.sample import SAMPLED, sample_rows
-from multitask.task import TASKS, UNLABELLED, Example, Task, add_task
+from multitask.task import TASKS, UNLABELLED, Decoding, Example, Task, add_task
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,57 @@ def test_evaluating_again_gives_the_scores_of_training(run):
 def test_one_task_may_be_evaluated_alone(run):
     assert list(evaluate(run.folder, "toy_span")) == ["toy_span"]
     assert list(evaluate(run.folder, ["toy_span", "toy_text"])) == ["toy_span", "toy_text"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"decoding": Decoding(max_new_tokens=3)}, "its decoding.max_new_tokens was 64 and is 3"),
+        ({"postprocess": lambda text, example: text.upper()}, "the code of its postprocess is another"),
+        ({"max_input_tokens": 40}, "its max_input_tokens was 512 and is 40"),
+    ],
+    ids=["decoding", "postprocess", "limit"],
+)
+def test_a_task_that_changed_since_is_used_as_it_is_now_and_that_is_said(run, monkeypatch, capsys, fields, said):
+    predict(run.folder, "toy_text", ["red"])
+    evaluate(run.folder, "toy_text")
+    assert "changed" not in capsys.readouterr().err
+    monkeypatch.setitem(TASKS._objects, "toy_text", TASKS.get("toy_text").replace(**fields))
+    line = (
+        f"multitask: WARNING: task 'toy_text' changed since {run.folder} was trained: {said}. It is used as it is now."
+    )
+    predict(run.folder, "toy_text", ["red"])
+    assert capsys.readouterr().err.count(line) == 1
+    evaluate(run.folder, "toy_text")
+    assert capsys.readouterr().err.count(line) == 1
+
+
+@pytest.mark.parametrize("fields", [{"prefix": "new: "}, {"labels": ("no", "yes", "maybe")}, {"output": "text"}])
+def test_a_task_that_the_model_was_not_trained_on_under_this_name_is_refused(run, monkeypatch, fields):
+    monkeypatch.setitem(TASKS._objects, "toy_labels", TASKS.get("toy_labels").replace(**fields))
+    (name,) = fields
+    for use in (lambda: evaluate(run.folder), lambda: predict(run.folder, "toy_labels", ["red"])):
+        with pytest.raises(UserError, match=rf"task 'toy_labels' is not what the model in .* its {name} was "):
+            use()
+    evaluate(run.folder, "toy_span")  # of the others nothing changed
+
+
+def test_a_run_whose_settings_were_edited_is_refused_and_one_whose_data_moved_says_so(run, monkeypatch, capsys):
+    path = run.folder / "config.yaml"
+    content = path.read_text()
+    try:
+        path.write_text(content.replace("holdout: 0.1", "holdout: 0.2").replace("workers: 0", "workers: 1"))
+        for use in (lambda: evaluate(run.folder), lambda: predict(run.folder, "toy_labels", ["red"])):
+            with pytest.raises(
+                UserError, match=r"config\.yaml was edited: holdout is 0\.2, and the run was begun with 0\.1"
+            ):
+                use()
+        path.write_text(content.replace("data: null", "data: sample"))
+        with pytest.raises(UserError, match="sample"):  # of the toys there is none
+            evaluate(run.folder)
+        assert "config.yaml was edited: data is 'sample', and the run was begun with None." in capsys.readouterr().err
+    finally:
+        path.write_text(content)
 
 
 def test_files_without_training_rows_are_evaluated(run, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -256,6 +257,75 @@ def test_the_same_command_trains_nothing_again_and_a_seed_only_its_own_cells(stu
     del unsaid[at : at + 2]
     assert main([*unsaid, "--dry-run"]) == 0
     assert "1 thread each" in capsys.readouterr().out
+
+
+def test_a_task_that_changed_is_not_mixed_into_the_models_of_a_study(study, tmp_path, capsys):
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    again = words(folder, seeds=1, match="examples,steps", null="study_order")
+    plain = TASKS.get("study_order")
+    TASKS._objects["study_order"] = plain.replace(max_input_tokens=100)  # `_included` takes it out again
+    for command in (again, [*again, "--dry-run"]):
+        assert main(command) == 2
+        err = capsys.readouterr().err
+        assert f"task 'study_order' changed since {folder / 'cells'}" in err
+        assert "was trained: its max_input_tokens was 512 and is 100; all models of a table need one task" in err
+    assert main(["interference", "--runs", str(folder / "cells" / "*"), "--resamples", "200", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["warnings"]
+    assert [w for w in found if "task 'study_order' changed" in w and "It is used as it is now." in w]
+
+    TASKS._objects["study_order"] = plain.replace(
+        formatter=lambda row: plain.formatter(dict(row))
+    )  # `_included` takes it out again
+    before = {p: p.stat().st_mtime_ns for p in (folder / "cells").rglob("*")}
+    assert main(again) == 0
+    assert {p: p.stat().st_mtime_ns for p in (folder / "cells").rglob("*")} == before
+    said = (
+        "the code of the formatter of task 'study_order' changed since models of this study were trained; it makes the "
+        "same examples of the rows."
+    )
+    assert f"WARNING: {said}" in capsys.readouterr().out
+    assert Study.read(folder).record["warnings"].count(said) == 1
+
+
+def test_runs_of_a_task_that_changed_between_them_are_not_tabulated(study, tmp_path, capsys):
+    shutil.copytree(study.folder / "cells", tmp_path / "cells")
+    path = cells(tmp_path)["study_order@4 0"]
+    run = read_json(path / "run.json")
+    run["tasks"]["study_order"]["definition"]["decoding"]["num_beams"] = 3
+    (path / "run.json").write_text(json.dumps(run))
+    assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be compared: task 'study_order' is another in the second: its decoding.num_beams was" in err
+
+
+def test_an_edited_config_of_a_run_is_not_tabulated(study, tmp_path, capsys):
+    shutil.copytree(study.folder / "cells", tmp_path / "cells")
+    for path in (tmp_path / "cells").iterdir():
+        config = yaml.safe_load((path / "config.yaml").read_text())
+        (path / "config.yaml").write_text(yaml.safe_dump({**config, "lr": 0.5}))
+    assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
+    assert "config.yaml was edited: lr is 0.5, and the run was begun with 0.01" in capsys.readouterr().err
+
+
+def test_a_task_that_is_added_to_a_study_of_an_older_vocabulary_is_told_what_it_costs(study, tmp_path, capsys):
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    grown = {"seeds": 1, "arms": ["single"], "tasks": "study_order,study_first,study_last", "match": "examples"}
+    assert main([*words(folder, **grown), "--dry-run"]) == 0
+    said = (
+        r"the vocabulary was trained on study_first, study_order, before study_last was added, and stays as it is\. "
+        r"Tokens a word under it: study_last \d\.\d\d; of the tasks that it was trained on: "
+        r"study_(order|first) \d\.\d\d, study_(order|first) \d\.\d\d\."
+    )
+    assert re.search(f"WARNING: {said}", capsys.readouterr().out)
+    assert main(words(folder, **grown)) == 0
+    assert re.search(f"WARNING: VOCABULARY: {said}", capsys.readouterr().out)
+    warnings = Study.read(folder).record["warnings"]
+    assert len([line for line in warnings if re.fullmatch(f"VOCABULARY: {said}", line)]) == 1
+    assert main(words(folder, **grown)) == 0  # now it is one of the study's tasks; its vocabulary is still the old one
+    assert Study.read(folder).record["warnings"] == warnings
+    assert not [line for line in study.record["warnings"] if "VOCABULARY" in line]
 
 
 def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path):

@@ -16,7 +16,7 @@ PACKAGE = Path(multitask.__file__).parent
 ORDER = """
     errors printable home yaml_files uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
-    task plugins
+    task plugins code_digest
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
     held_out examples misfits testing
     schedule rates mixture permutation plan cautions
@@ -24,7 +24,7 @@ ORDER = """
     spans batching kernels flat optim data guard module
     generators signals checkpoints model_settings model_weights models model_check
     decoder scoring plain ranking pieces search decoding evaluation
-    config console prepare vocabulary csv_log lightning processes progress
+    config console definitions prepare vocabulary csv_log lightning processes progress
     results resuming
     run
 """.split()  # noqa: SIM905

@@ -16,6 +16,7 @@ from multitask.cache import Cache
 from multitask.cautions import undrawn
 from multitask.config import TrainConfig
 from multitask.console import data_notes, print_table, say
+from multitask.definitions import FORMATTER, changes, definition, definitions_in, said
 from multitask.errors import UserError
 from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
 from multitask.generators import one_training
@@ -73,6 +74,9 @@ class Conduct:
         check_model(config.train.model, config.train.revision)
         load_plugins(config.train.include)
         self.mixture, self.tasks = select_tasks(config.train.tasks, config.train.columns)
+        self.definitions = {name: definition(task) for name, task in self.tasks.items()}
+        self.changed: list[str] = []
+        """Tasks with a formatter whose code is another than when models of the study were trained, with repetitions."""
         self.design = design_of(config, list(self.tasks))
         self.from_scratch = is_from_scratch(config.train.model)
         self.jobs, self.threads = _workers(config, self.from_scratch)
@@ -95,6 +99,9 @@ class Conduct:
         self.rate_base = Fraction(stored["rate_base"]) if stored else design.budget(design.tasks)
         train = self.config.train
         self.vocab = (self.out / "vocab") if self.from_scratch and not train.vocab else None
+        self.vocabulary = sorted(self.tasks)
+        if stored and self.vocab and (self.vocab / "spiece.model").is_file():
+            self.vocabulary = list(map(str, stored.get("vocabulary") or stored["tasks"]))
         self.base = dataclasses.replace(
             train,
             tasks=list(design.tasks),
@@ -143,8 +150,31 @@ class Conduct:
         return Cell(arm, family, seed, config, self.out / where / name)
 
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
-        """The cells that are not finished."""
+        """The cells that are not finished.
+
+        Raises:
+            UserError: If one was trained, or begun, on another task of that name.
+        """
+        for cell in cells:
+            self._check_tasks(cell)
         return [c for c in cells if not is_finished(c.folder)]
+
+    def _check_tasks(self, cell: Cell) -> None:
+        path = cell.folder / "run.json"
+        try:
+            before = definitions_in(read_json(path, dict[str, Any]), path) if path.is_file() else {}
+        except UserError:  # it is damaged, and trained again
+            return
+        for task in cell.arm.tasks:
+            found = changes(before.get(task), self.definitions[task], path)
+            other = [change for change in found if change.part != FORMATTER]
+            if other:
+                raise UserError(
+                    f"task '{task}' changed since {cell.folder} was trained: {said(other)}; all models of a table need "
+                    f"one task: restore it, give another --out, or --overwrite to begin anew."
+                )
+            if found:  # the folder's name has the address, and so says that the rows are the same
+                self.changed.append(task)
 
     def rows(self, cell: Cell) -> int:
         """How many rows it is evaluated on."""
@@ -174,9 +204,12 @@ class Conduct:
                 vocab = Path(temporary) / "vocab"
                 self._train_vocabulary(vocab)
             base = dataclasses.replace(self.base, vocab=str(vocab) if vocab else self.base.vocab)
-            from multitask.vocabulary import mixture_tokenizer
+            from multitask.vocabulary import mixture_tokenizer, older_vocabulary
 
             tokenizer = mixture_tokenizer(settled(base), self.full)
+            older = older_vocabulary(tokenizer, self.full.data, self.vocabulary) if self.vocab else None
+            if older:
+                say(f"WARNING: {older}")
             if not self.quiet:
                 say("timing a few steps and decoded rows …")
             speed = measure(base, self.full, tokenizer, self.threads)
@@ -242,9 +275,14 @@ class Conduct:
             if self.config.lr_grid:
                 facts["trials"] = self._tune(frozen)
                 write_study(self.out, self._study_dict())
-            write_json(self.out / "facts.json", facts, sealed=True)
             cells = self.cells()
             missing = self.missing(cells)
+            facts["warnings"] += [
+                f"the code of the formatter of task '{task}' changed since models of this study were trained; it makes "
+                "the same examples of the rows."
+                for task in dict.fromkeys(self.changed)
+            ]
+            write_json(self.out / "facts.json", facts, sealed=True)
             write_json(self.out / "cells.json", [self._listed(cell) for cell in cells])
             if not self.quiet:
                 for line in facts["warnings"]:
@@ -284,7 +322,7 @@ class Conduct:
 
     def _study_dict(self, lr: dict[str, float] | None = None) -> dict[str, Any]:
         config = dataclasses.replace(self.config, threads=self.threads)
-        return study_dict(config, self.design, self.rate_base, self.lr if lr is None else lr)
+        return study_dict(config, self.design, self.rate_base, self.lr if lr is None else lr, self.vocabulary)
 
     def _train_vocabulary(self, folder: Path) -> None:
         from multitask.models import SIZES
@@ -381,6 +419,7 @@ class Conduct:
         """Warnings and notes about data and model."""
         from multitask.checks import overlap_sentences
         from multitask.overlap import find_overlaps
+        from multitask.vocabulary import mixture_tokenizer, older_vocabulary
 
         lines = data_notes(self.full)
         generated = lines[:1] if self.full.generated else []
@@ -393,6 +432,10 @@ class Conduct:
             between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
             warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
         warnings += undrawn(self.full.plan, self.full.steps)
+        if self.vocab is not None:
+            tokenizer = mixture_tokenizer(settled(self.base), self.full)
+            older = older_vocabulary(tokenizer, self.full.data, self.vocabulary)
+            warnings += [f"VOCABULARY: {older}"] if older else []
         notes = [line for line in lines if not line.startswith("WARNING: ")]
         facts: dict[str, Any] = tilde({"warnings": warnings, "notes": notes})
         return facts

@@ -227,8 +227,10 @@ def cell_config(
     )
 
 
-def study_dict(config: StudyConfig, design: Design, rate_base: Fraction, lr: dict[str, float]) -> dict[str, Any]:
-    """study.yaml."""
+def study_dict(
+    config: StudyConfig, design: Design, rate_base: Fraction, lr: dict[str, float], vocabulary: Sequence[str]
+) -> dict[str, Any]:
+    """study.yaml; `vocabulary` names the tasks that vocab/ was trained on."""
     from multitask.results import shown_settings  # it imports torch, and --help wants to answer at once
 
     train = shown_settings(config.train)
@@ -249,6 +251,7 @@ def study_dict(config: StudyConfig, design: Design, rate_base: Fraction, lr: dic
         "resamples": config.resamples,
         "groups": config.groups,
         "threads": config.threads,
+        "vocabulary": list(vocabulary),
         "train": train,
     }
 

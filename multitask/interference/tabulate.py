@@ -11,9 +11,11 @@ from typing import Any
 from multitask.bad_rows import BAD
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.console import generated_note
+from multitask.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
 from multitask.errors import UserError
-from multitask.finished import load_includes, renamed, run_config
+from multitask.finished import check_tasks, load_includes, renamed, run_config
 from multitask.folder import check_links
+from multitask.home import tilde
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, Design
@@ -55,11 +57,16 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
         load_includes(folder, its, config.train.include)
     _check_comparable(configs)
     finished = {folder: Finished(folder) for folder in runs}
+    changed: list[str] = []
+    for folder in runs:
+        check_settings_file(folder, finished[folder].run, changed.append)
     _check_versions(finished)
     arms = {folder: _arm(folder, finished[folder], configs[folder]) for folder in runs}
     design, cells = _design(arms, configs, finished)
     first = configs[runs[0]]
     tasks = {name: renamed(TASKS.get(name), first) for name in design.tasks}
+    for name, task in tasks.items():  # all runs of it agree; its metrics are computed anew
+        check_tasks(next(f for f, arm in arms.items() if name in arm.tasks), {name: task}, changed.append)
     resolved = settled(first)
     record = make_record(
         Material(
@@ -78,7 +85,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
                 "select": resolved.select,
                 "command": f"multitask interference --runs '{pattern}'",
             },
-            _facts(design, first, finished, configs),
+            _facts(design, first, finished, configs, [line.removeprefix("WARNING: ") for line in changed]),
             margin=config.margin,
             resamples=config.resamples,
             groups=config.groups,
@@ -135,6 +142,13 @@ def _check_versions(runs: Mapping[Path, Finished]) -> None:
                         f"{other} and {folder} cannot be compared: the {what} of task '{name}' differ "
                         f"({_brief(before[key])} and {_brief(about[key])})."
                     )
+            both = before.get(DEFINITION) and about.get(DEFINITION)
+            found = changes(before[DEFINITION], about[DEFINITION], other / "run.json") if both else []
+            found = [change for change in found if change.part != FORMATTER]  # it made the same rows
+            if found:
+                raise UserError(
+                    f"{other} and {folder} cannot be compared: task '{name}' is another in the second: {said(found)}."
+                )
 
 
 def _brief(value: Any) -> str:
@@ -223,11 +237,15 @@ def _design(
 
 
 def _facts(
-    design: Design, first: TrainConfig, finished: Mapping[Path, Finished], configs: Mapping[Path, TrainConfig]
+    design: Design,
+    first: TrainConfig,
+    finished: Mapping[Path, Finished],
+    configs: Mapping[Path, TrainConfig],
+    changed: Sequence[str],
 ) -> dict[str, Any]:
     from multitask.models import contamination
 
-    warnings: list[str] = []
+    warnings = tilde(list(changed))
     generated = sorted({n for r in finished.values() for n, about in r.run["tasks"].items() if about["generated"]})
     if generated:
         warnings.append(generated_note(generated))

@@ -28,6 +28,7 @@ from multitask.interference.collect import Finished
 from multitask.interference.execute import is_finished
 from multitask.ownership import OWNER
 from multitask.run import StoppedError, train
+from multitask.task import TASKS, Decoding
 
 STEPS = 7
 SETTINGS: dict[str, Any] = {
@@ -307,6 +308,76 @@ def test_a_sealed_file_that_its_owner_changed_is_read_without_its_seal(tmp_path)
     del changed["sha256"]
     path.write_text(json.dumps(changed))
     assert read_json(path)["a"] == 2.5
+
+
+# --------------------------------------------------------------------------------------------- tasks that were changed
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"decoding": Decoding(num_beams=2)}, "its decoding.num_beams was 1 and is 2"),
+        ({"max_input_tokens": 60}, "its max_input_tokens was 512 and is 60"),
+        ({"prefix": "new: "}, "its prefix was 'toy labels: ' and is 'new: '"),
+        ({"metrics": ["f1_macro"]}, "its metrics was ['accuracy'] and is ['f1_macro']; "),
+        ({"postprocess": lambda text, example: text}, "the code of its postprocess is another"),
+    ],
+    ids=["decoding", "limit", "prefix", "metrics", "postprocess"],
+)
+def test_a_run_is_not_continued_on_a_task_that_was_changed(unfinished, toys, fields, said):
+    TASKS._objects["toy_labels"] = toys["labels"].replace(**fields)  # `toys` takes it out again
+    message = refused(unfinished)
+    assert message.startswith(f"--resume: task 'toy_labels' changed since the run in {unfinished} began: {said}")
+    assert message.endswith("Restore it, or begin again with --overwrite.")
+
+
+def test_a_formatter_that_makes_the_same_examples_is_said_and_the_run_goes_on(unfinished, whole, toys, capsys):
+    plain = toys["labels"].formatter
+    TASKS._objects["toy_labels"] = toys["labels"].replace(
+        formatter=lambda row: plain(dict(row))
+    )  # `toys` takes it out again
+    run(unfinished, resume=True, quiet=False)
+    assert (
+        f"WARNING: the code of the formatter of task 'toy_labels' changed since the run in {unfinished} began; it "
+        "makes the same examples of the rows, so the run goes on."
+    ) in capsys.readouterr().out
+    assert results(unfinished) == results(whole)
+
+
+def test_a_run_of_before_definitions_were_recorded_goes_on_in_silence(unfinished, whole, toys, capsys):
+    record = read_json(unfinished / "run.json")
+    del record["settings"]
+    for about in record["tasks"].values():
+        del about["definition"]
+    write_json(unfinished / "run.json", record, sealed=True)
+    TASKS._objects["toy_labels"] = toys["labels"].replace(decoding=Decoding(num_beams=2))  # `toys` takes it out again
+    run(unfinished, resume=True, quiet=False)
+    assert "changed" not in capsys.readouterr().out
+
+
+def test_a_config_that_was_edited_is_not_gone_on_from(unfinished):
+    path = unfinished / "config.yaml"
+    path.write_text(path.read_text().replace("lr: 0.01\n", "lr: 0.02\n"))
+    assert refused(unfinished, lr=0.02) == (
+        f"{path} was edited: lr is 0.02, and the run was begun with 0.01. Restore it; for other settings train another "
+        "run."
+    )
+
+
+def test_a_config_that_is_edited_while_the_run_is_under_way_is_written_again(tmp_path, monkeypatch):
+    plain, path = multitask.lightning.callbacks_of, tmp_path / "run" / "config.yaml"
+
+    class Edits(pl.Callback):
+        def on_train_end(self, trainer, pl_module):
+            path.write_text(path.read_text().replace("lr: 0.01\n", "lr: 0.02\n"))
+
+    monkeypatch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Edits(), *plain(*a)])
+    run(tmp_path / "run")
+    assert "lr: 0.01\n" in path.read_text()
+    assert [line for line in read_json(tmp_path / "run" / "run.json")["warnings"] if "config.yaml" in line] == [
+        f"{path} was edited: lr is 0.02, and the run was begun with 0.01. It is written again as it was."
+    ]
+    check_finished(tmp_path / "run")
 
 
 # ---------------------------------------------------------------------------------------------------- one at a time
