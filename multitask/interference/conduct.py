@@ -42,6 +42,7 @@ from multitask.interference.study import (
     write_study,
 )
 from multitask.models import check_pretrained, contamination, is_from_scratch
+from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import duration
 from multitask.task import TASKS
@@ -336,6 +337,7 @@ class Conduct:
             made.mkdir()
             vocabulary = mixture_vocabulary(dataclasses.replace(self.full, data=ordered), size, Cache())
             (made / "spiece.model").write_bytes(vocabulary)
+            check_owner(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(made, folder)
 
