@@ -33,6 +33,7 @@ def _kind(value: object) -> str:
         (list, "a list"),
         (bytes, "bytes"),
         (bool, "a truth value"),
+        (Null, "null"),
         ((datetime.date, datetime.time), "a date or time"),
         (datetime.timedelta, "a length of time"),
     ):
@@ -87,8 +88,28 @@ class _Duration(_Guarded, datetime.timedelta):
     pass
 
 
+class Null(_Guarded):
+    """A value that is missing (null), to ask a formatter whether it writes that out as "None"."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, Null)
+
+    def __hash__(self) -> int:
+        return hash(None)
+
+    def __repr__(self) -> str:
+        return "None"
+
+
 for _class in _Guarded.__subclasses__():  # an error says what it got: "list", and not "_List"
-    _class.__name__ = _class.__qualname__ = _class.__mro__[2].__name__
+    if _class is not Null:
+        _class.__name__ = _class.__qualname__ = _class.__mro__[2].__name__
 
 _TEXT_AND_NUMBERS = frozenset((str, int, float, bool, type(None)))
 

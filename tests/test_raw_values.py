@@ -111,6 +111,31 @@ def test_what_a_formatter_takes_out_of_such_a_value_is_its_own():
     assert guarded(datetime.time(1, 2, 3, 4, fold=1), "c").fold == 1
 
 
+@pytest.mark.parametrize("way", ["f-string", "str", "format", "join"])
+def test_a_missing_value_is_not_written_out_as_none(tmp_path, way):
+    (tmp_path / "train.jsonl").write_text('{"text": "None of it", "more": null}\n{"text": null, "more": null}\n')
+    made = load_examples(task_of(way), files(tmp_path), "train", on_bad_row="skip")
+    assert ["None of it" in e.inputs for e in made] == [True]
+    with pytest.raises(UserError, match="line 2: column 'text' holds null, which is no text"):
+        load_examples(task_of(way), files(tmp_path), "train")
+
+
+def test_a_formatter_may_say_itself_what_a_missing_value_is():
+    for way in (
+        lambda row: "None" if row["text"] is None else row["text"],
+        lambda row: row["text"] or "None",
+        lambda row: {None: "None"}.get(row["text"]),
+    ):
+        task = Task(
+            name="toy",
+            formatter=lambda row, way=way: Example("x", way(row)),
+            metrics=resolve_metrics(["exact_match"]),
+        )
+        assert [e.target for e in load_examples(task, rows({"train": [{"text": None}]}), "train")] == ["None"]
+    labelled = task_of("str", labels=("None", "a"), output="labels")
+    assert len(load_examples(labelled, rows({"train": [{"text": None}]}), "train")) == 1
+
+
 def test_pandas_times_are_no_text_either():
     import pandas as pd
 
