@@ -17,6 +17,7 @@ from multitask.examples import load_examples, load_task
 from multitask.lightning import best_checkpoint
 from multitask.metrics import METRICS, Metric, resolve_metrics
 from multitask.misfits import data_cautions, one_kind, undefined_metrics
+from multitask.plugins import INCLUDED
 from multitask.prepare import load_mix
 from multitask.run import train
 from multitask.sources import rows
@@ -210,6 +211,7 @@ def test_a_split_of_one_kind_is_said():
 def folder(tmp_path, monkeypatch):
     from multitask.task import TASKS
 
+    monkeypatch.setenv(INCLUDED, "")
     (tmp_path / "fit_tasks.py").write_text(FILE)
     labels = "text,y\none,a\ntwo,b\nthree,c\nfour,a\n"
     for task, split, text in (
