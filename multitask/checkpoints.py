@@ -29,6 +29,7 @@ from multitask.folder import atomic, delete_path
 from multitask.generators import restore_generators, states_of_generators
 from multitask.guard import NonFiniteError
 from multitask.signals import STOPPING, stopping
+from multitask.system_errors import system_error
 from multitask.tensor_files import check_tensor_file, compressed, load_tensors
 
 KEPT = 2
@@ -246,17 +247,20 @@ class ResumableCheckpoint(Checkpoint):
                 self._before_save(step)
             self._saving = True
             trainer.save_checkpoint(kept)
-        except OSError as error:
+        except Exception as error:
+            found = system_error(error)
+            if found is None:
+                raise
             raise UserError(
-                f"the checkpoint of step {step:,} cannot be written to {self._folder}: {error.strerror or error}. "
+                f"the checkpoint of step {step:,} cannot be written to {self._folder}: {found.strerror or found}. "
                 f"{self._good()} When there is room, the same command with --resume goes on."
             ) from error
         finally:
             self._saving = False
         if trainer.is_global_zero:
-            found = [path for path in checkpoints_in(self._folder) if steps_of(path) <= step]
-            for old in (*found[:-KEPT], *checkpoints_in(self._folder, suffix=".damaged")):
-                delete_path(old)
+            old = [path for path in checkpoints_in(self._folder) if steps_of(path) <= step]
+            for path in (*old[:-KEPT], *checkpoints_in(self._folder, suffix=".damaged")):
+                delete_path(path)
 
     def _good(self) -> str:
         found = checkpoints_in(self._folder)

@@ -11,8 +11,9 @@ from typing import Any
 
 from multitask import __version__
 from multitask.config import TrainConfig
-from multitask.errors import UserError
+from multitask.errors import UserError, printable
 from multitask.printable import visible
+from multitask.system_errors import RESOURCES, system_error, told
 from multitask.uncollected import uncollected
 
 EXIT_FAILED = 1
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             process, which then exits with the code. Any other exception is a bug and keeps its traceback.
     """
     try:
+        _check_streams()
+        if not _is_here():  # torch's libraries would end the process
+            raise UserError("the folder that this was started in is no longer there.")
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except UserError as error:
@@ -42,13 +46,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         # `multitask predict … | head`: Python flushes once more at its end, and must not fail there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        found = system_error(error)
+        if found is None:
+            raise
+        print(f"multitask: error: {_told(found)}.", file=sys.stderr)
+        code = EXIT_USER
     except SystemExit as done:  # argparse, after --help and --print-config
         if done.code not in (None, 0):
             raise
         code = 0
     if argv is None:
+        try:
+            sys.stdout.flush()
+        except OSError:  # said already; Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
     return code
+
+
+def _check_streams() -> None:
+    """What a terminal's encoding does not have is written as an escape; what was closed before us swallows all."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure") and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _told(error: OSError) -> str:
+    return " ".join(printable(told(error, "a file or standard output" if error.errno in RESOURCES else None)).split())
+
+
+def _is_here() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def _run(arguments: list[str]) -> int:
@@ -231,7 +266,10 @@ def _eval(arguments: list[str]) -> int:
     if options.out:
         from multitask.results import write_scores
 
-        write_scores(Path(options.out), scores)
+        try:
+            write_scores(Path(options.out), scores)
+        except OSError as error:
+            raise UserError(f"{told(error, options.out)}.") from error
     if options.format == "json":
         from multitask.folder import finite
 
@@ -288,6 +326,8 @@ def _predict(arguments: list[str]) -> int:
 
 
 def _read_text(path: str | None) -> str:
+    if path is None and sys.stdin is None:
+        raise UserError("standard input is closed: give --input FILE.")
     if path is None and sys.stdin.isatty():
         print("reading from the terminal, one input a line; Ctrl-D ends", file=sys.stderr)
     name = f"--input {path}" if path else "standard input"

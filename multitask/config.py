@@ -13,7 +13,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from multitask.errors import UserError
+from multitask.errors import UserError, shown
 from multitask.home import expanded
 from multitask.registry import did_you_mean
 from multitask.shape import problem_of
@@ -261,7 +261,17 @@ def check_config(config: TrainConfig) -> None:
     for logger in config.loggers:
         if logger not in LOGGERS:
             raise UserError(f"unknown logger '{logger}': {did_you_mean(logger, list(LOGGERS))}")
+    for name, value in [(n, getattr(config, n)) for n in PATHS] + [("include", file) for file in config.include]:
+        if value is not None and not _is_name(value):
+            raise UserError(f"{flag(name)} {shown(repr(value))} is no path in UTF-8, which all that is written needs.")
     check_trainer(config.trainer)
+
+
+def _is_name(path: str) -> bool:
+    try:
+        return b"\0" not in path.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8 come as halves of surrogate pairs
+        return False
 
 
 LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")

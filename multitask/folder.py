@@ -73,7 +73,9 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     check_owner(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    # Whatever name a file may have, its first one is not too long: 255 bytes for most systems.
+    stem = os.fsdecode(os.fsencode(path.name)[:200])
+    handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=path.suffix[:12], dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -288,6 +290,8 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; give a folder for the run.")
+    if out.is_symlink() and not out.exists():
+        raise UserError(f"--out {out} is a link that leads nowhere; give a folder for the run.")
     check_lock(out)
     there = sorted(p.name for p in out.iterdir()) if out.is_dir() else []
     there = [name for name in there if name not in (LOCK, OWNER) and not _LEFTOVER.fullmatch(name)]
@@ -360,9 +364,10 @@ def make_folder(out: Path, *, delete: Iterable[str] = ()) -> None:
 
 
 def safe_name(text: str) -> str:
-    """Part of a folder's name: letters, digits, hyphens and underscores, 80 at most.
+    """Part of a folder's name: letters, digits, hyphens and underscores, 80 at most, in 160 bytes of UTF-8.
 
     >>> safe_name("span=2,sst2")
     'span-2-sst2'
     """
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)[:80]
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in text)[:80]
+    return name.encode()[:160].decode(errors="ignore")

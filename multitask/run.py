@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import errno
 import importlib.metadata
 import math
 import os
@@ -71,6 +70,7 @@ from multitask.results import (
 )
 from multitask.resuming import Stored, check_same, check_settings, is_whole, stored_state
 from multitask.signals import kept
+from multitask.system_errors import system_error, told
 from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.unwritable import SHARE, is_written, label_cautions, unwritten, with_unknown
@@ -82,8 +82,6 @@ if TYPE_CHECKING:
     from multitask.guard import NonFiniteError
 
 EVENTS = "events"
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-"""Errors of a disk that a user can mend."""
 
 
 class StoppedError(Exception):
@@ -220,13 +218,13 @@ class Training:
                 stack.callback(os.environ.pop, STARTER, None)  # not for what this process starts later
             try:
                 return self._run(stack)
-            except OSError as error:
-                if error.errno in UNWRITABLE:
-                    raise UserError(
-                        f"{error.filename or self.out} cannot be written: {error.strerror}. "
-                        f"What was written to {self.out} before is whole; --resume goes on from it."
-                    ) from error
-                raise
+            except Exception as error:
+                found = system_error(error)
+                if found is None:
+                    raise
+                begun = os.path.isfile(self.out / "config.yaml")
+                kept = f" What was written to {self.out} before is whole; --resume goes on from it." if begun else ""
+                raise UserError(f"{told(found, self.out)}.{kept}") from error
 
     def _run(self, stack: contextlib.ExitStack) -> Run:
         config = self.config

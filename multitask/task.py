@@ -32,6 +32,9 @@ OutputKind = Literal["labels", "span", "number", "text"]
 MAY_BE_EMPTY = ("span", "text")
 """Kinds of output of which "" can be the right one."""
 
+LONGEST_NAME = 200
+"""Characters of a task's name: `best@NAME-1000000.ckpt` must be a file's name, which most systems end at 255."""
+
 UNLABELLED = "<unk>"
 """The target of a row whose label is unknown (-1 in GLUE's test splits), as in T5's `preprocessors.glue`."""
 
@@ -164,6 +167,11 @@ class Task:
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name) or not self.name.isascii():
             raise UserError(f"task name {self.name!r} must be made of ASCII letters, digits, '_' and '-'.")
+        if len(self.name) > LONGEST_NAME:
+            raise UserError(
+                f"task name '{self.name[:30]}…' has {len(self.name)} characters; it names files, and may have "
+                f"{LONGEST_NAME} at most."
+            )
         if not self.folder:
             object.__setattr__(self, "folder", self.name)
         if self.output == "labels" and len(self.labels) < 2:

@@ -37,6 +37,7 @@ from multitask.processes import end_with
 from multitask.progress import duration
 from multitask.results import run_address
 from multitask.signals import STOPPING, Interrupted, interrupt, stopping
+from multitask.system_errors import system_error, told
 
 SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
 """What the tables are made of."""
@@ -164,8 +165,11 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
         except BaseException as error:
             from multitask.run import StoppedError
 
+            found = system_error(error)
             if isinstance(error, (StoppedError, KeyboardInterrupt)):
                 messages.put(_Message("stopped", number))
+            elif found is not None:
+                messages.put(_Message("refused", number, f"{told(found)}."))
             else:
                 messages.put(_Message("failed", number, traceback.format_exc()))
         messages.close()
@@ -351,6 +355,8 @@ def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_mode
                 except StoppedError as stopped:
                     raise Interrupted(stopped.signal) from None
                 except Exception as error:
+                    if system_error(error) is not None:
+                        raise
                     raise CellError(f"{cell.name} failed:\n{traceback.format_exc()}") from error
                 progress.finished(number)
     except KeyboardInterrupt:
