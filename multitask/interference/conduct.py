@@ -45,6 +45,7 @@ from multitask.models import check_pretrained, contamination, is_from_scratch
 from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.progress import duration
+from multitask.system_errors import system_error, told
 from multitask.task import TASKS
 
 TRIAL_SEED = 1_000_000
@@ -85,9 +86,10 @@ class Conduct:
         if own and self.jobs > 1:  # said even if quiet: it takes longer than it might
             self.jobs, self.threads = _workers(dataclasses.replace(config, jobs=1), self.from_scratch)
             sys.stderr.write(
-                f"multitask: task {', '.join(map(repr, own))} is registered by this program itself, so other processes "
-                "do not know it: the models are trained here, one after another. To train them side by side, put the "
-                "task in a file and give include=[FILE].\n"
+                f"multitask: {'tasks' if len(own) > 1 else 'task'} {', '.join(map(repr, own))} "
+                f"{'are' if len(own) > 1 else 'is'} registered by this program itself, so other processes do not know "
+                f"{'them' if len(own) > 1 else 'it'}: the models are trained here, one after another. To train them "
+                "side by side, put the registration in a file and give include=[FILE].\n"
             )
 
     # ---- what the cells are --------------------------------------------------------------------------------------
@@ -259,7 +261,22 @@ class Conduct:
     # ---- the study -----------------------------------------------------------------------------------------------
 
     def run(self) -> Study:
-        """Train what is missing and write what was found."""
+        """Train what is missing and write what was found.
+
+        Raises:
+            UserError: For what a user can fix, a full disk too.
+        """
+        try:
+            return self._run()
+        except Exception as error:
+            found = system_error(error)
+            if found is None:
+                raise
+            raise UserError(
+                f"{told(found, self.out)}. What was written to {self.out} before is whole; the same command goes on."
+            ) from error
+
+    def _run(self) -> Study:
         check_study_folder(self.out, overwrite=self.overwrite)  # before a lock is put in it
         with one_training(f"the study in {self.out}"), locked(self.out, "study", wait=ORPHANS):
             stored = open_study(self.out, overwrite=self.overwrite)

@@ -18,6 +18,7 @@ from multitask.cli import main
 from multitask.config import TrainConfig, check_config
 from multitask.errors import UserError
 from multitask.folder import atomic, check_folder, clear_leftovers, safe_name
+from multitask.interference import interference
 from multitask.run import train
 from multitask.system_errors import PATHS, RESOURCES, system_error, told
 
@@ -88,6 +89,16 @@ def test_a_run_that_may_write_no_large_file_says_so_and_can_be_finished(tmp_path
     assert begun == ("--resume goes on" in str(error.value))
     weights = "model/model.safetensors"
     assert (run(tmp_path / "run", resume=begun) / weights).read_bytes() == (finished / weights).read_bytes()
+
+
+def test_a_study_that_may_write_no_large_file_says_where(tmp_path):
+    settings = {"tasks": "toy_labels,toy_text", "vocab_size": 70, "per_step": 2, "jobs": 1, "arms": "single,joint"}
+    with largest(300), pytest.raises(UserError) as error:
+        interference(out=tmp_path / "study", trainer={"max_steps": 1}, seeds=1, **settings)
+    assert str(error.value) == (
+        f"{tmp_path / 'study'} cannot be written: File too large (the limit on the size of a file: ulimit -f). What "
+        f"was written to {tmp_path / 'study'} before is whole; the same command goes on."
+    )
 
 
 def test_a_run_that_may_open_few_files_says_so_or_ends_well(tmp_path):

@@ -47,9 +47,9 @@ def test_a_script_without_a_guard_trains_side_by_side(tmp_path):
 
 def test_tasks_that_a_program_registers_itself_are_trained_in_it_which_is_said(tmp_path):
     assert (
-        "multitask: task 'study_order' is registered by this program itself, so other processes do not "
-        "know it: the models are trained here, one after another. To train them side by side, put the task in a file "
-        "and give include=[FILE].\n"
+        "multitask: task 'study_order' is registered by this program itself, so other processes do not know it: the "
+        "models are trained here, one after another. To train them side by side, put the registration in a file and "
+        "give include=[FILE].\n"
     ) in run(tmp_path, "-", stdin=OWN).stderr
 
 
