@@ -140,6 +140,22 @@ def test_initial_weights_are_those_of_the_seed_and_the_global_generator_stays_wh
     assert all(torch.equal(value, expected[name]) for name, value in made.state_dict().items())
 
 
+def test_only_dropout_seeds_torchs_generator():
+    """Of each step, before its forward pass; elsewhere a generator is private, or the global one is given back."""
+    package = Path(multitask.__file__).parent
+    found = {
+        (path.relative_to(package).as_posix(), word)
+        for path in package.rglob("*.py")
+        for word in ("torch.manual_seed", "fork_rng", "default_generator", "set_rng_state")
+        if word in path.read_text(encoding="utf-8")
+    }
+    assert found == {
+        ("module.py", "torch.manual_seed"),  # within `seeded_generators`
+        ("interference/estimate.py", "fork_rng"),  # around steps that are timed
+        *(("generators.py", word) for word in ("torch.manual_seed", "fork_rng", "set_rng_state")),
+    }
+
+
 def test_every_way_to_draw_that_takes_a_generator_is_private():
     torch.manual_seed(5)
     before = torch.get_rng_state()
