@@ -25,8 +25,9 @@ RESOURCES = _numbers("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EMFILE", "ENFILE", "
 PATHS = _numbers(
     *("EACCES", "EPERM", "ENOENT", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EBUSY", "ETXTBSY", "EEXIST"),
     *("ENOTEMPTY", "EXDEV", "ENXIO", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EILSEQ", "EOVERFLOW"),
+    *("ENOMEM", "EAGAIN"),
 )
-"""What is wrong with a path."""
+"""What is wrong with a path, or what the system cannot do now."""
 _HINTS = {
     errno.EMFILE: " (the limit on open files: ulimit -n)",
     errno.ENFILE: " (the system's limit on open files)",
@@ -76,7 +77,10 @@ def told(error: OSError, where: object = None) -> str:
     >>> told(OSError(28, "No space left on device", "run/metrics.json"))
     'run/metrics.json cannot be written: No space left on device'
     """
-    reason = f"{os.strerror(error.errno) if error.errno else error}{_HINTS.get(error.errno or 0, '')}"
+    text = error.strerror or str(error)
+    if error.errno and "[errno" in text:  # Arrow's, with what it was doing
+        text = os.strerror(error.errno)
+    reason = f"{text}{_HINTS.get(error.errno or 0, '')}"
     name = error.filename if isinstance(error.filename, (str, bytes, os.PathLike)) else where
     if name is None:
         return reason

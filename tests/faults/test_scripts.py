@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from multitask.interference.conduct import Conduct, settings_of
 from multitask.interference.execute import _without_script
 from multitask.plugins import INCLUDED, include
 from multitask.task import TASKS
@@ -45,17 +46,22 @@ def test_a_script_without_a_guard_trains_side_by_side(tmp_path):
     assert run(tmp_path, "script.py").stderr.count("multitask:") == 0
 
 
-def test_tasks_that_a_program_registers_itself_are_trained_in_it_which_is_said(tmp_path):
-    assert (
-        "multitask: task 'study_order' is registered by this program itself, so other processes do not know it: the "
-        "models are trained here, one after another. To train them side by side, put the registration in a file and "
-        "give include=[FILE].\n"
-    ) in run(tmp_path, "-", stdin=OWN).stderr
+def test_tasks_that_a_program_registers_itself_are_trained_in_it_which_is_said(toys, tmp_path, capsys):
+    settings = {"tasks": "toy_labels,toy_text", "jobs": 2}
+    assert Conduct(settings_of(settings), tmp_path).jobs == 1
+    assert capsys.readouterr().err == (
+        "multitask: tasks 'toy_labels', 'toy_text' are registered by this program itself, so other processes do not "
+        "know them: the models are trained here, one after another. To train them side by side, put the registration "
+        "in a file and give include=[FILE].\n"
+    )
+    assert Conduct(settings_of({**settings, "jobs": 1}), tmp_path).jobs == 1
+    assert Conduct(settings_of({**settings, "tasks": "span,sst2"}), tmp_path).jobs == 2
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
 def test_the_same_by_all_ways_to_run_a_program(tmp_path):
-    ways = ((["-c", SCRIPT], ""), (["-m", "script"], ""), (["-i"], OWN))
+    ways = ((["-c", SCRIPT], ""), (["-m", "script"], ""), (["-i"], OWN), (["-"], OWN))
     for i, (arguments, stdin) in enumerate(ways):
         folder = tmp_path / f"way-{i}"
         folder.mkdir()
