@@ -5,9 +5,11 @@ Words
                its column hold changes nothing of it
     number     what the cell is written as. It takes part where a text cannot: `row["label"] == 1`, `row["score"] > 3`,
                `row["score"] / 5`, `LABELS[row["label"]]`, `f"{row['score']:.1f}"`
-    ambiguous  where a text and a number can both stand and differ: a look-up in a dict or a set, the truth of "0",
-               "9" beside "10" (which is larger? what is their sum?). A cell is then text, and the formatter is asked
-               a second time with the number: what is made is the same, or only one of the two can be, or the row is
+    look-up    in a dict or a set. The keys say what is meant: a cell that is found is what it is found as, a text
+               among texts ({"0": "neg"}) or a number among numbers ({0: "neg"})
+    ambiguous  where a text and a number can both stand and differ: the truth of "0", "9" beside "10" (which is
+               larger? what is their sum?), a look-up without a find. A cell is then text, and the formatter is asked a
+               second time with the number: what is made is the same, or only one of the two can be, or the row is
                refused with the column, since nobody knows which was meant. See `two_readings`
 """
 
@@ -17,8 +19,8 @@ import contextvars
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 Made = TypeVar("Made")
 
@@ -26,7 +28,7 @@ LONGEST = 40
 """Characters of a number; int64 has 20, a float 24. What is longer is text alone."""
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
-_noted: contextvars.ContextVar[list[Cell] | None] = contextvars.ContextVar("ambiguous cells", default=None)
+_reading: contextvars.ContextVar[_Reading | None] = contextvars.ContextVar("reading of a row", default=None)
 
 
 def as_cell(text: str) -> str:
@@ -56,7 +58,10 @@ class Cell(str):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
             same = str.__eq__(self, other)
-            if not same and isinstance(other, Cell) and self.number == other.number:
+            if not isinstance(other, Cell):
+                if same:
+                    _found(self)
+            elif not same and self.number == other.number:
                 _note(self, other)
             return same
         return bool(self.number == other)
@@ -65,7 +70,7 @@ class Cell(str):
         return not self == other
 
     def __hash__(self) -> int:
-        _note(self)
+        _looked_up(self)
         return str.__hash__(self)
 
     def __bool__(self) -> bool:
@@ -104,10 +109,42 @@ class Cell(str):
         return self.number
 
 
+class _Reading:
+    """How one call of a formatter uses cells."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[Cell, bool]] = []
+        """Cells used in an ambiguous way, and whether that was a look-up that has found nothing."""
+        self.as_number = False
+        """Whether a number that was put in a cell's place was looked up and found."""
+        self.last: Any = None
+        """What was looked up last, until it is compared with anything else."""
+
+
 def _note(*cells: Cell) -> None:
-    noted = _noted.get()
-    if noted is not None:
-        noted += cells
+    reading = _reading.get()
+    if reading is not None:
+        reading.noted += [(cell, False) for cell in cells]
+        reading.last = None
+
+
+def _looked_up(value: Cell | _Int | _Float) -> None:
+    reading = _reading.get()
+    if reading is not None:
+        reading.last = value
+        if isinstance(value, Cell):
+            reading.noted.append((value, True))
+
+
+def _found(value: Cell | _Int | _Float) -> None:
+    """A container compares its key with what is looked up, right after its hash."""
+    reading = _reading.get()
+    if reading is not None and reading.last is value:
+        reading.last = None
+        if isinstance(value, Cell):
+            reading.noted.pop()
+        else:
+            reading.as_number = True
 
 
 def _is_number(value: object) -> bool:
@@ -177,37 +214,71 @@ def two_readings(make: Callable[[Mapping[str, Any]], Made], row: Mapping[str, An
         AmbiguousCellError: If it makes one thing of a cell as text and another of it as a number.
         Exception: What `make` raises of the cells as text, unless it takes one of them as a number.
     """
-    noted: list[Cell] = []
-    token = _noted.set(noted)
-    failed: Exception | None = None
-    try:
-        made = make(row)
-    except Exception as error:
-        failed = error
-    finally:
-        _noted.reset(token)
-    if noted:
-        ambiguous = {id(cell) for cell in noted}
-        for column, cell in row.items():
-            if id(cell) not in ambiguous:
-                continue
-            try:
-                other = make({**row, column: _number_as_written(cell)})
-            except Exception:  # noqa: S112  # a formatter that takes no number here means the text
-                continue
-            if failed is not None:
-                return other
-            if other != made:
-                raise AmbiguousCellError(column, cell)
+    made, failed, reading = _read(make, row)
+    while reading.noted:
+        for column, only_looked_up in _columns(reading.noted, row):
+            as_number = {**row, column: _number_as_written(row[column])}
+            other, other_failed, second = _read(make, as_number)
+            meant = only_looked_up and second.as_number
+            if failed is not None and (meant or other_failed is None):
+                break
+            if failed is None and other_failed is None and other != made:
+                if meant:
+                    break
+                raise AmbiguousCellError(column, row[column])
+        else:
+            break
+        row, made, failed, reading = as_number, other, other_failed, second
     if failed is not None:
         raise failed
-    return made
+    return cast(Made, made)
+
+
+def _read(
+    make: Callable[[Mapping[str, Any]], Made], row: Mapping[str, Any]
+) -> tuple[Made | None, Exception | None, _Reading]:
+    """What is made or raised, and how."""
+    reading = _Reading()
+    token = _reading.set(reading)
+    try:
+        return make(row), None, reading
+    except Exception as error:
+        return None, error, reading
+    finally:
+        _reading.reset(token)
+
+
+def _columns(noted: Sequence[tuple[Cell, bool]], row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The columns of the noted cells, or of cells of their text (of a copied row), and whether all are look-ups."""
+    uses: dict[int, bool] = {}
+    texts: dict[str, bool] = {}
+    for cell, looked_up in noted:
+        uses[id(cell)] = uses.get(id(cell), True) and looked_up
+        texts[str(cell)] = texts.get(str(cell), True) and looked_up
+    cells = {column: value for column, value in row.items() if isinstance(value, Cell)}
+    there = {id(cell) for cell in cells.values()}
+    copies = {str(cell) for cell, _ in noted if id(cell) not in there}
+    for column, cell in cells.items():
+        if id(cell) in uses:
+            yield column, uses[id(cell)]
+        elif str(cell) in copies:
+            yield column, texts[str(cell)]
 
 
 class _Int(int):
     """A number that is printed as its cell is written: what differs from the text is then its use, not its digits."""
 
     written: Cell
+
+    def __eq__(self, other: object) -> bool:
+        return _same_number(self, int.__eq__(self, other), other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        _looked_up(self)
+        return int.__hash__(self)
 
     def __str__(self) -> str:
         return str(self.written)
@@ -224,6 +295,16 @@ class _Float(float):
 
     written: Cell
 
+    def __eq__(self, other: object) -> bool:
+        return _same_number(self, float.__eq__(self, other), other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        _looked_up(self)
+        return float.__hash__(self)
+
     def __str__(self) -> str:
         return str(self.written)
 
@@ -232,6 +313,15 @@ class _Float(float):
 
     def __format__(self, spec: str) -> str:
         return format(float(self), spec) if spec else str(self)
+
+
+def _same_number(number: _Int | _Float, same: bool, other: object) -> bool:
+    """`same`, with what is found noted; Python's numbers do not know all others (an int knows no float)."""
+    if same is NotImplemented:
+        same = bool(other == (int(number) if isinstance(number, int) else float(number)))
+    if same and _is_number(other):
+        _found(number)
+    return same
 
 
 def _number_as_written(cell: Cell) -> int | float:

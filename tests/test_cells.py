@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 
@@ -123,6 +124,11 @@ READINGS = {
     "int": lambda row: LABELS[int(row["label"])],
     "among": lambda row: "pos" if row["label"] in (1, 2) else "neg",
     "plus": lambda row: {1: "neg", 2: "pos"}[row["label"] + 1],
+    "names or": lambda row: {"0": "neg", "1": "pos"}.get(row["label"], "?"),
+    "numbers or": lambda row: {0: "neg", 1: "pos"}.get(row["label"], "?"),
+    "among names": lambda row: "pos" if row["label"] in {"1", "2"} else "neg",
+    "among numbers": lambda row: "pos" if row["label"] in {1, 2} else "neg",
+    "names of a copy": lambda row: {0: "neg", 1: "pos"}[copy.deepcopy(row)["label"]],
 }
 
 
@@ -142,9 +148,7 @@ def test_one_odd_row_changes_no_other(tmp_path, way, odd):
 
 
 AMBIGUOUS = {
-    "default": lambda row: {0: "neg", 1: "pos"}.get(row["label"], "neg"),
-    "set": lambda row: "pos" if row["label"] in {1} else "neg",
-    "written set": lambda row: "pos" if row["label"] in {"1"} else "neg",
+    "hash": lambda row: LABELS[hash(row["label"]) == 1],
     "truth": lambda row: "pos" if row["label"] else "neg",
     "two cells": lambda row: LABELS[row["label"] < row["other"]],
     "two texts": lambda row: LABELS[len(str(row["label"] + row["other"])) > 2],
@@ -169,7 +173,19 @@ def test_what_is_one_thing_as_text_and_another_as_a_number_is_refused_by_name(tm
     assert [b.line for b in skipped.bad_rows] == [3]
 
 
-@pytest.mark.parametrize("way", ["default", "set", "truth", "two texts", "width"])
+def test_each_of_several_cells_is_what_it_is_looked_up_and_found_as(tmp_path):
+    def formatter(row):
+        first, second = {0: "a", 1: "b"}, {"0": "a", "1": "b"}
+        return Example(row["text"], first[row["x"]] + second.get(row["y"], "?") + first.get(row["z"], "?"))
+
+    table(tmp_path / "d", "train.csv", "text,x,y,z", "a,0,1,1", "b,1,0,7")
+    assert targets(tmp_path / "d", formatter, labels=()) == ["abb", "ba?"]
+    table(tmp_path / "d", "train.csv", "text,x,y,z", "a,0,1,1", "b,2,0,7")
+    with pytest.raises(UserError, match=r"line 3: KeyError: '2'"):
+        targets(tmp_path / "d", formatter, labels=())
+
+
+@pytest.mark.parametrize("way", ["hash", "truth", "two texts", "width"])
 def test_with_the_number_said_it_is_not_ambiguous(tmp_path, way):
     table(tmp_path / "d", "train.csv", "text,label,other", "a,0,1", "b,1,10")
 
@@ -244,8 +260,9 @@ def test_the_second_reading_is_only_made_where_it_matters():
 
     assert two_readings(make, {"label": as_cell("1")}) is True
     assert read == [Cell]
+    assert two_readings(lambda row: row["label"] in {1}, {"label": as_cell("1")}) is True
     with pytest.raises(AmbiguousCellError):
-        two_readings(lambda row: row["label"] in {1}, {"label": as_cell("1")})
+        two_readings(lambda row: not row["label"], {"label": as_cell("0")})
     with pytest.raises(ZeroDivisionError):
         two_readings(lambda row: {1: 2}.get(row["label"]) or 1 / 0, {"label": as_cell("3")})
 
