@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from multitask.cells import AmbiguousCellError, two_readings
 from multitask.errors import UserError, shown
 from multitask.number_metrics import not_a_number
-from multitask.raw_values import Null, ValueAsTextError, guarded
+from multitask.raw_values import ValueAsTextError, guarded, written_out
 from multitask.table import Row, Rows, rows_fingerprint
 from multitask.task import Example, NoStringError, Task
 
@@ -119,7 +119,7 @@ def formatted_row(task: Task, row: Row, split: str) -> list[Example]:
 
     Raises:
         MissingColumnError: If the formatter asks for a column that is not there.
-        ValueAsTextError: If it would write out bytes, a list, a mapping, a date or null as a text.
+        ValueAsTextError: If it would write out bytes, a list, a mapping, a date, null or NaN as a text.
         AmbiguousCellError: If it makes one thing of a csv file's cell as text and another of it as a number.
         Exception: Whatever else the formatter raises.
     """
@@ -132,14 +132,16 @@ def formatted_row(task: Task, row: Row, split: str) -> list[Example]:
         return task.formatted(one if one is values else CheckedRow(one), split)
 
     made = two_readings(make, values)
-    if "None" not in task.labels and any("None" in text for e in made for text in (e.inputs, e.target)):
-        for name in [name for name, value in values.items() if value is None]:
-            try:
-                make({**values, name: Null(name)})
-            except ValueAsTextError:
-                raise
-            except Exception:  # noqa: S112  # another use of a missing value is the formatter's own
-                continue
+    texts = [text for e in made for text in (e.inputs, e.target, *e.references)]
+    for name, missing in written_out(values, texts):
+        if repr(missing) in task.labels:
+            continue
+        try:
+            make({**values, name: missing})
+        except ValueAsTextError:
+            raise
+        except Exception:  # noqa: S112  # another use of a missing value is the formatter's own
+            continue
     return made
 
 

@@ -86,7 +86,7 @@ def _reason(
         return _lacking(set(missing), names)
     for side, key in _LAYERS.items():
         more = _blocks(left_over, side)
-        if more and not missing:
+        if more and not missing and more[0] > max(_blocks(names, side), default=-1):
             return f"They have {_layers(more[-1] + 1, side)}: {key} in config.json is not theirs."
     return "Give the config.json that was saved with these weights, or the weights that were saved with it."
 

@@ -213,8 +213,11 @@ def check_pretrained(name: str) -> None:
     except Exception as error:  # as above
         raise UserError(f"the weights of model '{name}' could not be read: {_first_line(error)}") from error
     if shapes is not None:
-        with _making, _report_to_us(), torch.device("meta"):
-            model = AutoModelForSeq2SeqLM.from_config(config)  # type: ignore[no-untyped-call]
+        try:
+            with _making, _report_to_us(), torch.device("meta"):
+                model = AutoModelForSeq2SeqLM.from_config(config)  # type: ignore[no-untyped-call]
+        except Exception as error:  # of a rate above 1, of an attention that there is not
+            raise UserError(f"the config.json of model '{name}' makes no model: {_first_line(error)}") from error
         check_weights(model, compared(model, shapes), stored, name)
 
 

@@ -3,13 +3,16 @@
 `f"{row['text']}"` and `str(row["text"])` are how formatters take a text; of bytes they make "b'…'", of a list of words
 "['the', …]", and a model would be trained on that without a word. So what is no text says so there: `guarded` gives
 such a value as a subclass of its type that refuses to become text, and is else the same (`row["answers"]["text"][0]`,
-`row["date"].isoformat()`, `json.dumps(row["entities"])`, `repr(row["more"])`).
+`row["date"].isoformat()`, `json.dumps(row["entities"])`, `repr(row["more"])`). A piece of it is no text either
+(`row["text"][:100]`, `row["text"].strip()`). What is missing (null, NaN) and containers of other classes (an array of
+numpy) are looked for in what was made: see `written_out`.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from multitask.errors import shown
@@ -34,12 +37,32 @@ def _kind(value: object) -> str:
         (bytes, "bytes"),
         (bool, "a truth value"),
         (Null, "null"),
+        (float, "NaN"),
         ((datetime.date, datetime.time), "a date or time"),
         (datetime.timedelta, "a length of time"),
     ):
         if isinstance(value, kinds):
             return name
     return f"a value of type {type(value).__name__}"
+
+
+def _still_guarded(kind: type, *names: str) -> Callable[[type], type]:
+    """A class decorator: what these methods of `kind` give is guarded too."""
+
+    def decorate(guarding: type) -> type:
+        for name in names:
+            setattr(guarding, name, _guarding(getattr(kind, name)))
+        return guarding
+
+    return decorate
+
+
+def _guarding(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return guarded(method(self, *args, **kwargs), self.column)
+
+    return call
 
 
 class _Guarded:
@@ -56,14 +79,18 @@ class _Guarded:
         raise ValueAsTextError(self, self.column)
 
 
+@_still_guarded(bytes, "__add__", "__getitem__", "__mul__", "__mod__", "lower", "upper", "replace", "join")
+@_still_guarded(bytes, "strip", "lstrip", "rstrip", "removeprefix", "removesuffix", "translate", "split", "splitlines")
 class _Bytes(_Guarded, bytes):
     pass
 
 
+@_still_guarded(list, "__add__", "__getitem__", "__mul__", "copy")
 class _List(_Guarded, list[Any]):
     pass
 
 
+@_still_guarded(tuple, "__add__", "__getitem__", "__mul__")
 class _Tuple(_Guarded, tuple[Any, ...]):
     pass
 
@@ -86,6 +113,10 @@ class _Time(_Guarded, datetime.time):
 
 class _Duration(_Guarded, datetime.timedelta):
     pass
+
+
+class NotANumber(_Guarded, float):
+    """NaN, as pandas writes what is missing: see `Null`."""
 
 
 class Null(_Guarded):
@@ -151,3 +182,39 @@ def guarded(value: Any, column: str) -> Any:
         return value
     made.column = column
     return made
+
+
+def written_out(values: Mapping[str, Any], texts: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """What a formatter may have written out although it is no text: (column, what to ask it with again).
+
+    A value that is missing and stands in one of the texts as "None" or "nan" may have come there in another way, so a
+    stand-in is given, `Null` or `NotANumber`, that refuses to become text.
+
+    Args:
+        values: Of the row, guarded.
+        texts: What was made of it.
+
+    Raises:
+        ValueAsTextError: If a container that could not be guarded stands in a text.
+    """
+    for column, value in values.items():
+        kind = type(value)
+        if kind is str or kind is int:
+            continue
+        if value is None:
+            if any("None" in text for text in texts):
+                yield column, Null(column)
+        elif isinstance(value, float):
+            if value != value and any("nan" in text for text in texts):
+                missing = NotANumber(value)
+                missing.column = column
+                yield column, missing
+        elif not isinstance(value, (str, _Guarded)) and (_is_container(value) or kind.__name__ == "NaTType"):
+            as_text = str(value)
+            if len(as_text) > 1 and any(as_text in text for text in texts):
+                raise ValueAsTextError(value, column)
+
+
+def _is_container(value: object) -> bool:
+    """Whether it is made of other values; an array with one dimension or more is."""
+    return isinstance(value, (Collection, memoryview)) or getattr(value, "ndim", 0) > 0

@@ -110,7 +110,21 @@ def test_gated_weights_under_a_config_without_gates_are_refused(folder, stored):
 
 def test_weights_besides_the_models_are_refused(folder, stored):
     put(folder, {**stored["t5"], "encoder.block.0.lora_A.weight": torch.zeros(2, 2)})
-    assert "encoder.block.0.lora_A.weight is left over." in refusal(folder)
+    said = refusal(folder)
+    assert "encoder.block.0.lora_A.weight is left over." in said
+    assert "num_layers" not in said  # its layer is one of the model's
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"dropout_rate": 1.5}, {"_attn_implementation": "flash_attention_2"}, {"decoder": {"num_layers": 4}}],
+)
+def test_a_config_that_makes_no_model_is_refused(config, folder, stored):
+    put(folder, stored["t5"], **config)
+    with pytest.raises(UserError, match=r"^the config\.json of model '.*' makes no model: .*$"):
+        check_pretrained(str(folder))
+    with pytest.raises(UserError):
+        load_pretrained(str(folder))
 
 
 @pytest.mark.parametrize("form", ["safetensors", "sharded", "bin"])

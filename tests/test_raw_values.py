@@ -144,6 +144,57 @@ def test_pandas_times_are_no_text_either():
     assert guarded(pd.NaT, "c") is pd.NaT
 
 
+PIECES = {
+    "bytes cut": (b"the cat sat", lambda value: f"{value[:7]}"),
+    "bytes stripped": (b" the cat ", lambda value: str(value.strip())),
+    "bytes in words": (b"the cat", lambda value: " ".join(map(str, value.split()))),
+    "list cut": (["the", "cat"], lambda value: f"{value[:1]}"),
+    "list twice": (["the", "cat"], lambda value: str(value * 2)),
+}
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_piece_of_it_is_no_text_either(piece):
+    value, way = PIECES[piece]
+    task = Task(
+        name="toy", formatter=lambda row: Example(way(row["text"]), "a"), metrics=resolve_metrics(["exact_match"])
+    )
+    with pytest.raises(UserError, match=r"row 0: column 'text' holds (a list|bytes), which is no text"):
+        load_examples(task, rows({"train": [{"text": value}]}), "train")
+
+
+def test_arrays_and_containers_of_other_classes_are_no_text_either():
+    import collections
+
+    import datasets
+    import numpy as np
+    import pandas as pd
+
+    point = collections.namedtuple("point", "x y")
+    for value in (np.array(["the", "cat"]), collections.OrderedDict(a=1), np.bytes_(b"cat"), point(1, 2), pd.NaT):
+        with pytest.raises(UserError, match=r"row 0: column 'text' holds .*, which is no text"):
+            load_examples(task_of("f-string"), rows({"train": [{"text": value}]}), "train")
+    table = datasets.Dataset.from_dict({"text": [["the", "cat"]]}).with_format("numpy")
+    with pytest.raises(UserError, match="column 'text' holds a value of type ndarray"):
+        load_examples(task_of("str"), dataset(table), "train")
+    for value in (np.str_("cat"), np.int64(3), np.float32(0.5), True):
+        (made,) = load_examples(task_of("str"), rows({"train": [{"text": value}]}), "train")
+        assert made.inputs == f"toy: {value}"
+
+
+def test_nan_is_not_written_out_either_unless_the_formatter_says_so_itself():
+    table = rows({"train": [{"text": "banana", "more": float("nan")}, {"text": float("nan"), "more": 1.5}]})
+    made = load_examples(task_of("str"), table, "train", on_bad_row="skip")
+    assert [e.inputs for e in made] == ["toy: banana"]
+    assert made.bad_rows[0].reason.startswith("column 'text' holds NaN, which is no text")
+    own = Task(
+        name="toy",
+        formatter=lambda row: [] if str(row["text"]) == "nan" else Example(f"nan {row['text']}", "a"),
+        metrics=resolve_metrics(["exact_match"]),
+    )
+    assert len(load_examples(own, table, "train")) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "row", "column"),
     [

@@ -451,7 +451,7 @@ class Conduct:
             between = [o for o in find_overlaps(self.tasks, self.full.data) if o.train != o.validation]
             warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
         warnings += undrawn(self.full.plan, self.full.steps)
-        if self.vocab is not None:
+        if self.vocab is not None and (self.vocab / "spiece.model").is_file():
             tokenizer = mixture_tokenizer(settled(self.base), self.full)
             older = older_vocabulary(tokenizer, self.full.data, self.vocabulary)
             warnings += [f"VOCABULARY: {older}"] if older else []
