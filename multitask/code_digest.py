@@ -37,6 +37,8 @@ OURS = "multitask"
 """Instead of a digest: code of this package, whose version is written down elsewhere."""
 SKIPPED = frozenset({"NOP", "RESUME", "EXTENDED_ARG", "CACHE"})
 """Instructions that do nothing; the compiler leaves some for lines that have no other."""
+BY_NAME = ("split",)
+"""Parameters of a formatter that `Task` gives by name, if it has them; the names of others are names of locals."""
 CHANGING = frozenset(
     (
         *("append", "add", "update", "setdefault", "pop", "popitem", "extend", "insert", "clear", "discard", "remove"),
@@ -104,6 +106,8 @@ class _Reader:
 
     def __init__(self, home: str) -> None:
         self.home = home
+        self.root: Any = None
+        """The code of what is read, which `Task` calls by position."""
         self.count = 0
         self.met_own = False
         self.seen: dict[int, tuple[int, Any]] = {}
@@ -112,6 +116,7 @@ class _Reader:
 
     def read(self, function: Any) -> list[Any]:
         """The function, then what it refers to, one by one: a chain of calls may be longer than Python's stack."""
+        self.root = getattr(function, "__code__", None)
         made = [self.of(function)]
         while self.todo:
             value = self.todo.pop(0)
@@ -244,7 +249,10 @@ class _Reader:
         ]
         parameters = code.co_argcount + code.co_kwonlyargcount
         shape = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0x2AC]
-        return [made, handlers, code.co_varnames[:parameters], shape]
+        called = code.co_varnames[:parameters]
+        if code is self.root:  # nobody else calls it by name
+            called = tuple(name if name in BY_NAME else "" for name in called)
+        return [made, handlers, called, shape]
 
     def _names(self, code: types.CodeType, names: Mapping[str, Any], state: set[str]) -> Iterator[tuple[str, Any]]:
         """What the code finds in its module, in the order in which it is asked for."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from multitask.code_digest import code_digest, package_of, same_code
-from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER
+from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.errors import UserError, shown
 from multitask.folder import finite
 from multitask.home import tilde
@@ -26,6 +26,8 @@ SETTINGS, DEFINITION = "settings", "definition"
 LEARNT = ("prefix", "output", "labels")
 """Fields of a task that a model was trained on: under others it answers another question."""
 FORMATTER = "formatter"
+PLACES = ("data", "include")
+"""Settings that say where something lies: it may have moved, and is compared by its content."""
 
 
 class _Definition(TypedDict):
@@ -146,7 +148,9 @@ def edited(run: Path, record: Mapping[str, Any]) -> list[tuple[str, str]]:
     check_shape(record[SETTINGS], dict[str, Any], run / "run.json")
     path = run / "config.yaml"
     stored = read_yaml(path)
-    before, now = tilde(record[SETTINGS]), recorded(tilde(stored) if isinstance(stored, dict) else {})
+    # What somebody took out is what it is by default: that is how the file would be read.
+    filled = dataclasses.asdict(TrainConfig()) | (stored if isinstance(stored, dict) else {})
+    before, now = tilde(record[SETTINGS]), recorded(tilde(filled))
     return [
         (name, f"{path} was edited: {name} is {_quoted(now[name])}, and the run was begun with {_quoted(before[name])}")
         for name in before
@@ -164,12 +168,12 @@ def check_settings_file(run: Path, record: Mapping[str, Any], say: Callable[[str
     Args:
         run: The run folder.
         record: Its run.json.
-        say: Told of another `data` or `include`: they may have moved, and rows and code are compared by content.
+        say: Told of another of `PLACES`.
 
     Raises:
         UserError: Names the setting and both values.
     """
     for name, sentence in edited(run, record):
-        if name not in ("data", "include"):
+        if name not in PLACES:
             raise UserError(f"{sentence}. Restore it; for other settings train another run.")
         say(f"WARNING: {sentence}.")

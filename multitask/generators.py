@@ -47,11 +47,24 @@ def one_training(what: str) -> Iterator[None]:
             )
         _training.update(here)
     try:
+        same_threads()
         yield
     finally:
         with _change:
             _training.clear()
             _training.update(before)
+
+
+def same_threads() -> None:
+    """The calling thread computes with as many of torch's threads as the others do.
+
+    A new one begins with OpenMP's own number. What `torch.set_num_threads` was told reaches it with the first operation
+    that torch itself divides; products of matrices before that had other last bits than in the main thread, and the
+    weights were others after one step.
+    """
+    import torch
+
+    torch.get_num_threads()  # which sets it
 
 
 @contextlib.contextmanager

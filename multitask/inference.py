@@ -19,6 +19,7 @@ from multitask.evaluation import TaskScores, evaluate_task
 from multitask.examples import Examples, load_examples, load_task
 from multitask.finished import check_finished, check_tasks, load_includes, prediction_task, renamed
 from multitask.folder import read_run
+from multitask.generators import same_threads
 from multitask.misfits import undefined_metrics
 from multitask.model_settings import settle_end
 from multitask.models import load_pretrained
@@ -42,6 +43,7 @@ def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
     config = check_finished(folder)
     import torch
 
+    same_threads()
     model, tokenizer = load_pretrained(str(folder / "model")), load_tokenizer(str(folder / "model"))
     settle_end(model, tokenizer, str(folder / "model"))
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")

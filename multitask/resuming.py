@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
-from multitask.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
+from multitask.definitions import DEFINITION, FORMATTER, PLACES, changes, check_settings_file, said
 from multitask.errors import UserError
 from multitask.folder import PARTS, is_finished, read_run
 from multitask.home import tilde
@@ -21,6 +21,8 @@ Say = Callable[[str], None]
 
 def check_settings(out: Path, config: TrainConfig, say: Say) -> None:
     """Refuse to continue the run in `out` with other settings than its own, unless they change nothing.
+
+    Data and files of tasks may lie elsewhere now, on another machine for one; see `check_same`.
 
     Raises:
         UserError: Names the setting and both values.
@@ -37,7 +39,14 @@ def check_settings(out: Path, config: TrainConfig, say: Say) -> None:
         trainer = values.get("trainer") or {}
         values["trainer"] = {k: v for k, v in trainer.items() if k not in OPERATIONAL_TRAINER}
     for name in sorted(now.keys() - OPERATIONAL):
-        if stored.get(name) != now[name]:
+        if stored.get(name) == now[name]:
+            continue
+        if name in PLACES:
+            say(
+                f"the run in {out} was begun with {name} = {stored.get(name)!r}, and goes on with {now[name]!r}: rows "
+                "and tasks are compared by their content."
+            )
+        else:
             raise UserError(
                 f"--resume: the run in {out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
                 "a run is continued with its own settings."

@@ -23,7 +23,7 @@ from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
 from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
 from multitask.console import data_notes, number, print_mix, print_scores, say
-from multitask.definitions import DEFINITION, SETTINGS, definition, edited, recorded
+from multitask.definitions import DEFINITION, PLACES, SETTINGS, definition, edited, recorded
 from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
@@ -748,12 +748,13 @@ class Training:
     def _restore_settings(self) -> None:
         """config.yaml says what this model was trained with, whoever has written there since."""
         try:
-            lines = [line for _, line in edited(self.out, {SETTINGS: recorded(shown_settings(self.config))})]
+            found = edited(self.out, {SETTINGS: recorded(shown_settings(self.config))})
         except UserError as error:
-            lines = [str(error).rstrip(".")]
-        for line in lines:
-            self._warn(f"{line}. It is written again as it was.")
-        if lines:
+            found = [("", str(error).rstrip("."))]
+        for name, line in found:
+            if name not in PLACES:  # else a resumed run found them elsewhere, which was said
+                self._warn(f"{line}. It is written again as it was.")
+        if found:
             write_config(self.out / "config.yaml", self.config)
 
     def _facts(self) -> dict[str, Any]:

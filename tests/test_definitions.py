@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from multitask.definitions import changes, check_settings_file, definition, edit
 from multitask.errors import UserError
 from multitask.metrics import METRICS, register_metric, resolve_metrics
 from multitask.results import shown_settings, write_config
+from multitask.resuming import check_settings
 from multitask.task import TASKS, Decoding, Example
 
 HERE = Path("run.json")
@@ -112,6 +114,8 @@ def test_an_edited_setting_is_named_and_what_a_resumed_run_may_change_is_not(tmp
         return lines
 
     assert write(workers=7, out="elsewhere", trainer={"max_steps": 3, "devices": 4}) == []
+    path.write_text(yaml.safe_dump({k: v for k, v in shown_settings(config).items() if k not in ("lr", "clip")}))
+    assert [name for name, _ in edited(tmp_path, record)] == ["lr"]  # the other is as it is by default
     assert write(data="moved") == [f"WARNING: {path} was edited: data is 'moved', and the run was begun with None."]
     for values, said_of_it in (
         ({"lr": 0.01}, "lr is 0.01, and the run was begun with 0.003"),
@@ -120,3 +124,20 @@ def test_an_edited_setting_is_named_and_what_a_resumed_run_may_change_is_not(tmp
         with pytest.raises(UserError) as error:
             write(**values)
         assert str(error.value) == f"{path} was edited: {said_of_it}. Restore it; for other settings train another run."
+
+
+def test_data_and_tasks_that_moved_do_not_stop_a_run_from_being_continued(tmp_path):
+    begun = TrainConfig(tasks="a", data="/there/data", include=["/there/tasks.py"], lr=0.003)
+    write_config(tmp_path / "config.yaml", begun)
+    lines: list[str] = []
+    check_settings(tmp_path, dataclasses.replace(begun, data="/here/data", include=["/here/tasks.py"]), lines.append)
+    assert lines == [
+        f"the run in {tmp_path} was begun with {name} = {was!r}, and goes on with {now!r}: rows and tasks are compared "
+        "by their content."
+        for name, was, now in (
+            ("data", "/there/data", "/here/data"),
+            ("include", ["/there/tasks.py"], ["/here/tasks.py"]),
+        )
+    ]
+    with pytest.raises(UserError, match=r"has lr = 0\.003, asked for is 0\.1"):
+        check_settings(tmp_path, dataclasses.replace(begun, lr=0.1), lines.append)

@@ -49,6 +49,31 @@ def in_thread(what: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------------- threads
 
 
+def openmp() -> Any:
+    """What torch computes with: its `omp_get_max_threads` says how many threads the one that asks has."""
+    import ctypes
+
+    near = Path(torch.__file__).parent.rglob("lib*omp*.so*")  # other packages bring one of their own
+    return next((ctypes.CDLL(str(path)) for path in near), None)
+
+
+def test_a_training_in_a_thread_of_its_own_computes_with_the_threads_that_were_asked_for():
+    library, before = openmp(), torch.get_num_threads()
+    if library is None:
+        pytest.skip("no OpenMP to ask")
+
+    def within() -> int:
+        with one_training("a"):
+            return int(library.omp_get_max_threads())
+
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            assert in_thread(within) == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 class Meanwhile(pl.Callback):
     """In the middle of a training another thread wants to do something, too."""
 
