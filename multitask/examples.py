@@ -178,9 +178,10 @@ def load_task(
         other = like_validation(name for name in splits if name != "train")
         if other is not None:  # holding out would silently leave the rows unused that were meant
             named = f" ({source.file(other)})" if isinstance(source, FileSource) else ""
+            or_not = ", or let its name begin with '_' if it is not meant" if named else ""
             raise UserError(
                 f"task '{task.name}': {source.description} has a split '{other}'{named} and none named 'validation'; "
-                f"rename it."
+                f"rename it{or_not}."
             )
     rows = _rows_of(task, source, "train")
     skipped: Counter[str] = Counter()

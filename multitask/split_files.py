@@ -34,7 +34,7 @@ NO_ROWS = frozenset(
 
 _EVALUATED = "val|valid|validate|validation|dev|devel|development|eval|evaluation|heldout|held[-_]out|holdout"
 _SPLIT = re.compile(rf"(?:train|training|test|{_EVALUATED})(?:[-_. (]*[0-9].*)?")
-_VALIDATION = re.compile(rf"(?:{_EVALUATED})(?![a-z])")
+_VALIDATION = re.compile(rf"(?:{_EVALUATED})(?![a-z])|(?:.*[^a-z])?(?:{_EVALUATED})$")
 _SHARD = re.compile(r".*[0-9]+[-_]of[-_][0-9]+.*|part[-_][0-9]+.*|(?:train|validation)(?:[-_. (]*[0-9]|[-_ (]+copy).*")
 
 
@@ -72,8 +72,8 @@ def split_files(folder: Path) -> dict[str, Path]:
 def like_validation(splits: Iterable[str]) -> str | None:
     """A split that was meant as the validation split, by its name; None if there is none.
 
-    >>> like_validation(["train", "Validate"]), like_validation(["train", "test", "values"])
-    ('Validate', None)
+    >>> like_validation(["train", "Validate"]), like_validation(["mood_val"]), like_validation(["train", "values"])
+    ('Validate', 'mood_val', None)
     """
     import difflib
 
@@ -115,7 +115,8 @@ def _why_unread(path: Path, found: Iterable[str]) -> str | None:
     stem = name.partition(".")[0]
     is_split = any(names.fullmatch(stem.strip()) for names in (_SPLIT, _SHARD))
     if os.path.isdir(path):
-        if is_split or ending in READERS or _holds_splits(path):
+        is_whole = {"train", "validation"} <= {*found}  # then it is an older or a raw copy
+        if is_split or ending in READERS or (_holds_splits(path) and not is_whole):
             return "it is a folder, and a split is one file SPLIT.EXT beside it"
         return None
     rows_inside = any(f"{e}." in name for e in READERS)

@@ -107,11 +107,16 @@ def test_a_link_to_itself_and_what_is_no_regular_file_are_named(folder):
 def test_a_validation_split_of_another_name_is_not_overlooked(folder, name):
     (folder / name).write_text(ROWS)
     assert refusal(folder) == (
-        f"task 'toy': {folder} has a split '{name[:-4]}' ({name}) and none named 'validation'; rename it."
+        f"task 'toy': {folder} has a split '{name[:-4]}' ({name}) and none named 'validation'; "
+        "rename it, or let its name begin with '_' if it is not meant."
     )
+    (folder / name).rename(folder / f"_{name}")
+    assert "no validation split" in load_task(toy(), files(folder), seed=0).notes[0]
 
 
-@pytest.mark.parametrize("split", ["dev_matched", "validation_mismatched", "val2017", "eval", "heldout", "held-out"])
+@pytest.mark.parametrize(
+    "split", ["dev_matched", "validation_mismatched", "val2017", "eval", "heldout", "held-out", "toy_val"]
+)
 def test_names_of_validation_splits_are_known(split):
     assert like_validation(["values", "test", split]) == split
 
@@ -147,6 +152,8 @@ def test_what_is_no_rows_is_no_error(folder):
         (folder / name).write_text("x")
     (folder / "images").mkdir()
     (folder / "images" / "train.png").write_text("x")
+    (folder / "original").mkdir()
+    (folder / "original" / "train.csv").write_text("x")
     (folder / "NOTES").symlink_to(folder / "gone")
     data = load_task(toy(), files(folder), seed=0)
     assert (len(data.train), len(data.validation)) == (20, 20)
