@@ -7,12 +7,13 @@ Words
     state     what code changes while it runs (a cache, a counter): of that the type counts, not the value
 
 What a function refers to counts with it: functions and classes of its own, wherever they stand, values of closures and
-defaults, and constants of the module. Of what is not its own the name counts. What a function imports while it runs is
-such a name.
+defaults, and constants of the module, also where it imports them only when it runs. Of what is not its own the name
+counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -21,6 +22,7 @@ import enum
 import fractions
 import functools
 import hashlib
+import importlib.util
 import json
 import pathlib
 import re
@@ -29,25 +31,15 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from multitask.code_state import SKIPPED, state_of, with_inner
 from multitask.metrics import Metric
 from multitask.task import Task
 
 VERSION = sys.implementation.cache_tag or sys.version.split()[0]
 OURS = "multitask"
 """Instead of a digest: code of this package, whose version is written down elsewhere."""
-SKIPPED = frozenset({"NOP", "RESUME", "EXTENDED_ARG", "CACHE"})
-"""Instructions that do nothing; the compiler leaves some for lines that have no other."""
 BY_NAME = ("split",)
 """Parameters of a formatter that `Task` gives by name, if it has them; the names of others are names of locals."""
-CHANGING = frozenset(
-    (
-        *("append", "add", "update", "setdefault", "pop", "popitem", "extend", "insert", "clear", "discard", "remove"),
-        *("appendleft", "popleft", "move_to_end", "sort", "reverse"),
-    )
-)
-"""Methods that change what they belong to."""
-NEAR = 8
-"""Instructions before an assignment to an item among which the container is loaded."""
 MOST = 200_000
 """Values that are looked at, so that a module's table of a million entries takes no minute."""
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
@@ -195,21 +187,22 @@ class _Reader:
     def _own(self, thing: Any) -> bool:
         """Whether it was written by whoever wrote the function that is read."""
         name = str(getattr(thing, "__module__", None) or "")
-        package = name.partition(".")[0]
-        if package in ("multitask", "builtins", "") or package in sys.stdlib_module_names:
-            return False
-        file = getattr(sys.modules.get(name), "__file__", None) or ""
-        installed = {"site-packages", "dist-packages"} & set(pathlib.PurePath(file).parts)
-        own = package == self.home or not installed
+        own = self._own_file(name.partition(".")[0], getattr(sys.modules.get(name), "__file__", None) or "")
         self.met_own |= own
         return own
+
+    def _own_file(self, package: str, file: str) -> bool:
+        if package in ("multitask", "builtins", "") or package in sys.stdlib_module_names:
+            return False
+        installed = {"site-packages", "dist-packages"} & set(pathlib.PurePath(file).parts)
+        return package == self.home or not installed
 
     # ---- functions ---------------------------------------------------------------------------------------------------
 
     def _function(self, function: types.FunctionType) -> Iterator[Any]:
         code = function.__code__
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        state = _state(code)
+        state = state_of(code)
         yield self._code(code, function.__globals__)
         yield self.of(function.__defaults__)
         yield self.of(function.__kwdefaults__)
@@ -257,7 +250,7 @@ class _Reader:
     def _names(self, code: types.CodeType, names: Mapping[str, Any], state: set[str]) -> Iterator[tuple[str, Any]]:
         """What the code finds in its module, in the order in which it is asked for."""
         done: set[tuple[str, ...]] = set()
-        for inner in _all(code):
+        for inner in with_inner(code):
             kept = list(dis.get_instructions(inner))
             for i, one in enumerate(kept):
                 if one.opname not in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -275,35 +268,28 @@ class _Reader:
                     continue
                 done.add(tuple(way))
                 yield ".".join(way), [type(value).__name__] if way[0] in state else self.of(value)
+            for module, wanted in self._imported(inner, names):
+                for name in wanted:
+                    if hasattr(module, name):
+                        yield f"{module.__name__}.{name}", self.of(getattr(module, name))
+
+    def _imported(
+        self, code: types.CodeType, names: Mapping[str, Any]
+    ) -> Iterator[tuple[types.ModuleType, Sequence[str]]]:
+        """Modules of its own that code imports when it runs, each with the names that it may want of it."""
+        kept = [one for one in dis.get_instructions(code) if one.opname not in SKIPPED]
+        for i, one in enumerate(kept):
+            if one.opname != "IMPORT_NAME":
+                continue
+            level, wanted = kept[i - 2].argval, kept[i - 1].argval
+            with contextlib.suppress(Exception, SystemExit):  # what fails here fails when it runs, too
+                name = importlib.util.resolve_name("." * int(level) + str(one.argval), str(names.get("__package__")))
+                spec = importlib.util.find_spec(name.partition(".")[0])
+                if spec is not None and self._own_file(name.partition(".")[0], spec.origin or ""):
+                    yield importlib.import_module(name), wanted or code.co_names
 
     def _own_module(self, module: types.ModuleType) -> bool:
         return self._own(types.SimpleNamespace(__module__=module.__name__))
 
 
 _Missing: Any = object()
-
-
-def _all(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _all(inner)
-
-
-def _state(code: types.CodeType) -> set[str]:
-    """Names of what the code changes."""
-    found: set[str] = set()
-    for inner in _all(code):
-        kept = [one for one in dis.get_instructions(inner) if one.opname not in SKIPPED]
-        for i, one in enumerate(kept):
-            if one.opname in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF"):
-                found.add(str(one.argval))
-            elif one.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):
-                found |= _loaded(kept[max(0, i - NEAR) : i])
-            elif one.opname in ("LOAD_ATTR", "LOAD_METHOD") and str(one.argval) in CHANGING:
-                found |= _loaded(kept[max(0, i - 1) : i])
-    return found
-
-
-def _loaded(instructions: Sequence[dis.Instruction]) -> set[str]:
-    return {str(one.argval) for one in instructions if one.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF")}

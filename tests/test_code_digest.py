@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -124,6 +126,30 @@ def test_a_neighbour_file_counts_as_far_as_it_is_used():
     assert digest(helper=HELPER.replace("LONGEST = 20", "LONGEST = 30")) != digest()
     assert digest(helper=HELPER.replace("text[:LONGEST]", "text[1:LONGEST]")) != digest()
     assert digest(helper=HELPER.replace("return 1", "return 2")) == digest()
+
+
+@pytest.mark.parametrize(
+    "line", ["from neighbour_of_digest import shorten", "import neighbour_of_digest as n; shorten = n.shorten"]
+)
+def test_what_is_imported_only_when_it_runs_counts_too(line, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = f"def formatter(row):\n    import json; {line}\n    return shorten(json.loads(row))\n"
+
+    def with_neighbour(helper: str) -> Any:
+        (tmp_path / "neighbour_of_digest.py").write_text(helper)
+        importlib.invalidate_caches()
+        for name in ("neighbour_of_digest", "module_of_digest"):
+            sys.modules.pop(name, None)
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        return code_digest(module("module_of_digest", text).formatter)
+
+    try:
+        before = with_neighbour(HELPER)
+        assert with_neighbour("# why\n" + HELPER.replace("return 1", "return 2")) == before
+        assert with_neighbour(HELPER.replace("LONGEST = 20", "LONGEST = 30")) != before
+        assert with_neighbour("raise SystemExit(3)") != before
+    finally:
+        sys.modules.pop("neighbour_of_digest", None)
 
 
 def test_having_run_changes_nothing():

@@ -16,7 +16,7 @@ PACKAGE = Path(multitask.__file__).parent
 ORDER = """
     errors system_errors printable home yaml_files uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
-    task plugins code_digest
+    task plugins code_state code_digest
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
     held_out examples misfits testing
     schedule rates mixture permutation plan cautions
