@@ -9,6 +9,8 @@ Words
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -149,6 +151,10 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if hasattr(value, "isoformat"):  # dates
         return value.isoformat()
+    if isinstance(value, (decimal.Decimal, datetime.timedelta)):
+        return str(value)
+    if hasattr(value, "tobytes") and hasattr(value, "mode"):  # an image in a column that no task reads
+        return [value.mode, list(value.size), hashlib.sha256(value.tobytes()).hexdigest()]
     raise UserError(f"a row holds a {type(value).__name__}; rows are made of text, numbers, lists and mappings.")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import decimal
 import functools
 import io
 import json
@@ -300,6 +302,23 @@ def test_rows_from_python_must_be_mappings():
         rows([{"text": "x"}])
     with pytest.raises(ValueError, match="splits must be a list of names"):
         rows(two_rows, splits="train")
+
+
+def test_columns_that_no_task_reads_may_hold_anything_that_a_dataset_holds():
+    import datasets
+
+    image = pytest.importorskip("PIL.Image")
+
+    def made(price, colour):
+        picture = io.BytesIO()
+        image.new("RGB", (2, 2), (colour, 0, 0)).save(picture, "png")
+        columns = {"price": [price], "took": [datetime.timedelta(1)], "image": [{"bytes": picture.getvalue()}]}
+        table = datasets.Dataset.from_dict({"text": ["a"], **columns})
+        return dataset(table.cast_column("image", datasets.Image())).rows("train").fingerprint
+
+    prints = [made(decimal.Decimal(price), colour) for price, colour in (("1.5", 0), ("1.50", 0), ("1.5", 9))]
+    assert len({*prints, made(decimal.Decimal("1.5"), 0)}) == len({*prints})
+    assert prints[0] != prints[2]
 
 
 def test_a_dataset_or_a_dict_of_them_is_a_source():
