@@ -194,6 +194,10 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+FINITE = ("per_step", "weight_decay")
+"""Settings of which an infinite value is not refused by their range; none is ever not a number."""
+
+
 def check_config(config: TrainConfig) -> None:
     """Refuse values that cannot work, before anything is loaded.
 
@@ -264,6 +268,11 @@ def check_config(config: TrainConfig) -> None:
     for name, value in [(n, getattr(config, n)) for n in PATHS] + [("include", file) for file in config.include]:
         if value is not None and not _is_name(value):
             raise UserError(f"{flag(name)} {shown(repr(value))} is no path in UTF-8, which all that is written needs.")
+    for name, value in vars(config).items():
+        given = {f".{key}": one for key, one in value.items()} if isinstance(value, dict) else {"": value}
+        for key, one in given.items():
+            if isinstance(one, float) and (math.isnan(one) or (math.isinf(one) and name in FINITE)):
+                raise UserError(f"{flag(name)}{key} must be a number that is finite. Got {one}.")
     check_trainer(config.trainer)
 
 

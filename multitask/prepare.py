@@ -199,6 +199,8 @@ def plan_of(config: TrainConfig, mixture: Mixture, sizes: Mapping[str, int], ste
         if fixed.keys() != sizes.keys():
             odd = ", ".join(sorted(fixed.keys() ^ sizes.keys()))
             raise UserError(f"--per-step must name the tasks that are trained, each once. Only one side has {odd}.")
+        if not any(fixed.values()):
+            raise UserError(f"--per-step is 0 for {', '.join(sorted(fixed))}, so that there is nothing to train on.")
         plan = MixingPlan(sizes, {task: exact(b) for task, b in fixed.items()}, config.seed)
         return plan, config.rate_base or float(sum(plan.per_step_at(t, 0) for t in plan.tasks))
     settings: dict[str, Any] = {

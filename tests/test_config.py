@@ -89,6 +89,14 @@ def test_every_field_has_a_text_for_the_help():
         ),
         ({"temperature_end": 2.0}, "--temperature-end needs the temperature to start from: give --temperature too."),
         ({"loss_weights": {"a": -1.0}}, "--loss-weights.a must be 0 or above. Got -1.0."),
+        ({"per_step": float("nan")}, "--per-step must be a number that is finite. Got nan."),
+        ({"per_step": {"a": float("inf")}}, "--per-step.a must be a number that is finite. Got inf."),
+        ({"weight_decay": float("inf")}, "--weight-decay must be a number that is finite. Got inf."),
+        ({"clip": float("nan")}, "--clip must be a number that is finite. Got nan."),
+        (
+            {"trainer": {"max_steps": 1, "gradient_clip_val": float("nan")}},
+            "--trainer.gradient_clip_val must be a number that is finite. Got nan.",
+        ),
         ({"patience": 2}, "--patience counts evaluations during training: give --eval-every STEPS too."),
         ({"select": "mean"}, "--select mean chooses among evaluations during training: give --eval-every STEPS."),
         (
