@@ -7,7 +7,9 @@ Words
                `row["score"] / 5`, `LABELS[row["label"]]`, `f"{row['score']:.1f}"`
     look-up    in a dict or a set. The keys say what is meant: a cell that is found is what it is found as, a text
                among texts ({"0": "neg"}) or a number among numbers ({0: "neg"})
-    ambiguous  where a text and a number can both stand and differ: the truth of "0", "9" beside "10" (which is
+    truth      of "0": a text that is not empty, a number that is nought. Where the cell itself is written if true,
+               as in `row["more"] or "none"`, the question was whether it is empty, and it is text
+    ambiguous  where a text and a number can both stand and differ: another truth of "0", "9" beside "10" (which is
                larger? what is their sum?), a look-up without a find. A cell is then text, and the formatter is asked a
                second time with the number: what is made is the same, or only one of the two can be, or the row is
                refused with the column, since nobody knows which was meant. See `two_readings`
@@ -75,7 +77,7 @@ class Cell(str):
 
     def __bool__(self) -> bool:
         if not self.number:
-            _note(self)
+            _note(self, way=TRUTH)
         return True
 
     def __format__(self, spec: str) -> str:
@@ -109,22 +111,25 @@ class Cell(str):
         return self.number
 
 
+LOOK_UP, TRUTH, OTHER = "look-up", "truth", "other"
+
+
 class _Reading:
     """How one call of a formatter uses cells."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[Cell, bool]] = []
-        """Cells used in an ambiguous way, and whether that was a look-up that has found nothing."""
+        self.noted: list[tuple[Cell, str]] = []
+        """Cells used in an ambiguous way, and in which: a `LOOK_UP` that has found nothing, the `TRUTH` of nought."""
         self.as_number = False
         """Whether a number that was put in a cell's place was looked up and found."""
         self.last: Any = None
         """What was looked up last, until it is compared with anything else."""
 
 
-def _note(*cells: Cell) -> None:
+def _note(*cells: Cell, way: str = OTHER) -> None:
     reading = _reading.get()
     if reading is not None:
-        reading.noted += [(cell, False) for cell in cells]
+        reading.noted += [(cell, way) for cell in cells]
         reading.last = None
 
 
@@ -133,7 +138,7 @@ def _looked_up(value: Cell | _Int | _Float) -> None:
     if reading is not None:
         reading.last = value
         if isinstance(value, Cell):
-            reading.noted.append((value, True))
+            reading.noted.append((value, LOOK_UP))
 
 
 def _found(value: Cell | _Int | _Float) -> None:
@@ -216,15 +221,17 @@ def two_readings(make: Callable[[Mapping[str, Any]], Made], row: Mapping[str, An
     """
     made, failed, reading = _read(make, row)
     while reading.noted:
-        for column, only_looked_up in _columns(reading.noted, row):
+        for column, ways in _columns(reading.noted, row):
             as_number = {**row, column: _number_as_written(row[column])}
             other, other_failed, second = _read(make, as_number)
-            meant = only_looked_up and second.as_number
+            meant = ways == {LOOK_UP} and second.as_number
             if failed is not None and (meant or other_failed is None):
                 break
             if failed is None and other_failed is None and other != made:
                 if meant:
                     break
+                if ways == {TRUTH} and _is_written(row[column], made, other):
+                    continue
                 raise AmbiguousCellError(column, row[column])
         else:
             break
@@ -248,13 +255,18 @@ def _read(
         _reading.reset(token)
 
 
-def _columns(noted: Sequence[tuple[Cell, bool]], row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """The columns of the noted cells, or of cells of their text (of a copied row), and whether all are look-ups."""
-    uses: dict[int, bool] = {}
-    texts: dict[str, bool] = {}
-    for cell, looked_up in noted:
-        uses[id(cell)] = uses.get(id(cell), True) and looked_up
-        texts[str(cell)] = texts.get(str(cell), True) and looked_up
+def _is_written(cell: Cell, as_text: object, as_number: object) -> bool:
+    """Whether the cell itself is written where it counts as true: its truth then asks whether it is empty."""
+    return repr(as_text).count(str(cell)) > repr(as_number).count(str(cell))
+
+
+def _columns(noted: Sequence[tuple[Cell, str]], row: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """The columns of the noted cells, or of cells of their text (of a copied row), and the ways of their use."""
+    uses: dict[int, set[str]] = {}
+    texts: dict[str, set[str]] = {}
+    for cell, way in noted:
+        uses.setdefault(id(cell), set()).add(way)
+        texts.setdefault(str(cell), set()).add(way)
     cells = {column: value for column, value in row.items() if isinstance(value, Cell)}
     there = {id(cell) for cell in cells.values()}
     copies = {str(cell) for cell, _ in noted if id(cell) not in there}

@@ -235,6 +235,16 @@ def test_only_the_truth_of_nought_is_ambiguous(tmp_path):
         targets(tmp_path / "d", formatter)
 
 
+def test_nought_that_is_written_where_it_is_true_is_a_text(tmp_path):
+    """`row["x"] or …` and `if row["x"]` then ask whether the cell is empty."""
+    table(tmp_path / "d", "train.csv", "text,more", "a,", "b,5", "c,0", "0,0.0")
+
+    def formatter(row):
+        return Example(row["text"] or "nothing", row["text"] + (f" {row['more']}" if row["more"] else ""))
+
+    assert targets(tmp_path / "d", formatter, labels=()) == ["a", "b 5", "c 0", "0 0.0"]
+
+
 def test_csv_and_tsv_and_jsonl_of_texts_make_the_same_examples(tmp_path):
     for name, content in {
         "train.csv": "text,label\n1.50,1\nx,0\n",
