@@ -61,10 +61,10 @@ def code_digest(function: Any, home: str | None = None) -> str | None:
         function: What is read.
         home: The top-level package that counts as the function's own though it is installed; by default its own.
 
-    >>> code_digest(lambda row: row["a"]) == code_digest(lambda row: row["a"])  # as another text would
-    True
-    >>> code_digest(lambda row: row["a"]) == code_digest(lambda row: row["b"])
-    False
+    >>> texts = ("lambda row: row['a']", "lambda x: x[ 'a' ]  # the same", "lambda row: row['b']")
+    >>> one, same, other = (code_digest(eval(text, {"__name__": "my_tasks"})) for text in texts)
+    >>> one == same, one == other
+    (True, False)
     """
     if function is None:
         return None
