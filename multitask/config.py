@@ -251,6 +251,12 @@ def check_config(config: TrainConfig) -> None:
         raise UserError("--twin gives each half of a task the same examples per step: say how many with --per-step.")
     if config.rate_schedule and (config.mixing or config.temperature or config.cap or config.scale):
         raise UserError("rate_schedule gives the rates, so mixing, temperature, cap and scale would do nothing.")
+    for at, rates in config.rate_schedule.items():
+        if not _is_number(at) or not isinstance(rates, dict):
+            raise UserError(
+                "rate_schedule gives rates at fractions of the steps, as in {0: {sst2: 1, span: 3}, 1: {sst2: 1, "
+                f"span: 1}}}}. Got {shown(repr(at), 60)}: {shown(repr(rates), 60)}."
+            )
     if config.temperature_end is not None and config.temperature is None:
         raise UserError("--temperature-end needs the temperature to start from: give --temperature too.")
     for task, weight in config.loss_weights.items():
@@ -274,6 +280,13 @@ def check_config(config: TrainConfig) -> None:
             if isinstance(one, float) and (math.isnan(one) or (math.isinf(one) and name in FINITE)):
                 raise UserError(f"{flag(name)}{key} must be a number that is finite. Got {one}.")
     check_trainer(config.trainer)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and math.isfinite(float(value))  # `no: {…}` is false to YAML, and not 0
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_name(path: str) -> bool:

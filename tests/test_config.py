@@ -89,6 +89,14 @@ def test_every_field_has_a_text_for_the_help():
         ),
         ({"temperature_end": 2.0}, "--temperature-end needs the temperature to start from: give --temperature too."),
         ({"loss_weights": {"a": -1.0}}, "--loss-weights.a must be 0 or above. Got -1.0."),
+        *(
+            (
+                {"rate_schedule": {at: {"a": 1.0}}},
+                "rate_schedule gives rates at fractions of the steps, as in {0: {sst2: 1, span: 3}, 1: {sst2: 1, "
+                f"span: 1}}}}. Got {at!r}: {{'a': 1.0}}.",
+            )
+            for at in ("a", False, float("nan"))
+        ),
         ({"per_step": float("nan")}, "--per-step must be a number that is finite. Got nan."),
         ({"per_step": {"a": float("inf")}}, "--per-step.a must be a number that is finite. Got inf."),
         ({"weight_decay": float("inf")}, "--weight-decay must be a number that is finite. Got inf."),
