@@ -25,6 +25,7 @@ from multitask.interference.conduct import Conduct, settings_of
 from multitask.interference.execute import CellError
 from multitask.interference.study import PARTS, checked, read_study
 from multitask.plugins import INCLUDED, include
+from multitask.run import Training
 from multitask.task import TASKS
 
 HERE = Path(__file__).parent
@@ -55,22 +56,25 @@ def _included(monkeypatch):
 
 
 ODD = """
-import pathlib
 from multitask import Example, register_task, rows
+from multitask.run import Training
 
-def answer(raw, example):
-    if any(pathlib.Path(__file__).parent.glob("study/cells/joint*")):
+ROWS = [{"text": "red blue green", "label": "a"}, {"text": "old new", "label": "b"}] * 4
+write = Training._write
+
+def failing(self, *rest):
+    if len(self.mix.tasks) > 1:
         raise RuntimeError("only in the joint run")
-    return raw
+    write(self, *rest)
 
-ROWS = [{"text": "red blue green"}, {"text": "old new"}] * 4
+Training._write = failing
 
-@register_task(prefix="odd: ", labels=("a", "b"), metrics=["accuracy"], postprocess=answer,
+@register_task(prefix="odd: ", labels=("a", "b"), metrics=["accuracy"],
                source=rows({"train": ROWS, "validation": ROWS[:3]}))
 def study_odd(row):
-    return Example(row["text"], "a")
+    return Example(row["text"], row["label"])
 """
-"""A task whose answers cannot be read once a joint run has begun."""
+"""A task beside which a joint run fails at its end, in every process that knows it: what no check finds beforehand."""
 
 
 def words(folder: Path, **changes) -> list[str]:
@@ -365,7 +369,8 @@ def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_cell_that_fails_is_named_and_the_finished_ones_stay(tmp_path, jobs):
+def test_a_cell_that_fails_is_named_and_the_finished_ones_stay(tmp_path, jobs, monkeypatch):
+    monkeypatch.setattr(Training, "_write", Training._write)  # what the file changes is changed back
     file = tmp_path / "odd_tasks.py"
     file.write_text(ODD)
     changes = {"tasks": "study_order,study_odd", "include": [TASK_FILE, str(file)], "seeds": 1, "jobs": jobs}
