@@ -35,7 +35,9 @@ from multitask.code_state import SKIPPED, state_of, with_inner
 from multitask.metrics import Metric
 from multitask.task import Task
 
-VERSION = sys.implementation.cache_tag or sys.version.split()[0]
+FORMAT = 1
+"""Raised when the same code is read another way: else every run of before would be told that its tasks changed."""
+VERSION = f"{FORMAT}-{sys.implementation.cache_tag or sys.version.split()[0]}"
 OURS = "multitask"
 """Instead of a digest: code of this package, whose version is written down elsewhere."""
 BY_NAME = ("split",)
@@ -77,7 +79,7 @@ def code_digest(function: Any, home: str | None = None) -> str | None:
 
 
 def same_code(one: str | None, other: str | None) -> bool | None:
-    """Whether two digests are of the same code; None if they were made by other versions of Python."""
+    """Whether two digests are of the same code; None if another Python, or another format, made one of them."""
     versions = {digest.partition(":")[0] for digest in (one, other) if digest is not None and digest != OURS}
     return None if len(versions) > 1 else one == other
 

@@ -225,4 +225,5 @@ def test_the_projects_own_code_and_other_pythons_are_told_apart():
     assert same_code(None, None) is True
     assert same_code(OURS, digest()) is False
     assert same_code(None, digest()) is False
-    assert same_code("cpython-399:00", digest()) is None  # nobody knows
+    assert same_code("1-cpython-399:00", digest()) is None  # nobody knows
+    assert same_code(f"0-{VERSION.partition('-')[2]}:00", digest()) is None
