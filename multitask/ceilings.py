@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multitask.metrics import LIKELIHOOD_METRICS, METRICS, Metric
-from multitask.outputs import Outputs
+from multitask.misfits import answer_outputs
 from multitask.special_tokens import encode
 from multitask.tokens import text_of
 from multitask.unwritable import label_winners
@@ -110,7 +110,7 @@ def best_pieces(task: Task, examples: Sequence[Example], tokenizer: Tokenizer, m
     judge = metric if metric.per_example is not None else METRICS.get("jaccard")
     flat = [c for several in candidates for c in several]
     owners = [e for e, several in zip(examples, candidates, strict=True) for _ in several]
-    scores = judge.scores(_outputs(task, owners, flat)) * (1 if judge.higher_is_better else -1)
+    scores = judge.scores(answer_outputs(task, owners, flat)) * (1 if judge.higher_is_better else -1)
     best, at = [], 0
     for several in candidates:
         best.append(several[int(np.argmax(scores[at : at + len(several)]))])
@@ -145,14 +145,4 @@ def _places(gold: str, context: str) -> list[int]:
 def _score(task: Task, metric: Metric, examples: Sequence[Example], answers: Sequence[str]) -> float:
     post = task.postprocess
     said = [post(a, e) for a, e in zip(answers, examples, strict=True)] if post else answers
-    return metric.compute(_outputs(task, examples, said))
-
-
-def _outputs(task: Task, examples: Sequence[Example], predictions: Sequence[str]) -> Outputs:
-    return Outputs(
-        predictions=predictions,
-        targets=[e.target for e in examples],
-        references=[e.references for e in examples],
-        groups=[e.group for e in examples],
-        labels=task.labels,
-    )
+    return metric.compute(answer_outputs(task, examples, said))

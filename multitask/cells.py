@@ -277,20 +277,20 @@ def _columns(noted: Sequence[tuple[Cell, str]], row: Mapping[str, Any]) -> Itera
             yield column, texts[str(cell)]
 
 
-class _Int(int):
+class _AsWritten:
     """A number that is printed as its cell is written: what differs from the text is then its use, not its digits."""
 
     written: Cell
 
     def __eq__(self, other: object) -> bool:
-        return _same_number(self, int.__eq__(self, other), other)
+        return _same_number(cast("_Int | _Float", self), super().__eq__(other), other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:
-        _looked_up(self)
-        return int.__hash__(self)
+        _looked_up(cast("_Int | _Float", self))
+        return super().__hash__()
 
     def __str__(self) -> str:
         return str(self.written)
@@ -299,32 +299,15 @@ class _Int(int):
         return repr(self.written)
 
     def __format__(self, spec: str) -> str:
-        return format(int(self), spec) if spec else str(self)
+        return super().__format__(spec) if spec else str(self)
 
 
-class _Float(float):
-    """As `_Int`."""
+class _Int(_AsWritten, int):
+    pass
 
-    written: Cell
 
-    def __eq__(self, other: object) -> bool:
-        return _same_number(self, float.__eq__(self, other), other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        _looked_up(self)
-        return float.__hash__(self)
-
-    def __str__(self) -> str:
-        return str(self.written)
-
-    def __repr__(self) -> str:
-        return repr(self.written)
-
-    def __format__(self, spec: str) -> str:
-        return format(float(self), spec) if spec else str(self)
+class _Float(_AsWritten, float):
+    pass
 
 
 def _same_number(number: _Int | _Float, same: bool, other: object) -> bool:

@@ -110,7 +110,9 @@ def renamed(task: Task, config: TrainConfig) -> Task:
     return task.replace(columns={**task.columns, **config.columns[task.name]}) if task.name in config.columns else task
 
 
-def prediction_task(run: Path, name: str, include: Sequence[str] = ()) -> Task:
+def prediction_task(
+    run: Path, name: str, include: Sequence[str] = (), say: Callable[[str], None] | None = None
+) -> Task:
     """The task of that name as the run knows it, with its renamed columns; checked without loading the model.
 
     Raises:
@@ -119,5 +121,5 @@ def prediction_task(run: Path, name: str, include: Sequence[str] = ()) -> Task:
     config = check_finished(run)
     load_includes(run, config, include)
     task = renamed(TASKS.get(name), config)
-    check_tasks(run, {name: task})
+    check_tasks(run, {name: task}, say)
     return task

@@ -196,8 +196,7 @@ def predict(
 
     if isinstance(inputs, str):
         raise TypeError("inputs must be a list of strings or rows. Got one string: put it in a list.")
-    chosen = prediction_task(Path(run), task, include)
-    check_tasks(Path(run), {task: chosen}, _say)
+    chosen = prediction_task(Path(run), task, include, _say)
     examples = new_examples(chosen, inputs)
     if not examples:
         return pd.DataFrame({"input": [], "prediction": [], "valid": []})

@@ -126,11 +126,16 @@ def _gold(task: Task, known: Sequence[Example], examples: Sequence[Example]) -> 
                     f"task '{task.name}': its postprocess fails on the right answer {shown(repr(example.target), 60)} "
                     f"of {_place(examples, example)}: {type(error).__name__}: {shown(error, 200)}"
                 ) from error
+    return answer_outputs(task, known, said)
+
+
+def answer_outputs(task: Task, examples: Sequence[Example], answers: Sequence[str]) -> Outputs:
+    """What metrics look at of answers that no model gave: one an example, post-processed, without likelihoods."""
     return Outputs(
-        predictions=said,
-        targets=[e.target for e in known],
-        references=[e.references for e in known],
-        groups=[e.group for e in known],
+        predictions=answers,
+        targets=[e.target for e in examples],
+        references=[e.references for e in examples],
+        groups=[e.group for e in examples],
         labels=task.labels,
     )
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from multitask.examples import Examples, load_examples
-from multitask.metrics import Outputs
-from multitask.misfits import undefined_metrics
+from multitask.misfits import answer_outputs, undefined_metrics
 from multitask.sources import rows as rows_source
 from multitask.table import Row
 from multitask.task import Task
@@ -55,11 +54,5 @@ def check_task(
     undefined_metrics(task, examples)
     post = task.postprocess
     scored = [post(p, e) if post else p for p, e in zip(predictions, examples, strict=True)]
-    outputs = Outputs(
-        predictions=scored,
-        targets=[e.target for e in examples],
-        references=[e.references for e in examples],
-        groups=[e.group for e in examples],
-        labels=task.labels,
-    )
+    outputs = answer_outputs(task, examples, scored)
     return TaskCheck(examples, {metric.name: metric.compute(outputs) for metric in task.metrics})

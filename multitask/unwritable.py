@@ -19,10 +19,12 @@ SHARE = 0.01
 
 def label_winners(tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, str]:
     """{label: the label that ranking gives where this one is right}: the first of those with the same token ids."""
+    return _winners(labels, encode(tokenizer, labels))
+
+
+def _winners(labels: Sequence[str], ids: Sequence[list[int]]) -> dict[str, str]:
     first: dict[tuple[int, ...], str] = {}
-    return {
-        label: first.setdefault(tuple(ids), label) for label, ids in zip(labels, encode(tokenizer, labels), strict=True)
-    }
+    return {label: first.setdefault(tuple(tokens), label) for label, tokens in zip(labels, ids, strict=True)}
 
 
 def alike(task: str, label: str, winner: str) -> str:
@@ -42,7 +44,8 @@ def label_cautions(task: Task, tokenizer: Tokenizer) -> list[str]:
     """Sentences on a label task's labels."""
     if task.output != "labels":
         return []
-    winners, ids = label_winners(tokenizer, task.labels), encode(tokenizer, task.labels)
+    ids = encode(tokenizer, task.labels)
+    winners = _winners(task.labels, ids)
     return [
         alike(task.name, label, winners[label]) if winners[label] != label else unknown(task.name, label)
         for label, tokens in zip(task.labels, ids, strict=True)
