@@ -79,16 +79,18 @@ def child(began: float, told: Path, words: list[str]) -> None:
     def mark() -> None:
         marks.append((time.time() - began, time.process_time()))
 
-    from multitask import cli
+    from multitask.cli.common import check_early, parse_settings
+    from multitask.terminal.quiet import quiet_libraries, quiet_lightning
+    from multitask.uncollected import uncollected
 
-    config, _ = cli._config("train", "", words)
-    cli._quiet_libraries()
-    cli._check_early(config)
-    with cli.uncollected():
+    config, _ = parse_settings("train", "", words)
+    quiet_libraries()
+    check_early(config)
+    with uncollected():
         import pytorch_lightning as pl
 
         from multitask.run import Training
-    cli._quiet_lightning()
+    quiet_lightning()
     mark()
 
     class Marked(Training):

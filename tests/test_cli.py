@@ -207,7 +207,7 @@ def parquet_of(items):
 )
 def test_predict_reads_the_rows_of_a_file_and_never_answers_for_its_header(capsys, monkeypatch, name, content):
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    monkeypatch.setattr("multitask.cli._read_text", None)
+    monkeypatch.setattr("multitask.cli.predict._read_text", None)
     if name == "rows.csv":
         message = "rows.csv, line 3 does not fit task 'ticket': target '' is not one of the labels"
         assert main(["predict", "run", "--task", "ticket", "--input", name]) == 2

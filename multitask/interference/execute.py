@@ -38,6 +38,7 @@ from multitask.progress import duration
 from multitask.results import run_address
 from multitask.signals import STOPPING, Interrupted, interrupt, stopping
 from multitask.system_errors import system_error, told
+from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 
 SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
 """What the tables are made of."""
@@ -195,17 +196,15 @@ def _finish_cell(
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Leave the terminal to the study's own progress."""
-    from multitask.cli import _quiet_libraries, _quiet_lightning
-
     with (
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stderr(nowhere),
         contextlib.redirect_stdout(nowhere),
     ):
-        _quiet_libraries()
+        quiet_libraries()
         import pytorch_lightning  # noqa: F401  # it sets its own level when it is imported
 
-        _quiet_lightning()
+        quiet_lightning()
         yield
 
 

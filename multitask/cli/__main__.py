@@ -1,0 +1,5 @@
+"""`python -m multitask.cli`."""
+
+from multitask.cli.main import main
+
+main()

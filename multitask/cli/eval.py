@@ -1,0 +1,72 @@
+"""multitask eval: a finished run evaluated again, or on other data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from multitask.cli.common import add_include, with_hyphens
+from multitask.errors import UserError
+from multitask.system_errors import told
+from multitask.terminal.quiet import quiet_libraries
+from multitask.uncollected import uncollected
+
+
+def run(arguments: list[str]) -> int:
+    """Run `multitask eval`; gives the exit code."""
+    from multitask.flags import plain_parser
+
+    parser = plain_parser("eval", "Evaluate a finished run again, or on other data.")
+    parser.add_argument("run", metavar="RUN", help="the run folder")
+    parser.add_argument("--tasks", help="tasks to evaluate, separated by commas; by default the run's own")
+    parser.add_argument("--data", help="DIR, hub or sample; by default what the run was trained with")
+    parser.add_argument("--split", default="validation", help="the split (default: validation)")
+    add_include(parser)
+    parser.add_argument(
+        "--labels-by", choices=("rank", "generate", "both"), help="score labels, or let the model write"
+    )
+    parser.add_argument("--batch-tokens", type=int, help="padded input tokens of a batch")
+    parser.add_argument(
+        "--on-bad-row", choices=("error", "skip"), help="what is done about a bad row; by default as in the run"
+    )
+    parser.add_argument("--out", metavar="DIR", help="write metrics.json, baselines.json and predictions/ there too")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="how to print the scores")
+    options = parser.parse_args(with_hyphens(arguments))
+    if options.batch_tokens is not None and options.batch_tokens < 1:
+        raise UserError(f"--batch-tokens must be at least 1. Got {options.batch_tokens}.")
+    quiet_libraries()
+    from multitask.finished import check_finished
+    from multitask.folder import open_folder
+
+    check_finished(Path(options.run))
+    with uncollected():
+        from multitask.inference import evaluate
+
+    if options.out:
+        open_folder(Path(options.out), resume=False, overwrite=False)
+    scores = evaluate(
+        options.run,
+        options.tasks,
+        data=options.data,
+        split=options.split,
+        include=options.include,
+        labels_by=options.labels_by,
+        batch_tokens=options.batch_tokens,
+        on_bad_row=options.on_bad_row,
+    )
+    if options.out:
+        from multitask.results import write_scores
+
+        try:
+            write_scores(Path(options.out), scores)
+        except OSError as error:
+            raise UserError(f"{told(error, options.out)}.") from error
+    if options.format == "json":
+        from multitask.folder import finite
+
+        print(json.dumps(finite({name: s.numbers for name, s in scores.items()}), indent=2))
+    else:
+        from multitask.console import print_scores
+
+        print_scores(scores, split=options.split)
+    return 0

@@ -1,0 +1,48 @@
+"""multitask interference: which tasks help and hurt each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from multitask.terminal.quiet import quiet_libraries
+
+
+def run(arguments: list[str]) -> int:
+    """Run `multitask interference`; gives the exit code."""
+    from multitask.flags import config_parser, parse_config
+    from multitask.interference.options import FORMATS, add_study_options, study_config
+
+    about = (
+        "Train what a study needs, and tell with intervals, seeds and matched budgets which tasks help and hurt each "
+        "other. The same command continues a study that was interrupted, and adds tasks or seeds to it."
+    )
+    parser = config_parser("interference", about)
+    add_study_options(parser)
+    train, own = parse_config(parser, arguments)
+    runs, dry_run, format = own.pop("runs"), own.pop("dry_run"), own.pop("format")
+    assert format in FORMATS
+    config = study_config(train, own)
+    out, overwrite = train.out, train.overwrite
+    quiet_libraries()
+    if runs:
+        from multitask.interference.tabulate import tabulate
+
+        _print_study(tabulate(runs, config, out=Path(out) if out else None), format)
+        return 0
+    from multitask.interference.conduct import Conduct, study_folder
+
+    where = Path(out or study_folder(config))
+    conduct = Conduct(config, where, quiet=format != "table", overwrite=overwrite)
+    if dry_run:
+        conduct.dry_run()
+        return 0
+    _print_study(conduct.run(), format)
+    if format == "table":
+        print(f"study folder: {where}  (report: {where / 'report.html'})")
+    return 0
+
+
+def _print_study(study: Any, format: str) -> None:
+    sys.stdout.write(study.render(format).rstrip("\n") + "\n")

@@ -1,0 +1,115 @@
+"""`multitask COMMAND …`: which command it is, and what is said of whatever goes wrong in it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from multitask import __version__
+from multitask.errors import UserError, printable
+from multitask.system_errors import RESOURCES, system_error, told
+
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Gives 0 done, 1 a failure, 2 a user's mistake (one line on standard error), 130 interrupted (143 by SIGTERM).
+
+    Args:
+        argv: The words after `multitask`, for tests and notebooks, which get the code back; by default those of the
+            process, which then exits with the code. Any other exception is a bug and keeps its traceback.
+    """
+    try:
+        _check_streams()
+        if not _is_here():  # torch's libraries would end the process
+            raise UserError("the folder that this was started in is no longer there.")
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"multitask: error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = EXIT_USER
+    except KeyboardInterrupt as stopped:
+        print("multitask: interrupted.", file=sys.stderr)
+        code = 128 + getattr(stopped, "signal", EXIT_INTERRUPTED - 128)
+    except BrokenPipeError:
+        # `multitask predict … | head`: Python flushes once more at its end, and must not fail there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        found = system_error(error)
+        if found is None:
+            raise
+        print(f"multitask: error: {_told(found)}.", file=sys.stderr)
+        code = EXIT_USER
+    except SystemExit as done:  # argparse, after --help and --print-config
+        if done.code not in (None, 0):
+            raise
+        code = 0
+    if argv is None:
+        try:
+            sys.stdout.flush()
+        except OSError:  # said already; Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(code)
+    return code
+
+
+def _check_streams() -> None:
+    """What a terminal's encoding does not have is written as an escape; what was closed before us swallows all."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure") and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _told(error: OSError) -> str:
+    return " ".join(printable(told(error, "a file or standard output" if error.errno in RESOURCES else None)).split())
+
+
+def _is_here() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
+
+
+COMMANDS = {
+    "train": "train one model on a mixture of tasks and evaluate each",
+    "eval": "evaluate a finished run again, or on other data",
+    "predict": "predictions for lines of text or JSON rows",
+    "tasks": "list the tasks, describe one, or check data for training (tasks check)",
+    "mix": "show the planned mixture without training",
+    "interference": "train matched runs and tell which tasks help and hurt each other",
+    "report": "the tables of a run or a study again, in any format",
+    "cache": "what was tokenised and is kept for the next run; cache clear deletes it",
+}
+"""Each is a module of this package with a function `run(arguments)` that gives the exit code."""
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments:
+        raise UserError(f"give a command: {', '.join(COMMANDS)}; multitask --help describes them.")
+    name = arguments[0]
+    if name in ("-h", "--help"):
+        print("usage: multitask COMMAND [options]\n")
+        print("Fine-tune one text-to-text model on many tasks, and see which tasks help and hurt each other.\n")
+        for command, text in COMMANDS.items():
+            print(f"  {command:13} {text}")
+        print("\n`multitask COMMAND --help` shows a command's options. Example:\n")
+        print("  multitask train --tasks span,sst2")
+        return 0
+    if name in ("-V", "--version"):
+        print(f"multitask {__version__}")
+        return 0
+    if name not in COMMANDS:
+        from multitask.registry import did_you_mean
+
+        raise UserError(f"unknown command '{name}': {did_you_mean(name, list(COMMANDS))}")
+    return int(importlib.import_module(f"multitask.cli.{name}").run(arguments[1:]))

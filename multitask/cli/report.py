@@ -1,0 +1,45 @@
+"""multitask report: a run or a study again, in any format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from multitask.cli.common import with_hyphens, write_output
+from multitask.errors import UserError
+
+
+def run(arguments: list[str]) -> int:
+    """Run `multitask report`; gives the exit code."""
+    from multitask.flags import plain_parser
+    from multitask.interference.options import FORMATS
+
+    parser = plain_parser("report", "The tables of a run or a study again, in any format.")
+    parser.add_argument("folder", metavar="RUN_OR_STUDY", help="a run folder or a study folder")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="how to print it (html: the whole report)")
+    parser.add_argument("--output", metavar="FILE", help="write to FILE instead of standard output")
+    options = parser.parse_args(with_hyphens(arguments))
+    folder = Path(options.folder)
+    if (folder / "interference.json").is_file():
+        from multitask.interference.findings import Study
+
+        # A file has no width of its own.
+        width, color = (160, False) if options.output else (None, None)
+        text = Study.read(folder).render(options.format, width=width, color=color)
+    elif (folder / "study.yaml").is_file():
+        raise UserError(
+            f"the study in {folder} is not finished: the multitask interference command that began it goes on."
+        )
+    else:
+        from multitask.finished import check_finished
+        from multitask.folder import read_json
+        from multitask.interference.run_files import Metrics, read_baselines
+        from multitask.interference.tables import render_run
+
+        if not folder.is_dir():
+            raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
+        check_finished(folder, ("metrics.json", "baselines.json"))
+        scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
+        text = render_run(scores, baselines, options.format)
+    text = text.rstrip("\n") + "\n"
+    write_output(Path(options.output) if options.output else None, text)
+    return 0
