@@ -28,7 +28,7 @@ import numpy.typing as npt
 from multitask import evaluate_bridge, label_metrics, number_metrics, text_metrics
 from multitask.errors import UserError
 from multitask.outputs import Floats, Misfit, Outputs
-from multitask.registry import Registry
+from multitask.registry import Registry, place_of
 
 __all__ = ["METRICS", "Metric", "Outputs", "from_evaluate", "register_metric", "resolve_metrics"]
 
@@ -313,6 +313,7 @@ def register_metric(
     higher_is_better: bool = True,
     scale: float = 100.0,
     per_example: Callable[[Strings, Strings], npt.ArrayLike] | None = None,
+    replace: bool = False,
 ) -> Callable[[Callable[[Strings, Strings], float]], Metric]:
     """Make the decorated `(predictions, targets) -> number` a metric, by default under the function's name.
 
@@ -321,6 +322,8 @@ def register_metric(
         higher_is_better: False for errors.
         scale: What its values are multiplied by to give 0 to 100.
         per_example: `(predictions, targets) -> one number for each example`, for the predictions file.
+        replace: Take the name from the metric that has it. A cell of a notebook that is run again may do so in any
+            case.
 
     Raises:
         UserError: If the name is taken.
@@ -347,7 +350,8 @@ def register_metric(
             scale=scale,
             module=function.__module__,
         )
-        return METRICS.add(own, metric, holder=f"{function.__module__}.{function.__qualname__}")
+        holder = f"{function.__module__}.{function.__qualname__}"
+        return METRICS.add(own, metric, holder, place=place_of(function), replace=replace)
 
     return register
 

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 from multitask.errors import UserError
 from multitask.rates import MixingSettings, Strategy, check_sizes, effective_sizes, mixing_rates, temperature_schedule
-from multitask.registry import Registry, did_you_mean
+from multitask.registry import Registry, did_you_mean, place_of
 
 __all__ = [
     "MIXTURES",
@@ -175,6 +175,7 @@ def register_mixture(
     tasks: Sequence[str] | Mapping[str, float],
     *,
     holder: str = "a call of register_mixture",
+    replace: bool = False,
     **settings: Unpack[MixingSettings],
 ) -> Mixture:
     """Register a mixture, for `--tasks` and for other mixtures.
@@ -183,6 +184,8 @@ def register_mixture(
         name: No task may have it.
         tasks: Names of tasks or mixtures, which need not be registered yet; or {name: relative rate}.
         holder: Who registers it, for the error of the next who tries.
+        replace: Take the name from the mixture that has it. A cell of a notebook that is run again may do so in any
+            case.
         settings: The mixture's own strategy, as for `mixing_rates`; proportional by default.
 
     Raises:
@@ -199,7 +202,8 @@ def register_mixture(
     MIXTURES.load()  # so that it is the newcomer that is refused, not the built-in one that holds the name
     if name in TASKS.registered():
         raise UserError(f"'{name}' is a task ({TASKS.holder(name)}); give the mixture another name.")
-    return MIXTURES.add(name, Mixture(name, _members(tasks, f"mixture '{name}'"), settings), holder)
+    mixture = Mixture(name, _members(tasks, f"mixture '{name}'"), settings)
+    return MIXTURES.add(name, mixture, holder, place=place_of(), replace=replace)
 
 
 def parse_tasks(spec: str | Sequence[str]) -> Mixture:

@@ -10,6 +10,7 @@ Both run the code they name: include files and install packages that you trust.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -24,6 +25,7 @@ from types import ModuleType
 
 from multitask.errors import UserError
 from multitask.home import expanded
+from multitask.registry import registries
 from multitask.task import TASKS, Task, add_task
 
 GROUP = "multitask.tasks"
@@ -38,14 +40,19 @@ class PluginWarning(UserWarning):
     """A plug-in that could not be loaded, or a distribution that gets in the way."""
 
 
-def include(path: str | Path) -> ModuleType:
+def include(path: str | Path, *, again: bool = False) -> ModuleType:
     """Runs a Python file, once; the tasks in it are registered when this returns.
 
     The file's folder is put at the end of `sys.path`, so that it can import its neighbours and can hide nothing.
 
+    Args:
+        path: The file.
+        again: Run it again if it was changed since; what it registered before is replaced, or gone if it is not in the
+            file any more. Without this a change is a `PluginWarning`: a study must not change under its own hands.
+
     Raises:
-        UserError: If there is no such file, or it fails: with the file, the line and its own words. Then none of its
-            tasks stay registered, so that a corrected file can be included.
+        UserError: If there is no such file, or it fails: with the file, the line and its own words. Then all is
+            registered as it was before, so that a corrected file can be included.
     """
     where = Path(expanded(str(path)))
     full = where.resolve()
@@ -53,27 +60,54 @@ def include(path: str | Path) -> ModuleType:
         raise UserError(f"--include '{where}': there is no Python file of that name; give the path of a .py file.")
     name = _module_name(full)
     TASKS.load()  # so that what is there before is known; in a process that training started this includes the file
-    if name in sys.modules:
-        return sys.modules[name]
+    digest, earlier = hashlib.sha256(full.read_bytes()).hexdigest(), sys.modules.get(name)
+    if earlier is not None:
+        if digest == _CONTENTS.get(name, digest):
+            return earlier
+        if not again:
+            warnings.warn(
+                f"'{where}' was changed since it was included, which changes nothing here: "
+                f"multitask.include('{where}', again=True) runs it as it is now.",
+                PluginWarning,
+                stacklevel=2,
+            )
+            return earlier
+    _run_file(name, full, where)
+    _CONTENTS[name] = digest
+    others = [p for p in os.environ.get(INCLUDED, "").split(os.pathsep) if p]
+    if str(full) not in others:
+        os.environ[INCLUDED] = os.pathsep.join([*others, str(full)])
+    return sys.modules[name]
+
+
+_CONTENTS: dict[str, str] = {}
+"""{module: SHA-256 of its file when it was run}"""
+
+
+def _run_file(name: str, full: Path, where: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, full)
     assert spec is not None and spec.loader is not None  # a .py file has a loader
-    module = importlib.util.module_from_spec(spec)
-    before = set(TASKS.registered())
-    sys.modules[name] = module  # before it runs, as `import` does: pickle and dataclasses look it up
+    earlier, before = sys.modules.get(name), [(registry, registry.of_module(name)) for registry in registries()]
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # before it runs, as `import` does
     if str(full.parent) not in sys.path:
         sys.path.append(str(full.parent))
     try:
-        with TASKS.loading():  # other processes include it too
-            spec.loader.exec_module(module)
+        with contextlib.ExitStack() as stack:
+            for registry, _ in before:
+                stack.enter_context(registry.undone_by_errors())
+            stack.enter_context(TASKS.loading())  # other processes include it too
+            # Not the loader's own: it may take bytecode of the same second and size for that of the file as it is now.
+            exec(compile(full.read_bytes(), str(full), "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        for task in set(TASKS.registered()) - before:
-            TASKS.discard(task)
+        if earlier is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = earlier
         raise UserError(f"--include '{where}'{_reason(error, full)}") from error
-    earlier = [p for p in os.environ.get(INCLUDED, "").split(os.pathsep) if p]
-    if str(full) not in earlier:
-        os.environ[INCLUDED] = os.pathsep.join([*earlier, str(full)])
-    return module
+    for registry, things in before:
+        for thing, what in things.items():
+            if registry.registered()[thing] is what:
+                registry.discard(thing)
 
 
 def is_included(path: str | Path) -> bool:

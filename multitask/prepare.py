@@ -13,6 +13,7 @@ from multitask.config import TrainConfig, data_seed, selection_size
 from multitask.errors import UserError
 from multitask.examples import TaskData, load_task, split_examples
 from multitask.home import expanded
+from multitask.metrics import METRICS
 from multitask.misfits import data_cautions
 from multitask.mixture import Mixture, parse_tasks
 from multitask.plan import MixingPlan
@@ -75,11 +76,21 @@ def load_plugins(files: list[str]) -> None:
 
 
 def select_tasks(spec: str | list[str], columns: Mapping[str, Mapping[str, str]]) -> tuple[Mixture, dict[str, Task]]:
-    """The mixture that `--tasks` names and its tasks, with renamed columns."""
+    """The mixture that `--tasks` names and its tasks, with renamed columns.
+
+    Raises:
+        UserError: If a task is unknown, or has a metric that was registered anew since.
+    """
     mixture = parse_tasks(spec)
     tasks = {}
     for name in mixture.tasks:
         task = TASKS.get(name)
+        for metric in task.metrics:
+            if METRICS.was_replaced(metric):
+                raise UserError(
+                    f"task '{name}' has the metric '{metric.name}' as it was before another was registered under that "
+                    f"name: register the task again too (run its cell)."
+                )
         tasks[name] = task.replace(columns={**task.columns, **columns[name]}) if name in columns else task
     for name in columns:
         if name not in tasks:

@@ -1,15 +1,22 @@
-"""Insert-only tables from a name to an object, with errors that help.
+"""Tables from a name to an object, with errors that help.
 
 Names exist so that a command line, a config or a saved run can say them. In Python, pass the object itself.
+
+Words
+    place    `Place`: which function of which module or file registers a thing, and in which execution of it. A cell of
+             a notebook that is run again, or a module that is reloaded, is the same place in another execution
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from types import CodeType, FrameType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from multitask.errors import UserError
 
@@ -34,35 +41,95 @@ def did_you_mean(name: str, known: Iterator[str] | list[str] | tuple[str, ...], 
     return "known: " + ", ".join(names[:listed]) + more + "."
 
 
+class Place(NamedTuple):
+    """Where a thing is registered; `place_of` gives it."""
+
+    module: str
+    file: str
+    function: str
+    """The qualified name of the function that is registered, "" for what is none."""
+    execution: CodeType
+    """The code that is being run: another object each time that a cell is run or a file imported."""
+
+    def is_run_again(self, earlier: Place | None) -> bool:
+        """Whether this is an earlier place once more; not if one run of it registers a name twice."""
+        if earlier is None or earlier.function != self.function or earlier.execution is self.execution:
+            return False
+        is_same_file = earlier.file == self.file and not self.file.startswith("<")  # "<string>" is no file
+        return earlier.module == self.module or is_same_file
+
+
+def place_of(function: object = None, *, depth: int = 2) -> Place:
+    """The place of a call.
+
+    Args:
+        function: What is registered.
+        depth: Frames from this function to the one that makes the call: 2 for the caller of the caller.
+    """
+    frame: FrameType | None = sys._getframe(depth)
+    assert frame is not None
+    names, outermost = frame.f_globals, frame
+    while frame is not None:
+        if frame.f_globals is names:
+            outermost = frame
+        frame = frame.f_back
+    code = outermost.f_code
+    return Place(str(names.get("__name__")), code.co_filename, getattr(function, "__qualname__", ""), code)
+
+
 class Registry(Generic[T]):
-    """An insert-only table of one kind of thing.
+    """A table of one kind of thing.
 
     A name that is taken is refused, with the holder named: silent overwriting is how two plug-ins come to disagree
-    about what a saved run meant. `load` is called once, before the first look-up, to fill in what is built in.
+    about what a saved run meant. Only the same place, run again, replaces what it registered, or who says so.
+    `load` is called once, before the first look-up, to fill in what is built in.
     """
 
     def __init__(self, kind: str, load: Callable[[], None] | None = None) -> None:
         self.kind = kind
         self._objects: dict[str, T] = {}
         self._holders: dict[str, str] = {}
+        self._places: dict[str, Place | None] = {}
+        self._replaced: list[T] = []
         self._reloadable: set[str] = set()
         self._reloader: int | None = None
         self._load = load
         self._loading = False
         self._lock = threading.RLock()
+        _REGISTRIES.add(self)
 
-    def add(self, name: str, thing: T, holder: str) -> T:
-        """Register `thing`; `holder` says who does it, for the error of the next who tries."""
+    def add(self, name: str, thing: T, holder: str, *, place: Place | None = None, replace: bool = False) -> T:
+        """Register `thing`.
+
+        Args:
+            name: The name.
+            thing: What it stands for.
+            holder: Who does it, for the error of the next who tries.
+            place: Where; run again, it replaces what it registered before.
+            replace: Take the name from whoever holds it.
+        """
         if name in self._objects:
-            raise UserError(
-                f"{self.kind} '{name}' is already registered by {self._holders[name]}; "
-                f"{holder} cannot take the name again: choose another."
-            )
+            if not replace and not (place is not None and place.is_run_again(self._places.get(name))):
+                raise UserError(
+                    f"{self.kind} '{name}' is already registered by {self._holders[name]}; "
+                    f"{holder} cannot take the name again: choose another, or say replace=True."
+                )
+            self._replaced.append(self._objects[name])
+            self._reloadable.discard(name)
         self._objects[name] = thing
         self._holders[name] = holder
+        self._places[name] = place
         if self._reloader == threading.get_ident():
             self._reloadable.add(name)
         return thing
+
+    def was_replaced(self, thing: T) -> bool:
+        """Whether another thing took the name of this one."""
+        return any(earlier is thing for earlier in self._replaced)
+
+    def of_module(self, module: str) -> dict[str, T]:
+        """What a module registered."""
+        return {name: self._objects[name] for name, place in self._places.items() if place and place.module == module}
 
     def get(self, name: str) -> T:
         """The thing of that name; a `UserError` with the nearest names if there is none."""
@@ -77,10 +144,23 @@ class Registry(Generic[T]):
         return self._holders[name]
 
     def discard(self, name: str) -> None:
-        """Take a name out again: for tests and notebooks that define a thing twice on purpose."""
+        """Take a name out again."""
         self._objects.pop(name, None)
         self._holders.pop(name, None)
+        self._places.pop(name, None)
         self._reloadable.discard(name)
+
+    @contextlib.contextmanager
+    def undone_by_errors(self) -> Iterator[None]:
+        """If what is done inside fails, all is registered as it was before."""
+        objects, holders, places = dict(self._objects), dict(self._holders), dict(self._places)
+        reloadable, replaced = set(self._reloadable), list(self._replaced)
+        try:
+            yield
+        except BaseException:
+            self._objects, self._holders, self._places = objects, holders, places
+            self._reloadable, self._replaced = reloadable, replaced
+            raise
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
@@ -124,3 +204,11 @@ class Registry(Generic[T]):
                         load()
                 finally:
                     self._loading = False
+
+
+_REGISTRIES: weakref.WeakSet[Registry[Any]] = weakref.WeakSet()
+
+
+def registries() -> list[Registry[Any]]:
+    """All that there are, of whatever kind."""
+    return list(_REGISTRIES)

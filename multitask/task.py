@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from multitask.errors import UserError
 from multitask.metrics import Metric, resolve_metrics
-from multitask.registry import Registry
+from multitask.registry import Place, Registry, place_of
 
 if TYPE_CHECKING:
     from multitask.sources import Source
@@ -346,8 +346,12 @@ def register_task(
     decoding: Decoding | None = None,
     version: int = 1,
     description: str = "",
+    replace: bool = False,
 ) -> Callable[[Formatter], Task]:
     """Register the decorated formatter as a task; the function's name is the task's, unless `name` says otherwise.
+
+    A cell of a notebook can be run again, and a module reloaded: what it registered is replaced. From anywhere else a
+    name that is taken is refused, unless `replace` is true.
 
     Args:
         name: The task's name.
@@ -365,6 +369,7 @@ def register_task(
         decoding: Beams, length and kind of search.
         version: Raise it when a change makes old scores incomparable.
         description: One line; by default the first line of the function's or its module's docstring.
+        replace: Take the name from the task that has it.
 
     Raises:
         UserError: If the name or the prefix is taken, or a metric is unknown.
@@ -398,13 +403,26 @@ def register_task(
             version=version,
             description=description or _first_line(formatter),
         )
-        return add_task(task, holder=_holder(formatter))
+        return _add_task(task, _holder(formatter), place_of(formatter), replace)
 
     return register
 
 
-def add_task(task: Task, holder: str = "a call of add_task") -> Task:
-    """Register a task that was made by hand; refuses a prefix that another task has."""
+def add_task(task: Task, holder: str = "a call of add_task", *, replace: bool = False) -> Task:
+    """Register a task that was made by hand; refuses a prefix that another task has.
+
+    Args:
+        task: The task.
+        holder: Who registers it, for the error of the next who takes the name.
+        replace: Take the name from the task that has it. A cell of a notebook that is run again may do so in any case.
+
+    Raises:
+        UserError: If the name or the prefix is taken.
+    """
+    return _add_task(task, holder, place_of(task.formatter), replace)
+
+
+def _add_task(task: Task, holder: str, place: Place, replace: bool) -> Task:
     TASKS.load()  # so that it is the newcomer that is refused, not the built-in task that holds the name
     for other in TASKS.registered().values():
         if other.prefix == task.prefix and other.name != task.name:
@@ -412,7 +430,7 @@ def add_task(task: Task, holder: str = "a call of add_task") -> Task:
                 f"task '{task.name}' has the prefix {task.prefix!r} of task '{other.name}' "
                 f"({TASKS.holder(other.name)}): the model could not tell them apart. Give it another prefix."
             )
-    return TASKS.add(task.name, task, holder)
+    return TASKS.add(task.name, task, holder, place=place, replace=replace)
 
 
 DEFAULT_METRIC: dict[str, str] = {"labels": "accuracy", "span": "jaccard", "number": "pearson", "text": "rouge_l"}

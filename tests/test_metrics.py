@@ -377,7 +377,8 @@ def test_a_function_becomes_a_metric_that_is_callable_and_known_by_name():
 @pytest.mark.usefixtures("clean")
 def test_a_taken_metric_name_is_refused():
     with pytest.raises(
-        UserError, match=r"^metric 'f1' is already registered by multitask\.metrics; .*choose another\.$"
+        UserError,
+        match=r"^metric 'f1' is already registered by multitask\.metrics; .*choose another, or say replace=True\.$",
     ):
 
         @register_metric()

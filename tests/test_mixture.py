@@ -160,7 +160,8 @@ def both():
         (lambda: register_mixture("span", ["sst2"]), "'span' is a task (the test); give the mixture another name."),
         (
             lambda: [register_mixture("m", ["sst2"], holder="here"), register_mixture("m", ["rte"], holder="there")],
-            "mixture 'm' is already registered by here; there cannot take the name again: choose another.",
+            "mixture 'm' is already registered by here; there cannot take the name again: choose another, or "
+            "say replace=True.",
         ),
         (
             lambda: register_mixture("a,b", ["sst2"]),
