@@ -26,10 +26,10 @@ from multitask.models import load_pretrained
 from multitask.new_inputs import new_examples
 from multitask.prepare import data_setting, fewer_rows, select_tasks
 from multitask.printable import visible
-from multitask.progress import counting
 from multitask.sources import resolve_source
 from multitask.special_tokens import encode
 from multitask.task import MAY_BE_EMPTY, UNLABELLED, Example, Task
+from multitask.terminal.counting import counting
 from multitask.token_cache import TokenCache
 from multitask.tokens import Ragged, load_tokenizer
 

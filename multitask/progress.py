@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 
-
-def duration(seconds: float) -> str:
-    """Seconds as people write them.
-
-    >>> duration(75), duration(3725)
-    ('1:15', '1:02:05')
-    """
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+from multitask.terminal.counting import duration
 
 
 class TrainProgress(ProgressBar):
@@ -68,43 +57,6 @@ class TrainProgress(ProgressBar):
             f"{self._tokens / max(elapsed, 1e-9):,.0f} tokens/s  {duration(left)} left"
         )
         _show(self._stream, line, final=last)
-
-
-class Counter:
-    """Progress of `total` equal pieces of work, e.g. rows being decoded."""
-
-    def __init__(self, what: str, total: int, *, every: float = 10.0, stream: TextIO | None = None) -> None:
-        self._what, self._total = what, total
-        self._stream = stream or sys.stderr
-        self._every = every if not self._stream.isatty() else 0.2
-        self._began = self._shown = time.monotonic()
-        self._done = 0
-        self._said = False
-
-    def advance(self, n: int) -> None:
-        """`n` more are done."""
-        self._done += n
-        now = time.monotonic()
-        if now - self._shown >= self._every and self._done:
-            self._shown, self._said = now, True
-            left = (now - self._began) / self._done * (self._total - self._done)
-            _show(self._stream, f"{self._what} {self._done:,}/{self._total:,}  {duration(left)} left", final=False)
-
-    def close(self) -> None:
-        """Clear the line."""
-        if self._said and self._stream.isatty():
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-
-
-@contextmanager
-def counting(what: str, total: int) -> Iterator[Counter]:
-    """A `Counter` that clears its line at the end."""
-    counter = Counter(what, total)
-    try:
-        yield counter
-    finally:
-        counter.close()
 
 
 def _show(stream: TextIO, line: str, *, final: bool) -> None:

@@ -55,7 +55,7 @@ from multitask.models import (
 )
 from multitask.prepare import TWIN, WARNING, Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
-from multitask.progress import TrainProgress, counting, duration
+from multitask.progress import TrainProgress
 from multitask.registry import did_you_mean
 from multitask.results import (
     mix_report,
@@ -71,6 +71,7 @@ from multitask.results import (
 from multitask.resuming import Stored, check_same, check_settings, is_whole, stored_state
 from multitask.signals import kept
 from multitask.system_errors import system_error, told
+from multitask.terminal.counting import counting, duration
 from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.unwritable import SHARE, is_written, label_cautions, unwritten, with_unknown

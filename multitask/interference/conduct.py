@@ -44,9 +44,9 @@ from multitask.interference.study import (
 from multitask.models import check_pretrained, contamination, is_from_scratch
 from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
-from multitask.progress import duration
 from multitask.system_errors import system_error, told
 from multitask.task import TASKS
+from multitask.terminal.counting import duration
 
 TRIAL_SEED = 1_000_000
 """Added to the first seed for the trials of the learning-rate search: no reported run has it."""

@@ -34,10 +34,10 @@ from multitask.mixture import parse_tasks
 from multitask.models import is_from_scratch
 from multitask.prepare import Mix, data_setting, mix_of
 from multitask.processes import end_with
-from multitask.progress import duration
 from multitask.results import run_address
 from multitask.signals import STOPPING, Interrupted, interrupt, stopping
 from multitask.system_errors import system_error, told
+from multitask.terminal.counting import duration
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 
 SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")

@@ -1,0 +1,187 @@
+"""One live display: rewritten in place on a terminal, a line now and then in a pipe, one output in a notebook."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from rich.text import Text
+
+from multitask.console import print_table, say
+from multitask.terminal import live as module
+from multitask.terminal.counting import counting
+from multitask.terminal.live import live
+
+
+@contextmanager
+def terminal(monkeypatch, width=40):
+    """Standard output and error are one terminal; gives a function that tells what its screen holds, line by line."""
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    read: list[bytes] = []
+
+    def collect():
+        while True:
+            try:
+                data = os.read(ours, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            read.append(data)
+
+    reader = threading.Thread(target=collect, daemon=True)
+    reader.start()
+    with open(theirs, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        yield lambda: screen(b"".join(read).decode())
+    reader.join(5)
+    os.close(ours)
+
+
+def screen(written: str) -> list[str]:
+    """What a terminal shows after it was sent `written`."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[([0-9]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)", written):
+        number, code, back, down, text = part
+        if back:
+            column = 0
+        elif down:
+            row, column = row + 1, column
+            lines += [""] * (row + 1 - len(lines))
+        elif code == "A":
+            row -= int(number or 1)
+        elif code == "K":
+            lines[row] = ""
+        elif text:
+            lines[row] = lines[row].ljust(column)[:column] + text + lines[row][column + len(text) :]
+            column += len(text)
+    return [line.rstrip() for line in lines]
+
+
+def wait_for(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_on_a_terminal_it_is_rewritten_in_place_and_prints_come_out_above_it(monkeypatch):
+    monkeypatch.setattr(module, "REDRAW", 0.01)
+    logger = logging.getLogger("test_terminal")
+    with terminal(monkeypatch) as shown:
+        handler = logging.StreamHandler()  # takes the stream before there is a display
+        logger.addHandler(handler)
+        state = ["first"]
+        try:
+            with live(lambda: Text(f"state: {state[0]}\nbelow"), lambda: "", keep=True) as display:
+                wait_for(lambda: shown() == ["state: first", "below"])
+                say("said, and longer than the forty columns that there are")
+                print_table("Table", ["a", "b"], [["x", "1"]])
+                logger.warning("logged")
+                print("half a ", end="")
+                print("line")
+                with counting("counting", 3) as counter:
+                    counter.advance(1)
+                    wait_for(lambda: shown()[-1].startswith("counting 1/3"))
+                state[0] = "last"
+                display.update()
+        finally:
+            logger.removeHandler(handler)
+        print("after")
+        assert handler.stream is sys.stderr
+    lines = [line for line in shown() if line]
+    assert lines[0] == "said, and longer than the forty columns that there are"
+    assert [line.split() for line in lines[1:3] + lines[4:5]] == [["Table"], ["a", "b"], ["x", "1"]]
+    assert lines[5:] == ["logged", "half a line", "state: last", "below", "after"]
+
+
+def test_a_display_that_is_interrupted_leaves_the_terminal_as_it_should_be(monkeypatch):
+    with terminal(monkeypatch) as shown:
+        before = sys.stdout
+        with pytest.raises(KeyboardInterrupt), live(lambda: Text("as it was"), lambda: "", keep=True):
+            raise KeyboardInterrupt
+        assert sys.stdout is before
+        assert not module._open
+        with pytest.raises(KeyboardInterrupt), counting("rows", 10) as counter:
+            counter.advance(1)
+            raise KeyboardInterrupt
+        print("multitask: interrupted.")
+    assert shown()[:2] == ["as it was", "multitask: interrupted."]
+    assert not [thread for thread in threading.enumerate() if thread.name == "display"]
+
+
+def test_a_narrower_window_is_cleared_of_lines_that_broke(monkeypatch):
+    with terminal(monkeypatch) as shown:
+        place = module._Terminal(sys.stderr)
+        place._widths = [40, 10]
+        monkeypatch.setenv("COLUMNS", "20")
+        assert str(place._erased()).count("\x1b[1A") == 2  # 40 columns are two rows now
+    assert shown() == [""]
+
+
+def test_a_forked_process_leaves_the_terminal_alone(monkeypatch):
+    with terminal(monkeypatch) as shown, live(lambda: Text("display"), lambda: "", keep=True):
+        child = os.fork()
+        if child == 0:
+            print("from the child")
+            sys.stdout.flush()
+            os._exit(0 if not module._open else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert shown()[0].startswith("from the child")
+
+
+@pytest.mark.parametrize("dumb", [False, True])
+def test_into_a_pipe_goes_a_line_now_and_then(monkeypatch, dumb):
+    class Dumb(io.StringIO):
+        def isatty(self) -> bool:
+            return dumb
+
+    monkeypatch.setenv("TERM", "dumb")
+    stream, n = Dumb(), [0]
+    with live(lambda: Text(""), lambda: f"line {n[0]}", every=1000.0, stream=stream) as display:
+        for n[0] in range(100):
+            display.update()
+        assert stream.getvalue() == ""
+        display.shown -= 1000.0
+        display.update()
+        display.update()
+        display.update(now=True)
+    assert stream.getvalue() == "line 99\nline 99\n"
+
+
+def test_in_a_notebook_it_is_one_output_that_is_updated(monkeypatch):
+    shown: list[str] = []
+    outputs = []
+
+    def display(frame, display_id):
+        outputs.append(frame)
+        return SimpleNamespace(update=lambda f: shown.append(f._repr_mimebundle_()["text/plain"]))
+
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setattr(module, "NOTEBOOK_REDRAW", 0.0)
+    with live(lambda: Text("steps <1>"), lambda: "", keep=True, stream=io.StringIO()) as steps:
+        steps.update()
+        with live(lambda: Text("rows"), lambda: "", stream=io.StringIO()) as rows:
+            rows.update()
+    assert len(outputs) == 1
+    assert "steps &lt;1&gt;" in outputs[0]._repr_mimebundle_()["text/html"]
+    assert [text.split() for text in shown] == [["steps", "<1>", "rows"], ["steps", "<1>"], ["steps", "<1>"]]
