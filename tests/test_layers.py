@@ -20,7 +20,7 @@ ORDER = """
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
     held_out examples misfits testing
     schedule rates mixture permutation plan cautions
-    ownership folder cache tensor_files model_folder special_tokens tokens unwritable token_cache
+    ownership folder pages cache tensor_files model_folder special_tokens tokens unwritable token_cache
     spans batching kernels flat optim data guard module
     generators signals checkpoints model_settings model_weights models model_check
     decoder scoring plain ranking pieces search decoding evaluation
@@ -32,7 +32,7 @@ ORDER = """
 
 HEAVY = (
     *("torch", "transformers", "pytorch_lightning", "datasets", "evaluate"),
-    *("pandas", "scipy", "sklearn", "pyarrow", "matplotlib"),
+    *("pandas", "scipy", "sklearn", "pyarrow", "matplotlib", "jinja2"),
 )
 
 

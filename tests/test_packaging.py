@@ -71,7 +71,8 @@ def test_the_wheel_has_every_task_and_every_preset(names):
 
 
 def test_the_wheel_has_every_module_of_the_package(names):
-    modules = [p.relative_to(ROOT).as_posix() for p in (ROOT / "multitask").rglob("*.py")]
+    kinds = ("*.py", "*.j2", "*.css", "*.js")
+    modules = [p.relative_to(ROOT).as_posix() for kind in kinds for p in (ROOT / "multitask").rglob(kind)]
     assert [name for name in modules if name not in names] == []
     assert "multitask/py.typed" in names
 
