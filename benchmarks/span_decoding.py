@@ -14,8 +14,9 @@ import json
 import time
 from pathlib import Path
 
+from multitask.baselines import WHOLE, baseline_answers
 from multitask.console import number, print_table
-from multitask.evaluation import baseline_answers, evaluate_task
+from multitask.evaluation import evaluate_task
 from multitask.examples import load_examples
 from multitask.inference import load_run
 from multitask.sources import files
@@ -43,8 +44,7 @@ def main() -> None:
         scores = evaluate_task(model, tokenizer, chosen, examples, tokens)
         seconds = time.monotonic() - began
         result[way] = {"score": scores.metrics[task.primary.name], "empty": scores.invalid_rate, "seconds": seconds}
-    _, whole = baseline_answers(task, (), examples)
-    assert whole is not None
+    whole = baseline_answers(task, (), examples)[WHOLE]
     references = [e.references for e in examples]
     result["the whole text"] = {"score": task.primary(whole, [e.target for e in examples], references=references)}
     rows = [(way, number(r["score"]), number(r.get("empty")), number(r.get("seconds"), 1)) for way, r in result.items()]

@@ -72,7 +72,7 @@ def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation")
             )
     columns = ("task", "metric", "score", "baseline", "difference", "baseline answers", "invalid", "examples")
     print_table(f"Scores on the {split} split", columns, rows, left=2)
-    say(*(f"WARNING: {line}" for s in scores.values() for line in s.warnings))
+    say(*(f"WARNING: {line}" for s in scores.values() for line in (*s.warnings, *s.below_baseline)))
 
 
 def data_notes(mix: Mix) -> list[str]:

@@ -2,25 +2,23 @@
 
 Words
     scores    a task's metrics over its split, the share of invalid outputs, and the frame of its predictions
-    baseline  what an answer without any learning scores: the majority label, the whole text for a span, the mean for
-              a number
+    baseline  what answers without a model score; see `baselines`
 """
 
 from __future__ import annotations
 
-import collections
-import itertools
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multitask.baselines import below_baseline, score_baselines
 from multitask.cautions import one_sided, undefined
 from multitask.data import batches_of
 from multitask.decoding import Decoder, Prediction
-from multitask.metrics import LIKELIHOOD_METRICS, Metric, Outputs
+from multitask.metrics import Metric, Outputs
 from multitask.task import UNLABELLED, Example, Task
 from multitask.tokens import TokenizedTask, Tokenizer
 
@@ -36,9 +34,9 @@ class TaskScores:
     metrics: dict[str, float]
     """In each metric's own unit, the primary one first; NaN where it is not defined."""
     baseline: dict[str, float]
-    """The same metrics for the baseline's answers; empty if there is no sensible baseline."""
+    """The same metrics for the best baseline's answers; empty if there is none; see `baselines`."""
     baseline_name: str
-    """What the baseline answers, e.g. "always 'positive'"."""
+    """What it answers, e.g. "always 'positive'", "copy of the input"."""
     invalid_rate: float
     """Share of outputs that are not of the kind asked for, 0..1."""
     log_likelihood: float
@@ -49,6 +47,10 @@ class TaskScores:
     """A row an example: id, inputs, prediction, target, score and more; see `predictions_frame`."""
     warnings: tuple[str, ...] = ()
     """What looks wrong with the predictions; see `cautions`."""
+    other_baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    """{what it answers: its metrics}, for tasks with several baselines; see `baselines`."""
+    below_baseline: tuple[str, ...] = ()
+    """A sentence if the primary metric is worse than the baseline's."""
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -80,22 +82,17 @@ def score_task(
     """All of a task's metrics over `predictions`, with the baseline that `train` gives."""
     predictions = sorted(predictions, key=lambda p: p.row)
     outputs = outputs_of(task, examples, predictions)
-    name, answers = baseline_answers(task, train, [examples[p.row] for p in predictions])
-    baseline: dict[str, float] = {}
-    if answers is not None:
-        said = [
-            Prediction(p.row, a, a, math.nan, p.target_tokens, True) for p, a in zip(predictions, answers, strict=True)
-        ]
-        base = outputs_of(task, examples, said)
-        baseline = {m.name: m.compute(base) for m in task.metrics if m.name not in LIKELIHOOD_METRICS}
+    found = score_baselines(task, train, [examples[p.row] for p in predictions])
     frame = predictions_frame(task, examples, predictions)
     likelihoods = np.asarray(outputs.log_likelihood)  # of the rows with a label
     metrics = {m.name: m.compute(outputs) for m in task.metrics}
     return TaskScores(
         task=task.name,
         metrics=metrics,
-        baseline=baseline,
-        baseline_name=name,
+        baseline=found[0].metrics if found else {},
+        baseline_name=found[0].name if found else "",
+        other_baselines={b.name: b.metrics for b in found[1:]},
+        below_baseline=tuple(below_baseline(task, metrics, found[0] if found else None)),
         invalid_rate=float(np.mean([not p.valid for p in predictions])) if predictions else math.nan,
         log_likelihood=float(np.mean(likelihoods)) if len(outputs) else math.nan,
         generated=bool(getattr(examples, "generated", False)),
@@ -137,36 +134,6 @@ def predictions_frame(task: Task, examples: Sequence[Example], predictions: Sequ
             **({} if plain else {"normalised": [p.normalised for p in predictions]}),
         }
     )
-
-
-def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[str, list[str] | None]:
-    """What the task's baseline is called and its answers to `examples`; None if there is none."""
-    if task.output == "span":
-        return _span_baseline(task, train, examples)
-    known = [e.target for e in train if e.target != UNLABELLED]
-    if not known:
-        return "", None
-    if task.output == "labels":
-        label = collections.Counter(known).most_common(1)[0][0]
-        return f"always '{label}'", [label] * len(examples)
-    if task.output == "number":
-        mean = f"{np.mean([float(t) for t in known]):.4g}"
-        return f"always {mean}", [mean] * len(examples)
-    return "", None
-
-
-def _span_baseline(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[str, list[str]]:
-    """The whole text; or nothing, where that may be the answer and is the better one on the first training examples."""
-    some = list(itertools.islice((e for e in train if e.target != UNLABELLED), 1000))
-    if task.decoding.no_answer and some and task.primary.name not in LIKELIHOOD_METRICS:
-
-        def score(answers: Sequence[str]) -> float:
-            said = [Prediction(i, a, a, math.nan, 0, True) for i, a in enumerate(answers)]
-            return points_of(task, task.primary.compute(outputs_of(task, some, said)))
-
-        if score([""] * len(some)) > score([e.context or "" for e in some]):
-            return "no answer", [""] * len(examples)
-    return "the whole text", [e.context or "" for e in examples]
 
 
 def evaluate_task(

@@ -140,8 +140,14 @@ def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:
     for name, s in scores.items():
         with atomic(out / "predictions" / f"{name}.parquet") as temporary:
             s.frame.to_parquet(temporary, index=False)
-    write_json(out / "baselines.json", {name: {"answers": s.baseline_name, **s.baseline} for name, s in scores.items()})
+    write_json(out / "baselines.json", {name: _baselines(s) for name, s in scores.items()})
     write_json(out / "metrics.json", {name: s.numbers for name, s in scores.items()})
+
+
+def _baselines(scores: TaskScores) -> dict[str, Any]:
+    """A task in baselines.json: the best baseline and, under `others`, {name: {metric: value}} of the rest."""
+    others = {"others": scores.other_baselines} if scores.other_baselines else {}
+    return {"answers": scores.baseline_name, **scores.baseline, **others}
 
 
 def mix_report(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multitask.baselines import baseline_answers, score_baselines
 from multitask.data import EvalRows, batches_of
 from multitask.decoding import Prediction
-from multitask.evaluation import baseline_answers, evaluate_task, mean_points, points_of, predictions_frame, score_task
-from multitask.metrics import resolve_metrics
+from multitask.evaluation import evaluate_task, mean_points, points_of, predictions_frame, score_task
+from multitask.metrics import Metric, resolve_metrics
 from multitask.task import UNLABELLED, Example
 from multitask.tokens import tokenize_task
 
@@ -115,22 +117,100 @@ def test_a_corpus_metric_has_no_score_per_example(toy_task):
 
 def test_the_baseline_of_labels_is_the_commonest_in_training(toy_task):
     train = [*LABELLED, *[Example("x", UNLABELLED)] * 9]
-    assert baseline_answers(toy_task("labels"), train, LABELLED) == ("always 'yes'", ["yes"] * 3)
+    assert baseline_answers(toy_task("labels"), train, LABELLED) == {"always 'yes'": ["yes"] * 3}
 
 
 def test_the_baseline_of_a_span_is_the_whole_text(toy_task):
     examples = [Example("s: a b", "a", context="a b"), Example("s: c", "c", context="c")]
-    assert baseline_answers(toy_task("span"), [], examples) == ("the whole text", ["a b", "c"])
+    assert baseline_answers(toy_task("span"), [], examples) == {"the whole text": ["a b", "c"]}
 
 
-def test_the_baseline_of_a_number_is_the_mean(toy_task):
+def test_the_baselines_of_a_number_are_mean_and_median(toy_task):
     train = [Example("a", "1.0"), Example("b", "4.0")]
-    assert baseline_answers(toy_task("number"), train, train) == ("always 2.5", ["2.5", "2.5"])
+    assert baseline_answers(toy_task("number"), train, train) == {"always 2.5": ["2.5", "2.5"]}
+    train.append(Example("c", "4.0"))
+    assert list(baseline_answers(toy_task("number"), train, train)) == ["always 3", "always 4"]
+    task = toy_task("number", metrics=resolve_metrics(["mse"]))
+    assert [b.name for b in score_baselines(task, train, train[1:])] == ["always 4", "always 3"]
 
 
-def test_there_is_no_baseline_without_training_rows_or_for_free_text(toy_task):
-    assert baseline_answers(toy_task("labels"), [], LABELLED) == ("", None)
+def test_there_is_no_baseline_of_labels_without_training_rows(toy_task):
+    assert baseline_answers(toy_task("labels"), [], LABELLED) == {}
     assert score_task(toy_task("labels"), LABELLED, said(["no"] * 3)).baseline == {}
+
+
+REWRITES = [
+    Example("plain: hypothesis: It rains. premise: It pours.", "hypothesis: It rains. premise: It pours", id="v-0"),
+    Example("plain: Dr. Who came. He left.", "Dr. Who came.", id="v-1"),
+    Example("plain: nothing", UNLABELLED, id="v-2"),
+]
+
+
+def rewriter(toy_task, **fields):
+    metrics = resolve_metrics(["bleu", "exact_match", "perplexity"])
+    return toy_task("text", prefix="plain: ", **{"metrics": metrics, **fields})
+
+
+def test_the_baselines_of_text_are_a_copy_the_first_sentence_and_the_commonest_target(toy_task):
+    train = [Example("plain: x", "yes, and more of it than fits in forty characters"), Example("plain: y", "no")]
+    answers = baseline_answers(rewriter(toy_task), [*train, train[0]], REWRITES[:2])
+    assert answers == {
+        "copy of the input": ["hypothesis: It rains. premise: It pours.", "Dr. Who came. He left."],
+        "first sentence": ["hypothesis: It rains.", "Dr. Who came."],
+        "always 'yes, and more of it…n forty characters'": [train[0].target] * 2,
+    }
+    assert list(baseline_answers(rewriter(toy_task), train, REWRITES[2:])) == ["copy of the input"]
+    assert "no answer" in baseline_answers(rewriter(toy_task), [Example("a", "")] * 2, REWRITES)
+
+
+def test_the_best_baseline_by_the_primary_metric_stands_in_tables_and_the_others_beside_it(toy_task):
+    scores = score_task(rewriter(toy_task), REWRITES, said(["x y z", "u v w", "t"]))
+    assert scores.baseline_name == "copy of the input"
+    assert scores.baseline["bleu"] > scores.other_baselines["first sentence"]["bleu"] > 0
+    assert set(scores.baseline) == {"bleu", "exact_match"}
+    by_match = rewriter(toy_task, metrics=resolve_metrics(["exact_match", "bleu"]))
+    assert score_task(by_match, REWRITES, said(["x", "u", "t"])).baseline_name == "copy of the input"
+    at_one = score_task(by_match, REWRITES[1:], [Prediction(0, "x", "x", -1.0, 2, True)])
+    assert (at_one.baseline_name, at_one.baseline["exact_match"]) == ("first sentence", 1.0)
+
+
+def test_a_score_below_the_best_baseline_is_said(toy_task):
+    task = rewriter(toy_task)
+    (line,) = score_task(task, REWRITES, said(["x y z", "u v w", "t"])).below_baseline
+    start = r"task 'toy_text': bleu 0\.000 is below the \d+\.\d{3} of answers without a model "
+    assert re.fullmatch(start + r"\(copy of the input\): it was not learned\.", line)
+    assert score_task(task, REWRITES, said([e.target for e in REWRITES])).below_baseline == ()
+    assert score_task(toy_task("labels"), LABELLED, said(["yes"] * 3), train=LABELLED).below_baseline == ()
+    error = toy_task("number", metrics=resolve_metrics(["mse"]))
+    (line,) = score_task(error, (n := [Example("a", "1"), Example("b", "2")]), said(["9", "9"]), train=n).below_baseline
+    assert "mse 56.500 is above the 0.250 of answers without a model (always 1.5)" in line
+
+
+def test_of_much_text_a_part_is_scored_and_says_so(toy_task, monkeypatch):
+    monkeypatch.setattr("multitask.baselines.WORK", 90)
+    found = score_baselines(rewriter(toy_task), [], [*REWRITES, *REWRITES, *REWRITES])
+    assert [b.name for b in found] == ["copy of the input (of 3 examples)", "first sentence (of 3 examples)"]
+
+
+def test_baselines_are_scored_once_and_a_users_metric_or_postprocess_cannot_fail_a_run(toy_task):
+    calls = []
+
+    def counted(outputs):
+        calls.append(len(outputs))
+        if outputs.predictions[0].startswith("hypothesis: It rains. premise"):
+            raise KeyError("no such answer")
+        return 0.5
+
+    task = rewriter(toy_task, metrics=(Metric("counted", counted),))
+    for _ in range(3):
+        found = score_baselines(task, [], REWRITES)
+    assert calls == [2, 2]
+    assert (found[0].name, found[0].metrics["counted"]) == ("first sentence", 0.5)
+    assert math.isnan(found[1].metrics["counted"])
+    upper = rewriter(toy_task, postprocess=lambda answer, example: answer.upper())
+    assert baseline_answers(upper, [], REWRITES[1:2])["first sentence"] == ["DR. WHO CAME."]
+    broken = rewriter(toy_task, postprocess=lambda answer, example: {}[answer])
+    assert baseline_answers(broken, [], REWRITES) == {}
 
 
 # --------------------------------------------------------------------------------------------------------------- points

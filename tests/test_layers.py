@@ -18,7 +18,7 @@ ORDER = """
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins code_state code_digest
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
-    held_out examples misfits testing
+    held_out examples misfits baselines testing
     schedule rates mixture permutation plan cautions
     ownership folder pages cache tensor_files model_folder special_tokens tokens unwritable token_cache
     spans batching kernels flat optim data guard module

@@ -10,8 +10,10 @@ from multitask.shape import check_shape
 
 Metrics = dict[str, dict[str, float | None]]
 """metrics.json, deployed.json: {task: {metric: value}}."""
-Baselines = dict[str, dict[str, float | str | None]]
-"""baselines.json: the same, and the name of each task's `answers`."""
+Baselines = dict[str, dict[str, Any]]
+"""baselines.json: the same, the name of each task's `answers`, and {name: {metric: value}} of its `others`."""
+OTHERS = ("answers", "others")
+"""Keys of a task in baselines.json that are no metric."""
 
 PREDICTIONS = {
     **dict.fromkeys(("id", "inputs", "prediction", "target", "references"), "O"),
@@ -106,6 +108,8 @@ def read_baselines(path: Path) -> Baselines:
         UserError: If it is missing, or not as it was written.
     """
     found: Baselines = read_json(path, Baselines)
-    numbers = {task: {name: v for name, v in of.items() if name != "answers"} for task, of in found.items()}
+    numbers = {task: {name: v for name, v in of.items() if name not in OTHERS} for task, of in found.items()}
     check_shape(numbers, Metrics, path)
+    check_shape([of.get("answers", "") for of in found.values()], list[str], path)
+    check_shape([of.get("others", {}) for of in found.values()], list[Metrics], path)
     return found
