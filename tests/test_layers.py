@@ -62,7 +62,7 @@ STUDY_ORDER = """
     record palette lookup run_files
     resampling intervals statistics
     design study
-    grouping advice
+    grouping advice learned answer
     collect of_task assemble
     cells side_tables study_tables terminal markup tables
     canvas drawings panels figures
