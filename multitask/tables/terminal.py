@@ -1,0 +1,158 @@
+"""Tables on the terminal: every width, with colour and without. Colour is never the only carrier."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from multitask.tables.table import Cell, Preface, Table, visible_in
+from multitask.terminal.width import is_terminal, output_width, wrap_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+STYLES = {
+    "gain": "color(33)",
+    "loss": "color(166)",
+    "equal": "bold",
+    "no evidence": "dim",
+    "strong": "bold",
+    "quiet": "dim",
+    "warning": "color(166)",
+}
+"""{verdict or emphasis: style}. Blue and orange of a brightness that stands out from white and from black."""
+
+
+def print_tables(*tables: Table) -> None:
+    """Write tables to standard output, for its width."""
+    sys.stdout.write(terminal_text(tables))
+    sys.stdout.flush()
+
+
+def terminal_text(
+    tables: Sequence[Table], above: Preface | None = None, *, width: int | None = None, color: bool | None = None
+) -> str:
+    """What stands above the tables, and the tables, an empty line between them.
+
+    Args:
+        tables: In the order to print.
+        above: A line in bold, warnings and notes.
+        width: Columns of text; by default the terminal's, and in a pipe COLUMNS or 160.
+        color: By default if standard output is a terminal and NO_COLOR is not set.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    if color is None:
+        color = is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    width = output_width() if width is None else width
+    tables, above = visible_in(tables), visible_in(above)
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=10_000,  # lines are made here; rich only colours them
+        force_terminal=color,
+        force_jupyter=False,
+        color_system="256" if color else None,
+        no_color=not color,
+        highlight=False,
+        legacy_windows=False,
+    )
+    if above is not None:
+        _prose(console, above.lead, width, "bold")
+        for warning in above.warnings:
+            for i, line in enumerate(wrap_words(f"Warning: {' '.join(warning.split())}", width)):
+                head = "Warning: " if not i else ""
+                console.print(Text.assemble((head, "bold color(166)"), line[len(head) :]))
+        for note in above.notes:
+            _prose(console, f"Note: {' '.join(note.split())}", width)
+    said: set[str] = set()
+    for table in tables:
+        console.print()
+        _print(console, table, width, said)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _prose(console: Console, text: str, width: int, style: str = "", hanging: str = "  ") -> None:
+    from rich.text import Text
+
+    for line in wrap_words(text, width, hanging=hanging):
+        console.print(Text(line, style=style))
+
+
+def _print(console: Console, table: Table, width: int, said: set[str]) -> None:
+    """One table; notes that were `said` under an earlier one are not repeated."""
+    from multitask.tables.layout import arrange
+
+    layout = arrange(table, width)
+    if table.title:
+        _prose(console, table.title, width, "bold")
+    for i, part in enumerate(layout.parts):
+        if i:
+            console.print()
+        for line in _grid(table, part, layout.heads):
+            console.print(line)
+    notes = list(table.notes)
+    if layout.left_out:
+        names = ", ".join(table.columns[i].name for i in layout.left_out)
+        notes.insert(0, f"Left out at this width: {names}.")
+    shown = {i for part in layout.parts for i in part}
+    short = [(h, c.name) for i, (h, c) in enumerate(zip(layout.heads, table.columns, strict=True)) if i in shown]
+    shortened = [f"{head} {name}" for head, name in short if head != name]
+    if shortened:
+        notes.insert(0, ", ".join(shortened) + ".")
+    for note in notes:
+        if note not in said:
+            _prose(console, note, width, "dim", hanging="")
+    said.update(notes)
+
+
+def _grid(table: Table, part: dict[int, int], heads: Sequence[str]) -> list[Text]:
+    """The lines of some columns: heads, a rule, rows."""
+    from rich.text import Text
+
+    from multitask.tables.layout import GAP, lines_of, shorten
+
+    def fitted(text: str, column: int) -> list[str]:
+        """The lines of a text in a column: wrapped at spaces where that helps, else shortened."""
+        lines = wrap_words(text, part[column], hanging="")
+        return [shorten(line, part[column]) for line in lines]
+
+    def block(columns: list[list[tuple[str, str]]], *, bottom: bool = False) -> list[Text]:
+        """Columns of lines with their styles, side by side."""
+        height = max(map(len, columns), default=0)
+        made = []
+        for k in range(height):
+            line = Text()
+            for (i, wide), lines in zip(part.items(), columns, strict=True):
+                at = k - (height - len(lines)) if bottom else k
+                text, style = lines[at] if 0 <= at < len(lines) else ("", "")
+                if line.cell_len or i != next(iter(part)):
+                    line.append(" " * GAP)
+                piece = Text(text, style=style)
+                space = " " * (wide - piece.cell_len)
+                line.append(space if not table.columns[i].left else "")
+                line.append_text(piece)
+                line.append(space if table.columns[i].left else "")
+            line.rstrip()
+            made.append(line)
+        return made
+
+    lines = block([[(line, "bold") for line in fitted(heads[i], i)] for i in part], bottom=True)
+    lines.append(Text("─" * (sum(part.values()) + GAP * (len(part) - 1))))
+    for r, row in enumerate(table.rows):
+        columns = []
+        for i in part:
+            first, *rest = lines_of(table, r, i)
+            shown = [(line, _style(row[i])) for line in fitted(first, i)]
+            columns.append(shown + [(line, "dim") for more in rest for line in fitted(more, i)])
+        lines += block(columns)
+    return lines
+
+
+def _style(cell: Cell) -> str:
+    return STYLES.get(cell.verdict or cell.emphasis, "")

@@ -1,0 +1,65 @@
+"""How wide output is, and prose that is wrapped at words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TextIO
+
+PIPE_WIDTH = 160
+"""Columns of output that is no terminal, unless COLUMNS says otherwise: 80 would cut what a file has room for."""
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Whether a person sees it as it is written; standard output by default."""
+    stream = sys.stdout if stream is None else stream
+    return bool(stream is not None and stream.isatty())
+
+
+def output_width(stream: TextIO | None = None) -> int:
+    """Columns of the terminal, or of COLUMNS where that is set, or `PIPE_WIDTH`."""
+    if is_terminal(stream):
+        return shutil.get_terminal_size().columns
+    return prose_width(stream) or PIPE_WIDTH
+
+
+def prose_width(stream: TextIO | None = None) -> int | None:
+    """As `output_width`, but None in a pipe of no stated width: a sentence stays one line there, to be searched for."""
+    if is_terminal(stream):
+        return shutil.get_terminal_size().columns
+    stated = os.environ.get("COLUMNS", "")
+    return int(stated) if stated.isdecimal() and int(stated) else None
+
+
+def wrap_words(text: str, width: int | None, *, hanging: str = "  ") -> list[str]:
+    r"""The lines of a text, none wider than `width` columns; words are never broken, so a long path stands alone.
+
+    Lines that follow a wrapped one begin with its own indentation and `hanging`.
+
+    >>> wrap_words("  - 3 rows of sst2 are left out", 20)
+    ['  - 3 rows of sst2', '    are left out']
+    """
+    if width is None:
+        return text.split("\n")
+    from rich.cells import cell_len
+
+    lines = []
+    for line in text.split("\n"):
+        if cell_len(line) <= width:
+            lines.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        words = line.split()
+        if not words:
+            lines.append("")
+            continue
+        current = indent + words[0]
+        for word in words[1:]:
+            if cell_len(current) + 1 + cell_len(word) <= width:
+                current += f" {word}"
+            else:
+                lines.append(current)
+                current = indent + hanging + word
+        lines.append(current)
+    return lines
