@@ -73,12 +73,11 @@ def _head(column: Column, filtered: bool) -> Markup:
 
 
 def _cell(cell: Cell, column: Column, first: bool, link: str | None) -> Markup:
-    classes = ["n"] * (not column.left) + [cell.verdict.replace(" ", "-")] * bool(cell.verdict)
-    classes += [cell.emphasis] * bool(cell.emphasis)
+    classes = ["" if column.left else "n", (cell.verdict or "").replace(" ", "-"), cell.emphasis]
     finite = cell.value is not None and math.isfinite(cell.value)
     own = {
         "scope": "row" if first else None,
-        "class": " ".join(classes) or None,
+        "class": " ".join(filter(None, classes)) or None,
         "data-key": repr(float(cell.value)) if finite and cell.value is not None else None,
     }
     text: Markup = escape(cell.text)
