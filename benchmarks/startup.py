@@ -4,8 +4,8 @@
 
 Each run is a new process with the cache of a temporary folder: empty for the first run, that of the first for the
 others. Prints a table and JSON: seconds by the clock and of processor time, from the start of Python to the end of the
-first step, and how they are shared among the parts. Other programs on the machine make the clock's slower, and less so
-those of the processor.
+first step, and how they are shared among the parts; and the seconds to the first line on a terminal. Other programs on
+the machine make the clock's slower, and less so those of the processor.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -48,7 +49,26 @@ def main() -> None:
         for kind in ("clock", "processor")
     ]
     print_table("Seconds to the first optimizer step", ("run", *PARTS, "total"), rows)
-    print(json.dumps({"options": words, "runs": results}))
+    lines = [first_line(words) for _ in range(5)]
+    print(f"Seconds to the first line on a terminal: {statistics.median(lines):.2f} (median of {len(lines)})")
+    print(json.dumps({"options": words, "runs": results, "first_line": lines}))
+
+
+def first_line(words: list[str]) -> float:
+    """Seconds from the start of Python to the first line that a person sees."""
+    import pty
+
+    began = time.monotonic()
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.setdefault("TERM", "xterm")
+        os.execv(sys.executable, [sys.executable, "-m", "multitask.cli", "train", *words])  # noqa: S606
+    os.read(terminal, 1)
+    seconds = time.monotonic() - began
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(terminal)
+    return seconds
 
 
 def measure(folder: Path, run: int, words: list[str]) -> dict[str, dict[str, float]]:

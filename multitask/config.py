@@ -11,9 +11,11 @@ import inspect
 import math
 import operator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from multitask.errors import UserError, shown
+from multitask.folder import safe_name
 from multitask.home import expanded
 from multitask.registry import did_you_mean
 from multitask.shape import problem_of
@@ -415,3 +417,15 @@ def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
         dropout=0.1 if config.dropout is None and from_scratch else config.dropout,
         trainer=trainer,
     )
+
+
+def task_words(config: TrainConfig) -> list[str]:
+    """What `--tasks` says, one by one."""
+    words = config.tasks.split(",") if isinstance(config.tasks, str) else config.tasks
+    return [word.strip() for word in words if word.strip()]
+
+
+def default_folder(config: TrainConfig) -> str:
+    """Where a run goes without `--out`: runs/TASKS-MODEL-seedN."""
+    spec = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
+    return f"runs/{safe_name(f'{spec}-{Path(config.model).name}')}-seed{config.seed}"

@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from multitask import __version__
 from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
-from multitask.config import TrainConfig, check_config, check_precision, check_trainer_names, located, resolved
+from multitask.config import (
+    TrainConfig,
+    check_config,
+    check_precision,
+    check_trainer_names,
+    default_folder,
+    located,
+    resolved,
+)
 from multitask.console import data_notes, number, print_mix, print_scores, say
 from multitask.definitions import DEFINITION, PLACES, SETTINGS, definition, edited, recorded
 from multitask.errors import UserError, shown
@@ -37,7 +45,6 @@ from multitask.folder import (
     open_folder,
     read_json,
     read_predictions,
-    safe_name,
     write_json,
 )
 from multitask.generators import one_training, seeded_generators
@@ -872,9 +879,3 @@ def scored_examples(config: TrainConfig, mix: Mix) -> dict[str, Examples]:
         assert chosen is not None  # `selection_size` says that there is one
         parts[name] = chosen
     return parts
-
-
-def default_folder(config: TrainConfig) -> str:
-    """Where a run goes without `--out`: runs/TASKS-MODEL-seedN."""
-    spec = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
-    return f"runs/{safe_name(f'{spec}-{Path(config.model).name}')}-seed{config.seed}"

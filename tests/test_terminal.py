@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,9 @@ from types import SimpleNamespace
 import pytest
 from rich.text import Text
 
+import multitask
+from multitask.cli import common
+from multitask.config import TrainConfig
 from multitask.console import print_table, say
 from multitask.terminal import live as module
 from multitask.terminal.counting import counting
@@ -185,3 +189,34 @@ def test_in_a_notebook_it_is_one_output_that_is_updated(monkeypatch):
     assert len(outputs) == 1
     assert "steps &lt;1&gt;" in outputs[0]._repr_mimebundle_()["text/html"]
     assert [text.split() for text in shown] == [["steps", "<1>", "rows"], ["steps", "<1>"], ["steps", "<1>"]]
+
+
+def test_a_command_says_what_begins_on_a_terminal_and_nothing_into_a_pipe(monkeypatch, capsys):
+    facts = ("train", common.shown_tasks(TrainConfig(tasks="span, sst2")), "model tiny", "runs/first-of-them")
+    common.announce(*facts)
+    with common.loading():
+        pass
+    assert capsys.readouterr() == ("", "")
+    with terminal(monkeypatch, width=60) as shown:
+        common.announce(*facts)
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        common.announce(*facts)
+    assert shown() == [
+        f"multitask {multitask.__version__} · train span, sst2 · model tiny",
+        "  runs/first-of-them",
+        "",
+    ]
+    many = TrainConfig(tasks=[f"task{i}" for i in range(29)])
+    assert common.shown_tasks(many) == "task0, task1, task2, task3, task4, … (29 tasks)"
+
+
+def test_what_is_imported_before_the_first_line_is_small(tmp_path):
+    code = """
+import sys
+from multitask.cli import common, train
+common.announce = lambda *facts: sys.exit(str([m for m in ("torch", "numpy", "rich.console") if m in sys.modules]))
+train.announce = common.announce
+train.run(["--tasks", "span,sst2"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"

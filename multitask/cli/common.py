@@ -2,15 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multitask.config import TrainConfig
+from multitask import __version__
+from multitask.config import TrainConfig, task_words
 from multitask.errors import UserError
+from multitask.printable import visible
+from multitask.terminal.live import is_live_terminal
 from multitask.terminal.quiet import quiet_libraries
+from multitask.uncollected import uncollected
 
 EXIT_FAILED = 1
+
+
+def announce(command: str, *facts: str) -> None:
+    """Say on a terminal what begins, before torch is imported, which takes seconds; into a pipe nothing goes."""
+    if not _is_watched():
+        return
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        width = 80
+    lines = [f"multitask {__version__} · {command} {facts[0]}"]
+    for fact in facts[1:]:
+        if len(lines[-1]) + len(fact) + 3 <= width:
+            lines[-1] += f" · {fact}"
+        else:
+            lines.append(f"  {fact}")
+    print(visible("\n".join(lines)), file=sys.stderr, flush=True)
+
+
+def shown_tasks(config: TrainConfig, limit: int = 50) -> str:
+    """The tasks of a command in a few words."""
+    words = task_words(config)
+    shown = ", ".join(words)
+    if len(shown) <= limit:
+        return shown
+    few = [word for i, word in enumerate(words) if len(", ".join(words[: i + 1])) <= limit - 15]
+    return f"{', '.join(few or [words[0][:limit]])}, … ({len(words)} tasks)"
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Say on a terminal that torch is being loaded, while it is."""
+    shown = _is_watched() and "torch" not in sys.modules
+    if shown:
+        sys.stderr.write("loading PyTorch …")
+        sys.stderr.flush()
+    try:
+        with uncollected():
+            yield
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _is_watched() -> bool:
+    """Whether a person looks at what the first process writes."""
+    first = all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
+    return first and is_live_terminal(sys.stderr)
 
 
 def parse_settings(

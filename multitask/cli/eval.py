@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from multitask.cli.common import add_include, with_hyphens
+from multitask.cli.common import add_include, announce, loading, with_hyphens
 from multitask.errors import UserError
 from multitask.system_errors import told
 from multitask.terminal.quiet import quiet_libraries
-from multitask.uncollected import uncollected
 
 
 def run(arguments: list[str]) -> int:
@@ -34,12 +33,13 @@ def run(arguments: list[str]) -> int:
     options = parser.parse_args(with_hyphens(arguments))
     if options.batch_tokens is not None and options.batch_tokens < 1:
         raise UserError(f"--batch-tokens must be at least 1. Got {options.batch_tokens}.")
+    announce("eval", options.run, *([", ".join(options.tasks.split(","))] if options.tasks else []))
     quiet_libraries()
     from multitask.finished import check_finished
     from multitask.folder import open_folder
 
     check_finished(Path(options.run))
-    with uncollected():
+    with loading():
         from multitask.inference import evaluate
 
     if options.out:

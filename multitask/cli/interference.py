@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from multitask.cli.common import announce, loading, shown_tasks
 from multitask.terminal.quiet import quiet_libraries
 
 
@@ -13,6 +14,7 @@ def run(arguments: list[str]) -> int:
     """Run `multitask interference`; gives the exit code."""
     from multitask.flags import config_parser, parse_config
     from multitask.interference.options import FORMATS, add_study_options, study_config
+    from multitask.interference.study import study_folder
 
     about = (
         "Train what a study needs, and tell with intervals, seeds and matched budgets which tasks help and hurt each "
@@ -25,15 +27,20 @@ def run(arguments: list[str]) -> int:
     assert format in FORMATS
     config = study_config(train, own)
     out, overwrite = train.out, train.overwrite
+    where = Path(out or study_folder(config))
+    if runs:
+        announce("interference", f"the runs {runs}")
+    else:
+        announce("interference", shown_tasks(config.train), f"model {config.train.model}", str(where))
     quiet_libraries()
     if runs:
         from multitask.interference.tabulate import tabulate
 
         _print_study(tabulate(runs, config, out=Path(out) if out else None), format)
         return 0
-    from multitask.interference.conduct import Conduct, study_folder
+    with loading():
+        from multitask.interference.conduct import Conduct
 
-    where = Path(out or study_folder(config))
     conduct = Conduct(config, where, quiet=format != "table", overwrite=overwrite)
     if dry_run:
         conduct.dry_run()

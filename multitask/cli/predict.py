@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from multitask.cli.common import add_include, with_hyphens, write_output
+from multitask.cli.common import add_include, announce, loading, with_hyphens, write_output
 from multitask.errors import UserError
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries
-from multitask.uncollected import uncollected
 
 
 def run(arguments: list[str]) -> int:
@@ -35,6 +34,7 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"--output {output} is a folder; give a file.")
     if output and not output.parent.is_dir():
         raise UserError(f"--output {output} cannot be written: there is no folder {output.parent}.")
+    announce("predict", options.task, options.run)
     quiet_libraries()
     from multitask.finished import prediction_task
     from multitask.new_inputs import check_no_header, new_examples, read_input_file, read_inputs
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
         check_no_header(task, lines, name=name)
         inputs = read_inputs(lines, name=name)
     new_examples(task, inputs)
-    with uncollected():
+    with loading():
         from multitask.inference import predict
 
     frame = predict(options.run, options.task, inputs, include=options.include)

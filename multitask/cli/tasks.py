@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multitask.cli.common import add_include, parse_settings, planned_settings
+from multitask.cli.common import add_include, announce, parse_settings, planned_settings, shown_tasks
 from multitask.printable import visible
 
 
@@ -30,6 +30,7 @@ def run(arguments: list[str]) -> int:
 def _tasks_check(arguments: list[str]) -> int:
     about = "Check the data of tasks: rows, lengths, truncation, round trip, duplicates, overlap between tasks."
     config, own = parse_settings("tasks check", about, arguments, formats=True)
+    announce("tasks check", shown_tasks(config))
     config = planned_settings(config)
     from multitask.planning import print_check
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from multitask.cli.common import EXIT_FAILED, check_early, parse_settings
+from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, parse_settings, shown_tasks
+from multitask.config import default_folder
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
-from multitask.uncollected import uncollected
 
 
 def run(arguments: list[str]) -> int:
     """Run `multitask train`; gives the exit code."""
     config, _ = parse_settings("train", "Train one model on a mixture of tasks and evaluate each.", arguments)
+    announce("train", shown_tasks(config), f"model {config.model}", config.out or default_folder(config))
     quiet_libraries()
     check_early(config)
-    with uncollected():
+    with loading():
         from multitask.processes import ProcessError
         from multitask.run import StoppedError, train
 

@@ -45,7 +45,8 @@ def interference(
         UserError: For whatever a user can mend, before training starts.
         KeyboardInterrupt: If it was interrupted; the same call continues.
     """
-    from multitask.interference.conduct import Conduct, settings_of, study_folder
+    from multitask.interference.conduct import Conduct, settings_of
+    from multitask.interference.study import study_folder
 
     if config is not None and settings:
         raise TypeError("interference takes a config or single settings, not both.")

@@ -550,12 +550,6 @@ def _has_accelerator() -> bool:
     return torch.accelerator.is_available()
 
 
-def study_folder(config: StudyConfig) -> str:
-    """Where a study goes without `--out`: runs/interference-TASKS-MODEL."""
-    spec = config.train.tasks if isinstance(config.train.tasks, str) else ",".join(config.train.tasks)
-    return "runs/interference-" + safe_name(f"{spec}-{Path(config.train.model).name}")
-
-
 def settings_of(settings: dict[str, Any]) -> StudyConfig:
     """A study's settings from names of both kinds, as `multitask.interference(...)` takes them.
 

@@ -24,11 +24,10 @@ from typing import Any
 
 from multitask.config import OPERATIONAL, TrainConfig, check_config, flag, located
 from multitask.errors import UserError
-from multitask.folder import atomic, check_links, make_folder
+from multitask.folder import atomic, check_links, make_folder, safe_name
 from multitask.home import tilde
 from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
 from multitask.ownership import check_lock
-from multitask.plan import FORMAT as PLAN_FORMAT
 from multitask.registry import did_you_mean
 from multitask.schedule import exact
 from multitask.yaml_files import dump_yaml, read_yaml
@@ -74,6 +73,12 @@ class StudyConfig:
     """Threads of each; by default the cores are shared equally."""
     keep_models: bool = False
     """Keep each cell's weights, which the tables do not need."""
+
+
+def study_folder(config: StudyConfig) -> str:
+    """Where a study goes without `--out`: runs/interference-TASKS-MODEL."""
+    spec = config.train.tasks if isinstance(config.train.tasks, str) else ",".join(config.train.tasks)
+    return "runs/interference-" + safe_name(f"{spec}-{Path(config.train.model).name}")
 
 
 def parse_numbers(text: str | Sequence[float], option: str) -> list[float]:
@@ -268,6 +273,8 @@ def read_study(out: Path) -> dict[str, Any] | None:
     stored = read_yaml(path)
     found = stored.get("format") if isinstance(stored, dict) else None
     if found == 1:
+        from multitask.plan import FORMAT as PLAN_FORMAT  # it loads numpy, and the options of a study are here too
+
         raise UserError(
             f"{path} has format 1: its cells were trained by plans of format 1, whose steps held other examples, and "
             f"this version makes plans of format {PLAN_FORMAT}. Read its tables with `multitask report`; to train, "
