@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from multitask.cli import main
+from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig
-from multitask.flags import config_parser, parse_config
 from multitask.plugins import INCLUDED
 from multitask.task import TASKS
 
@@ -57,6 +57,8 @@ FILES = {
     "no_mapping.yaml": "- sst2\n",
     "nothing.yaml": "",
     "unknown_key.yaml": "taskz: sst2\n",
+    "steps.yaml": "steps: 5\n",
+    "other_name.yaml": "learning_rate: 0.1\n",
     "wrong_type.yaml": "seed: one\n",
     "unknown_task.yaml": "tasks: ssst2\n",
     "unknown_trainer.yaml": "trainer:\n  max_stepz: 3\n",
@@ -294,6 +296,13 @@ def test_version_and_help(capsys):
     assert "--per-step" in said(capsys, "train", "--help")
 
 
+def test_settings_of_a_config_file_serve_every_command(capsys):
+    Path("all.yaml").write_text("tasks: ticket\ndata: data\noptimizer: adamw\nmixing: equal\ntrainer: {max_steps: 7}\n")
+    arguments = ("--config", "all.yaml", "--include", "my_tasks.py", "--format", "json")
+    assert json.loads(said(capsys, "mix", *arguments))["steps"] == 7
+    assert list(json.loads(said(capsys, "tasks", "check", *arguments))["tasks"]) == ["ticket"]
+
+
 def test_print_config_prints_what_a_config_file_may_say(capsys):
     printed = yaml.safe_load(said(capsys, "train", "--config", "demo", "--seed", "3", "--print-config"))
     assert printed["seed"] == 3
@@ -312,6 +321,8 @@ def test_print_config_prints_what_a_config_file_may_say(capsys):
         (["--batch_size=8"], "batch_size", 8),
         (["--lr", "1e-3"], "lr", 0.001),
         (["--trainer.max_steps", "5"], "trainer", {"max_steps": 5}),
+        (["--steps", "5"], "trainer", {"max_steps": 5}),
+        (["--config", "demo", "--steps=5", "--trainer.max_steps", "5"], "trainer", {"max_steps": 5}),
         (["--trainer.max-steps=5", "--trainer.devices", "2"], "trainer", {"max_steps": 5, "devices": 2}),
         (["--trainer.limit_val_batches", "1e-3"], "trainer", {"limit_val_batches": 0.001}),
         (["--config", "demo", "--trainer.devices", "2"], "trainer", {"max_steps": 1300, "devices": 2}),
@@ -346,7 +357,7 @@ def test_a_later_option_wins_over_the_config_file():
 MISTAKES = [
     (
         "",
-        "give a command: train, eval, predict, tasks, mix, interference, report, cache; "
+        "give a command: train, eval, predict, tasks, mix, interference, report, cache, completion; "
         "multitask --help describes them.",
     ),
     ("trian", "unknown command 'trian': did you mean 'train'?"),
@@ -358,7 +369,31 @@ MISTAKES = [
     ("train --include --seed 1", "--include needs a value."),
     ("train --temprature 3", "unknown option --temprature: did you mean '--temperature' or '--temperature-end'?"),
     ("train --zzz 3", "unknown option --zzz: multitask train --help shows them all."),
-    ("train --max_steps 3", "unknown option --max-steps: did you mean '--trainer.max_steps'?"),
+    ("train --max_steps 3", "unknown option --max-steps: --steps N is the number of steps."),
+    (
+        "train --epochs 3",
+        "unknown option --epochs: --steps N says how long to train, for a mixture has no epoch of its own: E epochs of "
+        "R rows are E × R / 64 steps at --batch-size 64, and multitask mix shows how many epochs of each task that is.",
+    ),
+    ("train --steps --seed 1", "--steps needs a value."),
+    (
+        "train --steps 3 --trainer.max_steps 4",
+        "--steps 3 and --trainer.max_steps 4 are one setting and say two things: give one of them.",
+    ),
+    (
+        "mix --optimizer adamw",
+        "--optimizer changes nothing here: multitask train and multitask interference use it, and multitask mix does "
+        "not. Leave it out.",
+    ),
+    (
+        "tasks check --tasks ticket --mixing equal",
+        "--mixing changes nothing here: multitask train and multitask mix use it, and multitask tasks check does not. "
+        "Leave it out.",
+    ),
+    ("tasks list", "multitask tasks lists them: leave 'list' out."),
+    ("tasks show span", "multitask tasks span describes a task: leave 'show' out."),
+    ("eval run --output-dir x", "unknown option --output-dir: --out DIR is the run folder."),
+    ("predict run --task ticket --out x", "unknown option --out: did you mean '--output' or '--input'?"),
     ("eval run --foo", "unknown option --foo: did you mean '--format' or '--out'?"),
     (
         "train --tasks span sst2",
@@ -457,6 +492,15 @@ MISTAKES = [
     (
         "train --config unknown_key.yaml",
         "--config unknown_key.yaml has the unknown setting 'taskz': did you mean 'tasks'?",
+    ),
+    (
+        "train --config steps.yaml",
+        "--config steps.yaml has the unknown setting 'steps': the number of steps is `trainer: {max_steps: N}`.",
+    ),
+    (
+        "train --config other_name.yaml",
+        "--config other_name.yaml has the unknown setting 'learning_rate': on the command line --lr RATE is the "
+        "learning rate.",
     ),
     ("train --config wrong_type.yaml", "--config wrong_type.yaml: --seed must be a whole number. Got 'one'."),
     ("train --config unknown_task.yaml", "unknown task or mixture 'ssst2': did you mean 'sst2'?"),

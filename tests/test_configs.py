@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from multitask.cli import main
+from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig, check_config, check_trainer_names, resolved
-from multitask.flags import config_parser, parse_config
 from multitask.models import is_from_scratch
 from multitask.prepare import select_tasks
 from multitask.sources import resolve_source

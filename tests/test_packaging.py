@@ -113,7 +113,7 @@ print(json.dumps([multitask.__file__, sorted(TASKS)]))
 
 def test_the_installed_wheel_finds_its_presets_in_an_empty_folder(installed, tmp_path):
     script = """
-from multitask.flags import config_parser, parse_config
+from multitask.cli.flags import config_parser, parse_config
 print(parse_config(config_parser("train", ""), ["--config", "t5-small"])[0].model)
 """
     assert in_a_fresh_interpreter(script, installed, tmp_path) == "google-t5/t5-small\n"

@@ -69,16 +69,9 @@ def _is_watched() -> bool:
     return first and is_live_terminal(sys.stderr)
 
 
-def parse_settings(
-    command: str, about: str, arguments: list[str], *, formats: bool = False
-) -> tuple[TrainConfig, dict[str, Any]]:
-    """The settings that a command was given, and the values of its own options."""
-    from multitask.flags import config_parser, parse_config
-
-    parser = config_parser(command, about)
-    if formats:
-        parser.add_argument("--format", choices=("table", "json"), default="table", help="How to print it.")
-    return parse_config(parser, arguments)
+def add_format(parser: Any) -> None:
+    """`--format table` or `json`."""
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="How to print it.")
 
 
 def check_early(config: TrainConfig) -> None:
@@ -125,7 +118,7 @@ def write_output(path: Path | None, text: str) -> None:
 def add_include(parser: Any) -> None:
     """`--include`, for commands that have few options."""
     parser.add_argument(
-        "--include", action="append", default=[], metavar="FILE", help="a Python file that registers tasks"
+        "--include", action="append", default=[], metavar="FILE", help="A Python file that registers tasks."
     )
 
 

@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from multitask.cli.commands import Command, parser_of
 from multitask.cli.common import add_include, announce, loading, with_hyphens
 from multitask.errors import UserError
 from multitask.system_errors import told
 from multitask.terminal.quiet import quiet_libraries
 
 
-def run(arguments: list[str]) -> int:
-    """Run `multitask eval`; gives the exit code."""
-    from multitask.flags import plain_parser
-
-    parser = plain_parser("eval", "Evaluate a finished run again, or on other data.")
-    parser.add_argument("run", metavar="RUN", help="the run folder")
-    parser.add_argument("--tasks", help="tasks to evaluate, separated by commas; by default the run's own")
-    parser.add_argument("--data", help="DIR, hub or sample; by default what the run was trained with")
-    parser.add_argument("--split", default="validation", help="the split (default: validation)")
+def _add_options(parser: Any) -> None:
+    parser.add_argument("run", metavar="RUN", help="The run folder.")
+    parser.add_argument(
+        "--tasks", metavar="NAMES", help="Tasks to evaluate, separated by commas; by default the run's own."
+    )
+    parser.add_argument(
+        "--data", metavar="DIR|hub|sample", help="Where the rows are; by default what the run was trained with."
+    )
+    parser.add_argument("--split", metavar="NAME", default="validation", help="Which split.")
     add_include(parser)
     parser.add_argument(
-        "--labels-by", choices=("rank", "generate", "both"), help="score labels, or let the model write"
+        "--labels-by",
+        choices=("rank", "generate", "both"),
+        help="Score labels, or let the model write; by default as in the run.",
     )
-    parser.add_argument("--batch-tokens", type=int, help="padded input tokens of a batch")
     parser.add_argument(
-        "--on-bad-row", choices=("error", "skip"), help="what is done about a bad row; by default as in the run"
+        "--batch-tokens", type=int, metavar="TOKENS", help="Padded input tokens of a batch; by default as in the run."
     )
-    parser.add_argument("--out", metavar="DIR", help="write metrics.json, baselines.json and predictions/ there too")
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="how to print the scores")
-    options = parser.parse_args(with_hyphens(arguments))
+    parser.add_argument(
+        "--on-bad-row", choices=("error", "skip"), help="What is done about a bad row; by default as in the run."
+    )
+    parser.add_argument("--out", metavar="DIR", help="Write metrics.json, baselines.json and predictions/ there too.")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="How to print the scores.")
+
+
+COMMAND = Command(
+    "eval",
+    "Evaluate a finished run again, or on other data.",
+    "RUN [options]",
+    _add_options,
+    examples=("multitask eval runs/first", "multitask eval runs/first --tasks sst2 --data DIR --split test"),
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Run `multitask eval`; gives the exit code."""
+    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
     if options.batch_tokens is not None and options.batch_tokens < 1:
         raise UserError(f"--batch-tokens must be at least 1. Got {options.batch_tokens}.")
     announce("eval", options.run, *([", ".join(options.tasks.split(","))] if options.tasks else []))

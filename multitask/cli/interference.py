@@ -6,23 +6,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from multitask.cli.commands import Command
 from multitask.cli.common import announce, loading, shown_tasks
+from multitask.cli.settings import USED
 from multitask.terminal.quiet import quiet_libraries
+
+
+def _add_options(parser: Any) -> None:
+    from multitask.interference.options import add_study_options
+
+    add_study_options(parser)
+
+
+COMMAND = Command(
+    "interference",
+    "Train what a study needs, and tell with intervals, seeds and matched budgets which tasks help and hurt each "
+    "other. The same command continues a study that was interrupted, and adds tasks or seeds to it.",
+    "--tasks NAMES [options]",
+    _add_options,
+    USED["interference"],
+    (
+        "multitask interference --tasks span,sst2,stsb --data DIR --out runs/study",
+        "multitask interference --tasks span,sst2 --seeds 10 --arms single,joint --dry-run",
+        "multitask interference --runs 'runs/*'",
+    ),
+    refuses=False,
+)
 
 
 def run(arguments: list[str]) -> int:
     """Run `multitask interference`; gives the exit code."""
-    from multitask.flags import config_parser, parse_config
-    from multitask.interference.options import FORMATS, add_study_options, study_config
+    from multitask.cli.flags import parse_command
+    from multitask.interference.options import FORMATS, study_config
     from multitask.interference.study import study_folder
 
-    about = (
-        "Train what a study needs, and tell with intervals, seeds and matched budgets which tasks help and hurt each "
-        "other. The same command continues a study that was interrupted, and adds tasks or seeds to it."
-    )
-    parser = config_parser("interference", about)
-    add_study_options(parser)
-    train, own = parse_config(parser, arguments)
+    train, own = parse_command(COMMAND, arguments)
     runs, dry_run, format = own.pop("runs"), own.pop("dry_run"), own.pop("format")
     assert format in FORMATS
     config = study_config(train, own)

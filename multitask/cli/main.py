@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from multitask import __version__
@@ -89,27 +90,51 @@ COMMANDS = {
     "interference": "train matched runs and tell which tasks help and hurt each other",
     "report": "the tables of a run or a study again, in any format",
     "cache": "what was tokenised and is kept for the next run; cache clear deletes it",
+    "completion": "the script by which a shell completes what is typed: bash, zsh or fish",
 }
 """Each is a module of this package with a function `run(arguments)` that gives the exit code."""
 
 
 def _run(arguments: list[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:
+        from multitask.cli.completion import complete
+
+        complete()
     if not arguments:
         raise UserError(f"give a command: {', '.join(COMMANDS)}; multitask --help describes them.")
     name = arguments[0]
-    if name in ("-h", "--help"):
-        print("usage: multitask COMMAND [options]\n")
-        print("Fine-tune one text-to-text model on many tasks, and see which tasks help and hurt each other.\n")
-        for command, text in COMMANDS.items():
-            print(f"  {command:13} {text}")
-        print("\n`multitask COMMAND --help` shows a command's options. Example:\n")
-        print("  multitask train --tasks span,sst2")
+    if name == "help" and len(arguments) > 1 and not arguments[1].startswith("-"):
+        arguments = [*arguments[1:], "--help"]
+        name = arguments[0]
+    if name in ("-h", "--help", "help"):
+        _print_help()
         return 0
     if name in ("-V", "--version"):
         print(f"multitask {__version__}")
         return 0
     if name not in COMMANDS:
-        from multitask.registry import did_you_mean
-
-        raise UserError(f"unknown command '{name}': {did_you_mean(name, list(COMMANDS))}")
+        raise UserError(f"unknown command '{name}': {_meant(name)}")
     return int(importlib.import_module(f"multitask.cli.{name}").run(arguments[1:]))
+
+
+def _print_help() -> None:
+    from multitask.cli.commands import page_width, wrapped
+
+    print("usage: multitask COMMAND [options]\n")
+    print(wrapped("Fine-tune one text-to-text model on many tasks, and see which tasks help and hurt each other."))
+    print()
+    wide = max(map(len, COMMANDS)) + 4
+    for command, text in COMMANDS.items():
+        lines = textwrap.wrap(text, page_width() - wide)
+        print(f"  {command.ljust(wide - 2)}{lines[0]}", *(" " * wide + line for line in lines[1:]), sep="\n")
+    print("\n" + wrapped("multitask COMMAND --help, or multitask help COMMAND, shows a command's options. Examples:"))
+    print("\n  multitask train --tasks span,sst2")
+    print('  eval "$(multitask completion bash)"')
+
+
+def _meant(name: str) -> str:
+    from multitask.cli.synonyms import COMMANDS as SYNONYMS
+    from multitask.registry import did_you_mean
+
+    meant = SYNONYMS.get(name.lower())
+    return f"did you mean '{meant}'?" if meant else did_you_mean(name, list(COMMANDS))

@@ -8,27 +8,37 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from multitask.cli.commands import Command, parser_of
 from multitask.cli.common import add_include, announce, loading, with_hyphens, write_output
 from multitask.errors import UserError
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries
 
 
+def _add_options(parser: Any) -> None:
+    parser.add_argument("run", metavar="RUN", help="The run folder.")
+    parser.add_argument("--task", required=True, metavar="NAME", help="Which task; its prefix is added for you.")
+    parser.add_argument("--input", metavar="FILE", help="Lines or rows, instead of standard input.")
+    parser.add_argument("--output", metavar="FILE", help="Write to FILE instead of standard output.")
+    add_include(parser)
+
+
+COMMAND = Command(
+    "predict",
+    "Predictions for lines of text (what comes after the task's prefix) or JSON rows; JSON lines come out. "
+    "Empty lines are left out. An --input of the ending csv, tsv, json, jsonl or parquet is read as rows.",
+    "RUN --task NAME [options]",
+    _add_options,
+    examples=(
+        "multitask predict runs/first --task sst2",
+        "multitask predict runs/first --task sst2 --input rows.csv --output answers.jsonl",
+    ),
+)
+
+
 def run(arguments: list[str]) -> int:
     """Run `multitask predict`; gives the exit code."""
-    from multitask.flags import plain_parser
-
-    parser = plain_parser(
-        "predict",
-        "Predictions for lines of text (what comes after the task's prefix) or JSON rows; JSON lines come out. "
-        "Empty lines are left out. An --input of the ending csv, tsv, json, jsonl or parquet is read as rows.",
-    )
-    parser.add_argument("run", metavar="RUN", help="the run folder")
-    parser.add_argument("--task", required=True, help="which task; its prefix is added for you")
-    parser.add_argument("--input", metavar="FILE", help="lines or rows, instead of standard input")
-    parser.add_argument("--output", metavar="FILE", help="write to FILE instead of standard output")
-    add_include(parser)
-    options = parser.parse_args(with_hyphens(arguments))
+    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
     output = Path(options.output) if options.output else None
     if output and output.is_dir():
         raise UserError(f"--output {output} is a folder; give a file.")

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from multitask.cli.commands import Command, parser_of
 from multitask.cli.common import with_hyphens, write_output
 from multitask.errors import UserError
 
 
-def run(arguments: list[str]) -> int:
-    """Run `multitask report`; gives the exit code."""
-    from multitask.flags import plain_parser
+def _add_options(parser: Any) -> None:
     from multitask.interference.options import FORMATS
 
-    parser = plain_parser("report", "The tables of a run or a study again, in any format.")
-    parser.add_argument("folder", metavar="RUN_OR_STUDY", help="a run folder or a study folder")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="how to print it (html: the whole report)")
-    parser.add_argument("--output", metavar="FILE", help="write to FILE instead of standard output")
-    options = parser.parse_args(with_hyphens(arguments))
+    parser.add_argument("folder", metavar="RUN_OR_STUDY", help="A run folder or a study folder.")
+    parser.add_argument("--format", choices=FORMATS, default="table", help="How to print it; html is the whole report.")
+    parser.add_argument("--output", metavar="FILE", help="Write to FILE instead of standard output.")
+
+
+COMMAND = Command(
+    "report",
+    "The tables of a run or a study again, in any format.",
+    "RUN_OR_STUDY [options]",
+    _add_options,
+    examples=("multitask report runs/study", "multitask report runs/study --format html --output study.html"),
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Run `multitask report`; gives the exit code."""
+    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
     folder = Path(options.folder)
     if (folder / "interference.json").is_file():
         from multitask.interference.findings import Study

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from multitask.cli.common import add_include, announce, parse_settings, planned_settings, shown_tasks
+from typing import Any
+
+from multitask.cli.commands import Command, parser_of
+from multitask.cli.common import add_format, add_include, announce, planned_settings, shown_tasks
+from multitask.cli.settings import USED
+from multitask.errors import UserError
 from multitask.printable import visible
+
+
+def _add_options(parser: Any) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="Describe this task.")
+    add_include(parser)
+
+
+COMMAND = Command(
+    "tasks",
+    "List the tasks, or describe one; `multitask tasks check` checks data for training.",
+    "[NAME] [options]",
+    _add_options,
+    examples=("multitask tasks", "multitask tasks span", "multitask tasks ticket --include my_tasks.py"),
+)
+CHECK = Command(
+    "tasks check",
+    "Check the data of tasks: rows, lengths, truncation, round trip, duplicates, overlap between tasks.",
+    "--tasks NAMES [options]",
+    add_format,
+    USED["tasks check"],
+    ("multitask tasks check --tasks ticket --include my_tasks.py --data DIR",),
+)
 
 
 def run(arguments: list[str]) -> int:
     """Run `multitask tasks`; gives the exit code."""
     if arguments and arguments[0] == "check":
         return _tasks_check(arguments[1:])
-    from multitask.flags import plain_parser
-
-    parser = plain_parser("tasks", "List the tasks, or describe one; `multitask tasks check` checks data for training.")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="describe this task")
-    add_include(parser)
-    options = parser.parse_args(arguments)
+    _check_words(arguments)
+    options = parser_of(COMMAND).parse_args(arguments)
     from multitask.prepare import load_plugins
     from multitask.task_list import describe_task, print_tasks
 
@@ -27,9 +50,20 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _check_words(arguments: list[str]) -> None:
+    """Say how it is written here to who writes `tasks list` or `tasks show NAME`."""
+    word = arguments[0] if arguments else ""
+    if word in ("list", "ls"):
+        raise UserError(f"multitask tasks lists them: leave '{word}' out.")
+    if word in ("show", "describe", "info"):
+        name = arguments[1] if len(arguments) > 1 else "NAME"
+        raise UserError(f"multitask tasks {name} describes a task: leave '{word}' out.")
+
+
 def _tasks_check(arguments: list[str]) -> int:
-    about = "Check the data of tasks: rows, lengths, truncation, round trip, duplicates, overlap between tasks."
-    config, own = parse_settings("tasks check", about, arguments, formats=True)
+    from multitask.cli.flags import parse_command
+
+    config, own = parse_command(CHECK, arguments)
     announce("tasks check", shown_tasks(config))
     config = planned_settings(config)
     from multitask.planning import print_check

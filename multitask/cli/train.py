@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import sys
 
-from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, parse_settings, shown_tasks
+from multitask.cli.commands import Command
+from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, shown_tasks
+from multitask.cli.settings import USED
 from multitask.config import default_folder
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 
+COMMAND = Command(
+    "train",
+    "Train one model on a mixture of tasks and evaluate each. Without any option it trains a tiny model from scratch "
+    "on a generated sample.",
+    "--tasks NAMES [options]",
+    settings=USED["train"],
+    examples=(
+        "multitask train --tasks span,sst2",
+        "multitask train --tasks ticket --include my_tasks.py --data DIR --out runs/ticket",
+        "multitask train --config t5-small --data DIR --steps 2000 --out runs/small",
+        "multitask train --resume runs/small",
+    ),
+)
+
 
 def run(arguments: list[str]) -> int:
     """Run `multitask train`; gives the exit code."""
-    config, _ = parse_settings("train", "Train one model on a mixture of tasks and evaluate each.", arguments)
+    from multitask.cli.flags import parse_command
+
+    config, _ = parse_command(COMMAND, arguments)
     announce("train", shown_tasks(config), f"model {config.model}", config.out or default_folder(config))
     quiet_libraries()
     check_early(config)

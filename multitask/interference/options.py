@@ -18,30 +18,71 @@ def add_study_options(parser: Any) -> None:
     """Add them to a parser of training settings."""
     plain = StudyConfig()
     add = parser.add_argument
-    add("--arms", default=",".join(plain.arms), help=f"Which models to train, of {', '.join(ARMS)}, with commas.")
-    add("--seeds", default=plain.seeds, help="How many seeds, or which, with commas.")
+    add(
+        "--arms",
+        metavar="NAMES",
+        default=",".join(plain.arms),
+        help=f"Which models to train, of {', '.join(ARMS)}, with commas.",
+    )
+    add("--seeds", metavar="N|LIST", default=plain.seeds, help="How many seeds, or which, with commas.")
     add(
         "--match",
+        metavar="examples|steps",
         default=",".join(plain.match),
         help="The budget that is matched: examples (equal exposure), steps (equal compute) or both, with a comma.",
     )
     add(
         "--null",
         nargs="?",
+        metavar="TASKS",
         const="all",
         default="",
         help="Null control: train each task (or those named) with a disjoint copy of itself, and count false alarms.",
     )
-    add("--lr_grid", default="", help="Learning rates, with commas, to choose from for each kind of arm beforehand.")
+    add(
+        "--lr_grid",
+        metavar="RATES",
+        default="",
+        help="Learning rates, with commas, to choose from for each kind of arm beforehand.",
+    )
     add("--selection", default=None, choices=SELECTIONS, help="Which checkpoint is scored; the same as --select.")
-    add("--margin", type=float, default=plain.margin, help="Points within which two scores count as equal.")
-    add("--resamples", type=int, default=plain.resamples, help="Resamples of the bootstrap.")
-    add("--groups", type=int, default=plain.groups, help="Suggest a grouping of the tasks into at most so many models.")
-    add("--jobs", type=int, default=None, help="Models trained side by side; from scratch on a CPU one a core.")
-    add("--threads", type=int, default=None, help="Threads of each; by default the cores are shared equally.")
+    add(
+        "--margin",
+        metavar="POINTS",
+        type=float,
+        default=plain.margin,
+        help="Points within which two scores count as equal.",
+    )
+    add("--resamples", metavar="N", type=int, default=plain.resamples, help="Resamples of the bootstrap.")
+    add(
+        "--groups",
+        metavar="N",
+        type=int,
+        default=plain.groups,
+        help="Suggest a grouping of the tasks into at most so many models.",
+    )
+    add(
+        "--jobs",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Models trained side by side; from scratch on a CPU one a core.",
+    )
+    add(
+        "--threads",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Threads of each; by default the cores are shared equally.",
+    )
     add("--keep_models", action="store_true", help="Keep each model's weights, which the tables do not need.")
     add("--dry_run", action="store_true", help="Print the cells and an estimate of their cost, and train nothing.")
-    add("--runs", default="", help="Tabulate these finished runs ('runs/*') instead of training; tasks are theirs.")
+    add(
+        "--runs",
+        metavar="FOLDERS",
+        default="",
+        help="Tabulate these finished runs ('runs/*') instead of training; tasks are theirs.",
+    )
     add("--format", choices=FORMATS, default="table", help="How to print the tables.")
 
 

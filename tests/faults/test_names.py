@@ -12,10 +12,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from multitask.cli import main
+from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.finished import run_config
-from multitask.flags import config_parser, parse_config
 from multitask.interference.study import FORMAT, read_study, write_study
 from multitask.plugins import INCLUDED
 from multitask.results import write_config

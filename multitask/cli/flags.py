@@ -14,35 +14,29 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
+from multitask.cli.commands import Command, HelpFormatter, PlainParser, asks_for_help, parser_of, wrapped
+from multitask.cli.settings import SETTINGS, USED
+from multitask.cli.synonyms import OPTIONS, meant_option
+from multitask.cli.written import HINTS, as_written, quoted, readable, readable_settings
 from multitask.config import TrainConfig, flag, located, parse_options
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
-from multitask.written import HINTS, as_written, quoted, readable, readable_settings
 from multitask.yaml_files import load_yaml, read_yaml
-
-TRAINER_OPTIONS = ("max_steps", "accelerator", "devices", "strategy", "num_nodes", "accumulate_grad_batches")
-"""Of Lightning's Trainer, those that people write without `--trainer.`; a hint needs no import of Lightning."""
 
 
 def config_parser(command: str, description: str) -> Any:
-    """A parser whose options are the fields of `TrainConfig`, with the texts under the fields as help."""
+    """A parser whose options are the fields of `TrainConfig`; the page of `--help` is `commands.parser_of`'s."""
     import jsonargparse
 
     class Parser(jsonargparse.ArgumentParser):
-        def format_help(self, *args: Any, **kwargs: Any) -> str:
-            """With hyphens, which is how people write flags; underscores are understood too."""
-            text = super().format_help(*args, **kwargs)
-            return re.sub(r"--[a-z][a-z_]+", lambda m: m.group().replace("_", "-"), text)
-
         def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
             """A config file, in which names are what is written: jsonargparse's own reading makes 1000.0 of `1e3`."""
             return self.parse_string(readable_settings(read_yaml(Path(path), hint=HINTS)), **kwargs)
 
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = Parser(
         prog=f"multitask {command}", description=description, exit_on_error=False, allow_abbrev=False, env_prefix=False
     )
@@ -53,12 +47,38 @@ def config_parser(command: str, description: str) -> Any:
 
 def plain_parser(command: str, description: str) -> argparse.ArgumentParser:
     """A parser for a command that has few options of its own; its errors are `UserError`s."""
+    return PlainParser(
+        prog=f"multitask {command}", description=wrapped(description), formatter_class=HelpFormatter, allow_abbrev=False
+    )
 
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> NoReturn:
-            raise UserError(_sentence(message, self))
 
-    return Parser(prog=f"multitask {command}", description=description, allow_abbrev=False)
+def parse_command(command: Command, arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
+    """The settings of a command that has some, and the values of its own options; prints its help where that is asked.
+
+    Raises:
+        UserError: As `parse_config`, and for a setting that the command does not use.
+        SystemExit: After `--help`.
+    """
+    if asks_for_help(arguments):
+        parser_of(command).print_help()
+        raise SystemExit(0)
+    parser = config_parser(command.name, command.about)
+    command.add_options(parser)
+    if command.refuses:
+        _check_used(command, arguments)
+    return parse_config(parser, arguments)
+
+
+def _check_used(command: Command, arguments: Sequence[str]) -> None:
+    """Refuse, by name, settings of other commands; a config file may hold them, for it serves all commands."""
+    for word in spelled_out(arguments):
+        name = word.partition("=")[0].partition(".")[0].removeprefix("--")
+        if word.startswith("--") and name in SETTINGS - command.settings:
+            users = [f"multitask {other}" for other, used in USED.items() if name in used]
+            raise UserError(
+                f"{flag(name)} changes nothing here: {' and '.join(users)} use{'s' if len(users) == 1 else ''} it, and "
+                f"multitask {command.name} does not. Leave it out."
+            )
 
 
 def parse_config(parser: Any, arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
@@ -91,7 +111,7 @@ def _parsed(parser: Any, words: list[str]) -> dict[str, Any]:
     try:
         namespace = parser.parse_args(words)
     except argparse.ArgumentError as error:
-        raise UserError(_sentence(str(error), parser)) from error
+        raise UserError(error_sentence(str(error), parser)) from error
     return dict(namespace.as_dict())
 
 
@@ -102,10 +122,12 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     """The arguments as jsonargparse wants them.
 
     Hyphens become underscores, a switch alone is true, a list may be one value or several with commas and its option
-    may be repeated, and a preset's name becomes its path.
+    may be repeated, a preset's name becomes its path, and `--steps` is Lightning's own name.
 
     >>> spelled_out(["--per-step", "4", "--resume", "--trainer.max-steps=5"])
     ['--per_step', '4', '--resume=true', '--trainer.max_steps=5']
+    >>> spelled_out(["--steps", "5"])
+    ['--trainer.max_steps', '5']
     >>> spelled_out(["--include", "a.py", "--include", "b.py,c.py"])
     ['--include', '["a.py", "b.py", "c.py"]']
     """
@@ -113,6 +135,7 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     lists: dict[str, list[str]] = {}
     out: list[str] = []
     waiting = list(arguments)
+    steps: dict[str, str] = {}
     while waiting:
         argument = waiting.pop(0)
         option, equals, value = argument.partition("=")
@@ -123,6 +146,12 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
         name = head.replace("-", "_")
         if name == "trainer":  # of other options what follows the dot is a task, whose name may have a hyphen
             rest = rest.replace("-", "_")
+        said = f"--{name}{dot}{rest}"
+        if said in ("--steps", "--trainer.max_steps"):
+            name, dot, rest = "trainer", ".", "max_steps"
+            if not equals and (not waiting or waiting[0].startswith("--")):
+                raise UserError(f"{said} needs a value.")
+            steps[said] = value if equals else waiting[0]
         option = f"--{name}{dot}{rest}"
         kind = kinds.get(name, "")
         if kind == "bool" and not equals and not (waiting and waiting[0].lower() in ("true", "false")):
@@ -137,9 +166,17 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
                 lists.setdefault(option, []).extend(text.split(","))
         else:
             out.append(option + equals + value)
+    _check_steps(steps)
     for option, values in lists.items():
         out += [option, json.dumps(values)]
     return out
+
+
+def _check_steps(given: Mapping[str, str]) -> None:
+    """`--steps` and `--trainer.max_steps` are one setting: refuse two values of it under two names."""
+    if len(set(given.values())) > 1:
+        both = " and ".join(f"{option} {value}" for option, value in given.items())
+        raise UserError(f"{both} are one setting and say two things: give one of them.")
 
 
 def preset(name: str) -> Path:
@@ -150,14 +187,19 @@ def preset(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
+    known = presets()
+    if name in known:
+        return known[name]
+    raise UserError(f"--config {name} is neither a file nor a preset: {did_you_mean(name, list(known))}")
+
+
+def presets() -> dict[str, Path]:
+    """{name: path} of the presets."""
     import importlib.util
 
     spec = importlib.util.find_spec("multitask.configs")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    presets = {p.stem: p for folder in folders for p in Path(folder).glob("*.yaml")}
-    if name in presets:
-        return presets[name]
-    raise UserError(f"--config {name} is neither a file nor a preset: {did_you_mean(name, list(presets))}")
+    return {path.stem: path for folder in folders for path in Path(folder).glob("*.yaml")}
 
 
 def _check_file(path: str, parser: Any, included: Sequence[str]) -> dict[str, Any]:
@@ -169,7 +211,7 @@ def _check_file(path: str, parser: Any, included: Sequence[str]) -> dict[str, An
     known = [f.name for f in dataclasses.fields(TrainConfig)]
     for name in found:
         if name not in known:
-            raise UserError(f"--config {path} has the unknown setting '{name}': {did_you_mean(str(name), known)}")
+            raise UserError(f"--config {path} has the unknown setting '{name}': {_meant_setting(str(name), known)}")
     if found.get("overwrite"):
         raise UserError(
             f"--config {path} may not ask for overwrite, which deletes: say --overwrite on the command line."
@@ -188,6 +230,13 @@ def _check_file(path: str, parser: Any, included: Sequence[str]) -> dict[str, An
                 f"add --include {file} to the command, if you trust that file."
             )
     return found
+
+
+def _meant_setting(name: str, known: Sequence[str]) -> str:
+    if name in ("steps", *(one for one, hint in OPTIONS.items() if hint.startswith("--steps"))):
+        return "the number of steps is `trainer: {max_steps: N}`."
+    hint = meant_option(name, [flag(one) for one in known])
+    return f"on the command line {hint}." if hint else did_you_mean(name, list(known))
 
 
 def _check_plain(path: str, name: str, value: Any) -> None:
@@ -217,14 +266,14 @@ def _check_plain(path: str, name: str, value: Any) -> None:
 # --------------------------------------------------------------------------------------------------------------- errors
 
 
-def _sentence(message: str, parser: Any) -> str:
+def error_sentence(message: str, parser: Any) -> str:
     """What argparse and jsonargparse say, often over several lines and in Python's types, as one sentence."""
     text = " ".join(message.split())
     rules: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         (r'Parser key "(?P<name>[\w.]+)": .*(?:Got value|Given value): (?P<value>.*)', _wrong_value),
         (r"argument (?P<name>--[\w-]+).*: expected one argument", lambda m: f"{_hyphens(m['name'])} needs a value."),
         (
-            r"argument (?P<name>--[\w-]+).*: invalid choice: (?P<value>.*) \(choose from (?P<known>.*)\)",
+            r"argument (?P<name>--[\w-]+|[A-Z_]+).*: invalid choice: (?P<value>.*) \(choose from (?P<known>.*)\)",
             lambda m: f"{m['name']} must be one of {m['known'].replace(chr(39), '')}. Got {m['value']}.",
         ),
         (
@@ -292,8 +341,11 @@ def _unrecognized(words: str, parser: Any) -> str:
     option = _hyphens(first.split("=")[0])
     name = option[2:].replace("-", "_")
     known = [_hyphens(o) for action in parser._actions for o in action.option_strings if o.startswith("--")]
-    if name in TRAINER_OPTIONS and "--trainer" in known:
-        return f"unknown option {option}: did you mean '--trainer.{name}'?"
+    if "--trainer" in known:
+        known.append("--steps")
+    meant = meant_option(name, known)
+    if meant is not None:
+        return f"unknown option {option}: {meant}."
     hint = did_you_mean(option, sorted({k for k in known if not k.endswith("+")}), listed=0)
     return f"unknown option {option}: {hint if hint.startswith('did') else f'{parser.prog} --help shows them all.'}"
 
