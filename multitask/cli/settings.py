@@ -176,7 +176,7 @@ def _text(field: Any, text: str) -> str:
     elif default is dataclasses.MISSING or default is None or default is False or "default" in text:
         return text
     else:
-        words = {True: "true"}.get(default) if default is True else _number(default)
+        words = "true" if default is True else _number(default)
     return f"{text} (default: {words})"
 
 
