@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from multitask.errors import UserError, shown
+from multitask.field_docs import explain_fields
 from multitask.folder import safe_name
 from multitask.home import expanded
 from multitask.registry import did_you_mean
 from multitask.shape import problem_of
+from multitask.short_repr import short_repr
 from multitask.yaml_files import load_yaml
 
 
+@explain_fields
 @dataclass
 class TrainConfig:
     """Train one model on a mixture of tasks."""
@@ -169,6 +172,10 @@ class TrainConfig:
     """Continue the run in --out from its last checkpoint."""
     overwrite: bool = False
     """Replace the run in --out."""
+
+    def __repr__(self) -> str:
+        usual = vars(TrainConfig())
+        return short_repr(self, **{name: value for name, value in vars(self).items() if value != usual[name]})
 
 
 DEFAULT_STEPS = 1300

@@ -18,7 +18,9 @@ from multitask.baselines import below_baseline, score_baselines
 from multitask.cautions import one_sided, undefined
 from multitask.data import batches_of
 from multitask.decoding import Decoder, Prediction
+from multitask.field_docs import explain_fields
 from multitask.metrics import Metric, Outputs
+from multitask.short_repr import short_repr
 from multitask.task import UNLABELLED, Example, Task
 from multitask.tokens import TokenizedTask, Tokenizer
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@explain_fields
 @dataclass(frozen=True, eq=False)
 class TaskScores:
     """What one task scored on one split."""
@@ -51,6 +54,9 @@ class TaskScores:
     """{what it answers: its metrics}, for tasks with several baselines; see `baselines`."""
     below_baseline: tuple[str, ...] = ()
     """A sentence if the primary metric is worse than the baseline's."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.task, **{name: round(value, 4) for name, value in self.metrics.items()})
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -42,6 +42,7 @@ from multitask.bad_rows import (
 )
 from multitask.errors import UserError
 from multitask.held_out import Unit, examples_of, grouped, share_of, taken_out, without
+from multitask.short_repr import Plain, short_repr
 from multitask.sources import FileSource, Source
 from multitask.split_files import like_validation
 from multitask.table import Rows
@@ -72,6 +73,9 @@ class Examples(Sequence[Example]):
     """Rows of the split that the source has, with those."""
     held_out: str = ""
     """A sentence on how many training examples of what were held out for it; empty for a split of the source's own."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.task, self.split, Plain(f"{len(self):,} examples"), source=self.source or None)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -108,6 +112,9 @@ class TaskData(NamedTuple):
     """What checkpoints are chosen on, if asked for."""
     notes: list[str]
     """Sentences: what was held out, what was skipped, what is generated."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.task.name, train=len(self.train), validation=len(self.validation))
 
 
 @uncollected()

@@ -27,14 +27,17 @@ import numpy.typing as npt
 
 from multitask import evaluate_bridge, label_metrics, number_metrics, text_metrics
 from multitask.errors import UserError
+from multitask.field_docs import explain_fields
 from multitask.outputs import Floats, Misfit, Outputs
 from multitask.registry import Registry, place_of
+from multitask.short_repr import short_repr
 
 __all__ = ["METRICS", "Metric", "Outputs", "from_evaluate", "register_metric", "resolve_metrics"]
 
 Strings = list[str]
 
 
+@explain_fields
 @dataclass(frozen=True)
 class Metric:
     """A named score of one task's outputs.
@@ -67,6 +70,9 @@ class Metric:
     """What of a whole split cannot be scored, from its gold answers; None if only scoring them can tell."""
     module: str = ""
     """Of a user's metric, the Python module that registers it: a worker process imports it to find the metric."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, self.name, higher_is_better=self.higher_is_better, scale=self.scale)
 
     def compute(self, outputs: Outputs) -> float:
         """The value; NaN if there are no examples, if it is undefined, or if what it needs was not measured.

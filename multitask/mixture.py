@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from multitask.errors import UserError
+from multitask.field_docs import explain_fields
 from multitask.rates import MixingSettings, Strategy, check_sizes, effective_sizes, mixing_rates, temperature_schedule
 from multitask.registry import Registry, did_you_mean, place_of
+from multitask.short_repr import Plain, short_repr
 
 __all__ = [
     "MIXTURES",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 
+@explain_fields
 @dataclass(frozen=True)
 class Mixture:
     """Members, tasks or other mixtures, and how their rates are found.
@@ -67,6 +70,11 @@ class Mixture:
                 "leave out one or the other."
             )
         self._member_rates(dict.fromkeys(seen, 1.0), {})  # a wrong setting is found here, not when it is first used
+
+    def __repr__(self) -> str:
+        members = ", ".join(m if rate is None else f"{m}={rate:g}" for m, rate in self.members)
+        settings = {name: value for name, value in self.settings.items() if value is not None}
+        return short_repr(self, self.name, Plain(members), **settings)
 
     @property
     def tasks(self) -> tuple[str, ...]:

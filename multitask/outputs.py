@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from multitask.field_docs import explain_fields
+from multitask.short_repr import Plain, short_repr
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -31,6 +34,7 @@ class Misfit:
     """The metric gives NaN there whatever the predictions are; else it cannot be computed at all."""
 
 
+@explain_fields
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays with == gives an array, not an answer
 class Outputs:
     """What a metric may look at: parallel columns, one entry per evaluated example.
@@ -53,6 +57,9 @@ class Outputs:
     """[N] summed log p(target | input) in nats, at most 0; None if it was not measured."""
     target_tokens: Integers | None = None
     """[N] tokens of the target with its end-of-sequence token; None if they were not counted."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(f"{len(self):,} examples"), labels=list(self.labels) or None)
 
     def __len__(self) -> int:
         return len(self.targets)

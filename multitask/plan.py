@@ -35,9 +35,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multitask.errors import UserError
+from multitask.field_docs import explain_fields
 from multitask.permutation import MAX_ROWS, stream_rows
 from multitask.registry import did_you_mean
 from multitask.schedule import Ramp, RateSchedule, exact
+from multitask.short_repr import Plain, short_repr
 
 FORMAT = 2
 """Raised when a stored plan, or what a plan means, changes: a study's cells are only comparable within one format.
@@ -56,6 +58,7 @@ def phase(seed: int, task: str) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=PHASE_BITS // 8, person=b"multitask phase").digest(), "big")
 
 
+@explain_fields
 @dataclass(frozen=True, eq=True)
 class MixingPlan:
     """Which rows of which task are in which step; see the module.
@@ -95,6 +98,10 @@ class MixingPlan:
             self, "per_step", {task: _per_step(task, self.per_step[task]) for task in sorted(self.sizes)}
         )
         object.__setattr__(self, "seed", int(self.seed))
+
+    def __repr__(self) -> str:
+        b = (f"{task}={'a ramp' if isinstance(b, Ramp) else b}" for task, b in self.per_step.items())
+        return short_repr(self, Plain(", ".join(b)), rows=sum(self.sizes.values()), seed=self.seed)
 
     @classmethod
     def from_rates(

@@ -98,6 +98,9 @@ class Registry(Generic[T]):
         self._lock = threading.RLock()
         _REGISTRIES.add(self)
 
+    def __repr__(self) -> str:
+        return f"Registry({self.kind!r}, {len(self._objects)} names)"
+
     def add(self, name: str, thing: T, holder: str, *, place: Place | None = None, replace: bool = False) -> T:
         """Register `thing`.
 

@@ -35,6 +35,7 @@ from multitask.definitions import DEFINITION, PLACES, SETTINGS, definition, edit
 from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
+from multitask.field_docs import explain_fields
 from multitask.folder import (
     ORPHANS,
     PARTS,
@@ -76,6 +77,7 @@ from multitask.results import (
     write_skipped_rows,
 )
 from multitask.resuming import Stored, check_same, check_settings, is_whole, stored_state
+from multitask.short_repr import short_repr
 from multitask.signals import kept
 from multitask.system_errors import system_error, told
 from multitask.terminal.counting import counting, duration
@@ -109,12 +111,16 @@ class Prepared(NamedTuple):
     """Of the rows that are scored at the end."""
 
 
+@explain_fields
 @dataclass(frozen=True, eq=False)
 class Run:
     """A finished run: its folder, and what pandas likes to see of it."""
 
     folder: Path
     """The run folder."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, str(self.folder))
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -131,10 +137,11 @@ class Run:
 
     @property
     def mix(self) -> pd.DataFrame:
-        """A row a task: planned and realised examples, tokens, epochs and shares."""
+        """A row a task: task, rows, and planned_… and realised_… examples, epochs, tokens and shares."""
         import pandas as pd
 
-        return pd.DataFrame.from_dict(read_json(self.folder / "mix.json")["tasks"], orient="index")
+        tasks = read_json(self.folder / "mix.json")["tasks"]
+        return pd.json_normalize([{"task": name, **said} for name, said in tasks.items()], sep="_")
 
     def predictions(self, task: str) -> pd.DataFrame:
         """The task's predictions on its validation split."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from multitask.errors import UserError
+from multitask.short_repr import Plain, short_repr
 
 MAX_DENOMINATOR = 10**9
 
@@ -58,6 +59,9 @@ class Ramp:
 
     knots: tuple[tuple[int, Fraction], ...]
     """In the order of their steps."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(", ".join(f"{value} at step {step}" for step, value in self.knots)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "knots", tuple((int(step), exact(value)) for step, value in self.knots))
@@ -128,6 +132,9 @@ class RateSchedule:
 
     knots: tuple[tuple[int, Mapping[str, float]], ...]
     """(step, {task: rate}), in the order of their steps; one knot means constant rates."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(", ".join(self.knots[0][1])), knots=len(self.knots))
 
     def __post_init__(self) -> None:
         knots = tuple((int(step), _normalised(rates, step)) for step, rates in self.knots)

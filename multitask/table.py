@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from multitask.errors import UserError, shown
+from multitask.short_repr import Plain, short_repr
 
 Row = Mapping[str, Any]
 
@@ -75,7 +76,7 @@ class Rows(Sequence[Row]):
         return iter(self._items)
 
     def __repr__(self) -> str:
-        return f"Rows({self.origin!r}, {len(self)} rows, columns={list(self.columns)})"
+        return short_repr(self, self.origin, Plain(f"{len(self)} rows"), columns=list(self.columns))
 
 
 class ArrowRows(Sequence[Row]):

@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from multitask.errors import UserError
+from multitask.field_docs import explain_fields
 from multitask.metrics import Metric, resolve_metrics
 from multitask.registry import Place, Registry, place_of
+from multitask.short_repr import Plain, short_repr
 
 if TYPE_CHECKING:
     from multitask.sources import Source
@@ -51,6 +53,7 @@ class NoStringError(TypeError):
         """What is no string, of both the first."""
 
 
+@explain_fields
 @dataclass(frozen=True, slots=True)
 class Example:
     """One input and target pair, as strings.
@@ -60,7 +63,9 @@ class Example:
     """
 
     inputs: str
+    """What the model reads; of a formatter's examples without the task's prefix, which is put in front later."""
     target: str
+    """What the model is to write."""
     id: str = ""
     """Stable across runs: the pairing of runs rests on it. Left empty, the source's split and row number are used."""
     references: tuple[str, ...] = ()
@@ -84,6 +89,9 @@ class Example:
             plain = tuple(str.__str__(r) if isinstance(r, str) else r for r in self.references)
             object.__setattr__(self, "references", plain)
 
+    def __repr__(self) -> str:
+        return short_repr(self, self.inputs, self.target, id=self.id or None)
+
     def _make_plain(self, *names: str) -> None:
         """Strings of a class of their own (a cell of a csv file, numpy's) become strings."""
         for name in names:
@@ -103,6 +111,7 @@ Formatter = Callable[..., "Example | Iterable[Example]"]
 ("train", "validation", …) is told which split it formats: WSC trains on true examples only, but is scored on all."""
 
 
+@explain_fields
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """How predictions are made; the same in every arm of a study."""
@@ -125,6 +134,7 @@ class Decoding:
     which a run keeps; so a task without such targets is decoded as if there were no such thing."""
 
 
+@explain_fields
 @dataclass(frozen=True)
 class Task:
     """A task: everything between a row of its source and its score.
@@ -135,7 +145,7 @@ class Task:
 
     name: str
     """What `--tasks` says, and the name of its files in a run folder: letters, digits, `_` and `-`."""
-    formatter: Formatter = field(repr=False)
+    formatter: Formatter
     """`row -> Example`, without the prefix."""
     prefix: str = ""
     """Put in front of every input. Two tasks with one prefix are refused: the model could not tell them apart."""
@@ -188,6 +198,11 @@ class Task:
             raise UserError(
                 f"task '{self.name}' has output {self.output!r} and sets no_answer, which is for spans and text alone."
             )
+
+    def __repr__(self) -> str:
+        metrics = Plain(", ".join(metric.name for metric in self.metrics))
+        kind = {"labels": list(self.labels)} if self.labels else {"output": self.output}
+        return short_repr(self, self.name, prefix=self.prefix, **kind, metrics=metrics)
 
     @property
     def primary(self) -> Metric:

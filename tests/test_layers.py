@@ -14,7 +14,7 @@ import multitask
 PACKAGE = Path(multitask.__file__).parent
 
 ORDER = """
-    terminal errors system_errors printable tables home yaml_files uncollected registry shape
+    field_docs short_repr terminal errors system_errors printable tables home yaml_files uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
     task plugins code_state code_digest
     table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows

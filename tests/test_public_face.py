@@ -1,0 +1,128 @@
+"""What a person sees of the public names: short reprs, help with every field, completion.
+
+A repr is one line of 120 characters at most, never a dump of data; see `multitask.short_repr`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pydoc
+import re
+from typing import Any
+
+import pytest
+
+import multitask
+from multitask.examples import load_examples
+from multitask.metrics import METRICS
+from multitask.outputs import Outputs
+from multitask.short_repr import WIDTH, Plain, short_repr
+from multitask.sources import sample
+from multitask.task import TASKS
+
+LONG = "so long a text \n\x1b[31m that nobody reads it " * 40
+
+
+def public_things() -> dict[str, Any]:
+    """An instance of each public class, and what public functions give, all of them large."""
+    many = {f"task_with_a_rather_long_name_{i}": i + 1 for i in range(50)}
+    task = multitask.Task(
+        "t" * 200,
+        print,
+        prefix=LONG,
+        labels=tuple(f"label {i}" for i in range(99)),
+        metrics=tuple(METRICS.get(name) for name in METRICS),
+        output="labels",
+    )
+    made = {
+        "Decoding": multitask.Decoding(max_new_tokens=10**6, length_penalty=0.123456789),
+        "Example": multitask.Example(LONG, LONG, id=LONG, context=LONG, group=LONG),
+        "Metric": METRICS.get("rouge_lsum_unstemmed"),
+        "MixingPlan": multitask.MixingPlan(dict.fromkeys(many, 10**9), many, seed=2**62),
+        "Mixture": multitask.Mixture("everything", tuple((name, float(rate)) for name, rate in many.items())),
+        "Run": multitask.Run("runs/" + "folder/" * 60),
+        "Task": task,
+        "TrainConfig": multitask.TrainConfig(tasks=list(many), columns={LONG: {LONG: LONG}}, trainer={"max_steps": 3}),
+    }
+    rows = sample("span").rows("train")
+    return {
+        **made,
+        "default config": multitask.TrainConfig(),
+        "rows": rows,
+        "examples": load_examples(TASKS.get("span"), sample("span"), "train"),
+        "outputs": Outputs([LONG] * 99, [LONG] * 99, labels=(LONG,)),
+        "registry": TASKS,
+    }
+
+
+@pytest.fixture(scope="module")
+def things() -> dict[str, Any]:
+    return public_things()
+
+
+def test_every_public_dataclass_is_among_those_that_are_looked_at(things):
+    classes = {n for n in multitask.__all__ if dataclasses.is_dataclass(getattr(multitask, n))}
+    assert classes - set(things) == {"Study"}  # tests of studies look at it
+
+
+def test_a_repr_is_one_short_line_and_no_dump(things):
+    shown = {name: repr(thing) for name, thing in things.items()}
+    odd = {n: r for n, r in shown.items() if len(r) > WIDTH or not r.isprintable() or " at 0x" in r}
+    assert odd == {}
+    assert shown["default config"] == "TrainConfig()"
+    assert shown["TrainConfig"].startswith("TrainConfig(tasks=['task_with")
+    assert shown["Metric"] == "Metric('rouge_lsum_unstemmed', higher_is_better=True, scale=100.0)"
+    assert shown["rows"].startswith("Rows(\"generated sample 'span', split train\", 2000 rows, columns=['text', ")
+    assert repr(TASKS.get("cola")) == (
+        "Task('cola', prefix='cola sentence: ', labels=['unacceptable', 'acceptable'], metrics=mcc, accuracy)"
+    )
+    assert repr(multitask.Run("runs/a")) == "Run('runs/a')"
+
+
+class Odd:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_short_repr_keeps_short_values_whole_and_never_fails():
+    line = short_repr(1, "a" * 300, "short", size=3, none=None)
+    assert line.startswith("int('aaaa")
+    assert line.endswith("a…', 'short', size=3)")
+    assert len(line) == WIDTH
+    assert short_repr(1, Plain("two words"), Odd()) == "int(two words, <Odd: RuntimeError>)"
+    many = short_repr(1, **{f"name_{i}": "x" * 50 for i in range(60)})
+    assert len(many) == WIDTH
+    assert many.endswith("…)")
+
+
+NAMES = ("Decoding", "Example", "Metric", "MixingPlan", "Mixture", "Run", "Task", "TrainConfig")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_explains_every_field(name):
+    cls = getattr(multitask, name)
+    text = pydoc.plain(pydoc.render_doc(cls))
+    for field in dataclasses.fields(cls):
+        said = re.search(rf"\n \|      {field.name}: .+\n \|          \S.+\n", text)
+        assert said, field.name
+    assert inspect.getdoc(cls).startswith(inspect.cleandoc(cls.__dict__["__doc__"].text))
+
+
+def test_the_public_names_are_completed():
+    assert set(multitask.__all__) <= set(dir(multitask))
+    assert all(getattr(multitask, name) is not None for name in multitask.__all__)
+    assert all(inspect.getdoc(getattr(multitask, name)) for name in multitask.__all__ if name != "Row")
+
+
+def test_the_mix_of_a_run_is_a_flat_frame(tmp_path):
+    share = {"rate": 0.5, "examples": 30, "epochs": 1.5}
+    text = {"tasks": {name: {"rows": 20, "planned": share, "realised": share} for name in ("a.b", "c")}}
+    (tmp_path / "mix.json").write_text(str(text).replace("'", '"'))
+    mix = multitask.Run(tmp_path).mix
+    assert list(mix.columns) == [
+        *("task", "rows", "planned_rate", "planned_examples", "planned_epochs"),
+        *("realised_rate", "realised_examples", "realised_epochs"),
+    ]
+    assert mix["task"].tolist() == ["a.b", "c"]
+    assert mix["planned_epochs"].tolist() == [1.5, 1.5]
