@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from multitask.cache import OFF, Entry, cache_folder, clear, entries, shown_size
-from multitask.console import MISSING, print_table, say
+from multitask.console import say, say_as_it_is
 from multitask.errors import UserError
+from multitask.tables.numbers import MISSING
+from multitask.tables.table import Cell, Column, Table
+from multitask.tables.terminal import print_tables
 
 
 def print_cache(*, as_json: bool) -> None:
@@ -23,12 +26,12 @@ def print_cache(*, as_json: bool) -> None:
             {"kind": e.kind, **e.about, "bytes": e.size, "used": round(e.used), "file": e.path.name} for e in found
         ]
         total = sum(e.size for e in found)
-        say(json.dumps({"folder": str(folder), "bytes": total, "entries": listed}, indent=2, ensure_ascii=False))
+        say_as_it_is(
+            json.dumps({"folder": str(folder), "bytes": total, "entries": listed}, indent=2, ensure_ascii=False)
+        )
         return
     if found:
-        now = time.time()
-        columns = ("task", "split", "what", "rows", "tokens", "size", "last used")
-        print_table("Cache", columns, [_row(e, now) for e in found], left=3)
+        print_tables(cache_table(found, time.time()))
     say(f"{_amount(found)} in {folder}")
 
 
@@ -61,17 +64,32 @@ def _amount(found: Sequence[Entry]) -> str:
     return f"{len(found):,} {'entry' if len(found) == 1 else 'entries'} ({shown_size(sum(e.size for e in found))})"
 
 
-def _row(entry: Entry, now: float) -> tuple[str, ...]:
-    about = entry.about
-    return (
-        str(about.get("task", MISSING)),
-        str(about.get("split", MISSING)),
-        entry.kind,
-        f"{about['rows']:,}" if "rows" in about else MISSING,
-        f"{about['tokens']:,}" if "tokens" in about else MISSING,
-        shown_size(entry.size),
-        shown_age(now - entry.used),
+def cache_table(found: Sequence[Entry], now: float) -> Table:
+    """A row an entry; `now` in seconds since 1970."""
+    rows = []
+    for entry in found:
+        about = entry.about
+        numbers = [about.get(name) for name in ("rows", "tokens")]
+        rows.append(
+            (
+                Cell(str(about.get("task", MISSING))),
+                Cell(str(about.get("split", MISSING))),
+                Cell(entry.kind),
+                *(Cell(MISSING) if n is None else Cell(f"{n:,}", float(n)) for n in numbers),
+                Cell(shown_size(entry.size), entry.size),
+                Cell(shown_age(now - entry.used), now - entry.used),
+            )
+        )
+    columns = (
+        Column("task", left=True),
+        Column("split", left=True, optional=1),
+        Column("what", left=True, optional=2, wrap=True),
+        Column("rows", optional=3),
+        Column("tokens", optional=4),
+        Column("size"),
+        Column("last used"),
     )
+    return Table("Cache", columns, tuple(rows), key="cache")
 
 
 def shown_age(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from multitask.ceilings import RoundTrip
-from multitask.console import MISSING, number, print_table, say
+from multitask.console import say
 from multitask.overlap import Overlap
+from multitask.tables.numbers import MISSING, number, percent, tally
+from multitask.tables.table import Cell, Column, Table
+from multitask.tables.terminal import print_tables
 
 
 @dataclass(frozen=True)
@@ -124,88 +128,129 @@ SHOWN_PARTS = 0.005
 
 def print_report(report: CheckReport) -> None:
     """The report as tables on standard output, the warnings last, where they are seen."""
-    _print_rows(report)
-    _print_lengths(report)
-    _print_ceilings(report)
-    _print_labels(report)
-    _print_overlaps(report)
+    print_tables(*check_tables(report))
+    print()
     say(f"{len(report.warnings)} warning{'s'[: len(report.warnings) != 1]}, the most serious first:")
     say(*(f"  - {w}" for w in report.warnings))
 
 
-def _percent(share: float, digits: int = 1) -> str:
-    return MISSING if share != share else f"{number(100 * share, digits)} %"
+def check_tables(report: CheckReport) -> list[Table]:
+    """Rows, lengths, ceilings, and labels and overlaps where there are any."""
+    found = [_rows(report), _lengths(report), _ceilings(report), _labels(report), _overlaps(report)]
+    return [table for table in found if table is not None]
 
 
-def _print_rows(report: CheckReport) -> None:
-    rows = [
+def _share(share: float, digits: int = 1) -> Cell:
+    return Cell(MISSING) if share != share else percent(share, digits)
+
+
+def _rows(report: CheckReport) -> Table:
+    rows = tuple(
         (
-            *((name, "generated" if task.generated else "") if first else ("", "")),
-            f"{split} (held out)" if s.held_out else split,
-            f"{s.rows:,}",
-            ", ".join(f"{n:,} {reason}" for reason, n in s.skipped.items()),
-            f"{s.duplicates:,}",
-            f"{s.conflicting:,}",
-            f"{s.empty_targets:,}",
-            _percent(s.unknown_tokens, 2),
+            Cell(name),
+            Cell("generated" if task.generated and first else ""),
+            Cell(f"{split} (held out)" if s.held_out else split),
+            tally(s.rows),
+            Cell(", ".join(f"{n:,} {reason}" for reason, n in s.skipped.items())),
+            *map(tally, (s.duplicates, s.conflicting, s.empty_targets)),
+            _share(s.unknown_tokens, 2),
         )
         for name, task, split, s, first in _splits(report)
-    ]
-    columns = ("task", "", "split", "rows", "skipped", "duplicate inputs", "conflicting", "empty targets", "<unk>")
-    print_table("Rows", columns, rows, left=3)
+    )
+    columns = (
+        Column("task", left=True),
+        Column("", left=True),
+        Column("split", left=True),
+        Column("rows"),
+        Column("skipped", left=True, wrap=True),
+        Column("duplicate inputs"),
+        Column("conflicting"),
+        Column("empty targets"),
+        Column("<unk>"),
+    )
+    return Table("Rows", columns, rows, key="rows", grouped=True)
 
 
-def _print_lengths(report: CheckReport) -> None:
+def _lengths(report: CheckReport) -> Table:
     rows = []
-    for name, _, split, s, first in _splits(report):
-        cells = [name if first else "", split]
+    for name, _, split, s, _first in _splits(report):
+        cells = [Cell(name), Cell(split)]
         for part in (s.inputs, s.targets):
-            cells += [f"{n:,}" for n in (part.p50, part.p90, part.p99, part.longest, part.limit)]
-            cells.append(_percent(part.cut / s.rows if s.rows else float("nan")))
-        rows.append([*cells, f"{s.unreachable:,}"])
+            cells += map(tally, (part.p50, part.p90, part.p99, part.longest, part.limit))
+            cells.append(_share(part.cut / s.rows if s.rows else float("nan")))
+        rows.append((*cells, tally(s.unreachable)))
     side = ("50 %", "90 %", "99 %", "max", "limit", "cut")
-    columns = ("task", "split", "input " + side[0], *side[1:], "target " + side[0], *side[1:], "unreachable")
-    print_table("Lengths in tokens", columns, rows, left=2)
+    optional = (2, 3, 4, 0, 0, 0)
+    columns = (
+        *(Column("task", left=True), Column("split", left=True)),
+        *(
+            Column(f"{part} {n}", optional=o)
+            for part in ("input", "target")
+            for n, o in zip(side, optional, strict=True)
+        ),
+        Column("unreachable", optional=1),
+    )
+    return Table("Lengths in tokens", columns, tuple(rows), key="lengths", grouped=True)
 
 
-def _print_ceilings(report: CheckReport) -> None:
+def _ceilings(report: CheckReport) -> Table:
     ways = ("generated", "aligned", "pieces", "ranked")
     rows = []
     for name, task in report.tasks.items():
         trip = task.round_trip
         cells = [number(trip.ceilings.get(way), 4) for way in ways]
-        rows.append((name, trip.metric or task.primary, _percent(trip.survive), number(trip.perfect, 4), *cells))
-    columns = ("task", "metric", "targets that survive", "perfect", *ways)
-    print_table("Round trip through the tokenizer, and the best score it allows (validation)", columns, rows, left=2)
+        rows.append(
+            (Cell(name), Cell(trip.metric or task.primary), _share(trip.survive), number(trip.perfect, 4), *cells)
+        )
+    columns = (
+        *(Column("task", left=True), Column("metric", left=True)),
+        *map(Column, ("targets that survive", "perfect", *ways)),
+    )
+    title = "Round trip through the tokenizer, and the best score it allows (validation)"
+    return Table(title, columns, tuple(rows), key="ceilings")
 
 
-def _print_labels(report: CheckReport) -> None:
+def _labels(report: CheckReport) -> Table | None:
     rows = []
     for name, task in report.tasks.items():
-        for i, (label, one) in enumerate(task.labels.items()):
+        for label, one in task.labels.items():
             splits = [
-                f"{n:,} ({_percent(n / task.splits[split].rows if task.splits[split].rows else float('nan'))})"
+                Cell(f"{n:,} ({_share(n / task.splits[split].rows if task.splits[split].rows else math.nan).text})", n)
                 for split, n in itertools.islice(one.counts.items(), 2)
             ]
+            splits += [Cell(MISSING)] * (2 - len(splits))
             note = f"same tokens as '{one.same_as}'" if one.same_as else "has <unk>" if one.unknown else ""
-            rows.append((name if i == 0 else "", label, note, *splits, str(one.tokens)))
-    if rows:
-        print_table("Labels", ("task", "label", "", "train", "validation", "tokens"), rows, left=3)
+            rows.append((Cell(name), Cell(label), Cell(note), *splits, tally(one.tokens)))
+    columns = (
+        *(Column("task", left=True), Column("label", left=True, wrap=True), Column("", left=True, wrap=True)),
+        *map(Column, ("train", "validation", "tokens")),
+    )
+    return Table("Labels", columns, tuple(rows), key="labels", grouped=True) if rows else None
 
 
-def _print_overlaps(report: CheckReport) -> None:
+def _overlaps(report: CheckReport) -> Table | None:
     rows = []
     for o in report.overlaps:
         if not o.field and o.share < SHOWN_PARTS:
             continue
         text = o.text if len(o.text) <= 60 else o.text[:59] + "…"
-        counts = (f"{o.whole:,}", f"{o.field:,}", f"{o.part:,}", f"{o.examples:,}", _percent(o.share))
-        rows.append((o.train, o.validation, text, *counts))
-    if rows:
-        more = len(report.overlaps) - len(rows)
-        columns = ("trained", "evaluated", "e.g.", "whole input", "field", "part", "of", "share")
-        title = "Evaluated texts that stand in training" + (f" ({more} more pairs share a few phrases)" if more else "")
-        print_table(title, columns, rows, left=3)
+        counts = map(tally, (o.whole, o.field, o.part, o.examples))
+        rows.append((Cell(o.train), Cell(o.validation), Cell(text), *counts, _share(o.share)))
+    if not rows:
+        return None
+    more = len(report.overlaps) - len(rows)
+    columns = (
+        *(Column("trained", left=True), Column("evaluated", left=True), Column("e.g.", left=True, wrap=True)),
+        *(
+            Column("whole input"),
+            Column("field", optional=1),
+            Column("part", optional=2),
+            Column("of"),
+            Column("share"),
+        ),
+    )
+    title = "Evaluated texts that stand in training" + (f" ({more} more pairs share a few phrases)" if more else "")
+    return Table(title, columns, tuple(rows), key="overlaps")
 
 
 def _splits(report: CheckReport) -> list[tuple[str, TaskReport, str, SplitReport, bool]]:

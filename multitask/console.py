@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from multitask.printable import visible
+from multitask.tables.numbers import MISSING, tally
+from multitask.tables.numbers import number as cell_of
+from multitask.tables.scores import score_table
+from multitask.tables.table import Cell, Column, Table, text_table
+from multitask.tables.terminal import print_tables
+from multitask.terminal.width import prose_width, wrap_words
 
 if TYPE_CHECKING:
     from multitask.evaluation import TaskScores
     from multitask.prepare import Mix
 
-MISSING = "·"
-"""What was not measured; never 0."""
-
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table.
+    """A number for a line of text.
 
     >>> number(0.81234), number(float("nan"))
     ('0.812', '·')
@@ -27,51 +29,21 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table on standard output; the first `left` columns are text, the others are numbers."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    def shown(text: str) -> Text:  # not a string, in which rich would look for markup
-        return Text(visible(text))
-
-    table = Table(title=shown(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        table.add_column(shown(name), justify="left" if i < left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(shown, row))
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(table)
-        return
-    # A pipe has no width of its own, and 80 would cut columns that a file has room for.
-    file = io.StringIO()
-    Console(highlight=False, width=160, file=file).print(table)
-    say(*(line.rstrip() for line in file.getvalue().splitlines()))
+    """A table of texts on standard output; the first `left` columns are text, the others are numbers."""
+    print_tables(text_table(title, columns, rows, left=left))
 
 
 def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation") -> None:
     """Each task's metrics beside the baseline's, and what looks wrong with its answers."""
-    rows = []
-    for name, s in scores.items():
-        for i, (metric, value) in enumerate(s.metrics.items()):
-            base = s.baseline.get(metric, math.nan)
-            first = i == 0
-            rows.append(
-                (
-                    (name + (" (generated)" if s.generated else "")) if first else "",
-                    metric,
-                    number(value),
-                    number(base),
-                    f"{value - base:+.3f}" if math.isfinite(value - base) else MISSING,
-                    s.baseline_name if first else "",
-                    f"{100 * s.invalid_rate:.1f} %" if first else "",
-                    f"{len(s.frame):,}" if first else "",
-                )
-            )
-    columns = ("task", "metric", "score", "baseline", "difference", "baseline answers", "invalid", "examples")
-    print_table(f"Scores on the {split} split", columns, rows, left=2)
+    table = score_table(
+        {name: s.metrics for name, s in scores.items()},
+        {name: {"answers": s.baseline_name, **s.baseline} for name, s in scores.items()},
+        title=f"Scores on the {split} split",
+        invalid={name: s.invalid_rate for name, s in scores.items()},
+        examples={name: len(s.frame) for name, s in scores.items()},
+        generated=[name for name, s in scores.items() if s.generated],
+    )
+    print_tables(table)
     say(*(f"WARNING: {line}" for s in scores.values() for line in (*s.warnings, *s.below_baseline)))
 
 
@@ -95,6 +67,11 @@ def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None)
         mix: From `load_mix`.
         tokens: {task: (mean input tokens, mean target tokens)}, if they are known.
     """
+    print_tables(mix_table(mix, tokens))
+
+
+def mix_table(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> Table:
+    """The planned mixture as a table; arguments as in `print_mix`."""
     from multitask.plan import planned
 
     plan = {row.task: row for row in planned(mix.plan, mix.steps)}
@@ -102,24 +79,28 @@ def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None)
     rows = []
     for name in mix.tasks:
         row, data = plan[name], mix.data[name]
-        per_step = float(mix.plan.per_step_at(name, 0))
-        rows.append(
-            (
-                name,
-                data.train.source,
-                f"{row.size:,}",
-                f"{len(data.validation):,}",
-                number(row.rate),
-                number(per_step, 2),
-                f"{row.examples:,}",
-                number(row.epochs, 2),
-                *((number(shares[name][0]), number(shares[name][1])) if name in shares else ()),
-            )
-        )
-    columns = ["task", "source", "rows", "validation", "rate", "per step", "examples", "epochs"]
-    if shares:
-        columns += ["input tokens", "target tokens"]
-    print_table(f"Mixture over {mix.steps:,} steps of {mix.batch_size:g} examples", columns, rows, left=2)
+        cells = [
+            *(Cell(name), Cell(data.train.source), tally(row.size), tally(len(data.validation))),
+            *(cell_of(float(row.rate), 3), cell_of(float(mix.plan.per_step_at(name, 0)), 2)),
+            *(tally(row.examples), cell_of(float(row.epochs), 2)),
+        ]
+        if shares:
+            cells += [cell_of(share, 3) for share in shares.get(name, (None, None))]
+        rows.append(tuple(cells))
+    columns = (
+        Column("task", left=True),
+        Column("source", left=True, optional=3, wrap=True),
+        Column("rows"),
+        Column("validation", short="valid.", optional=2),
+        Column("rate"),
+        Column("per step"),
+        Column("examples", short="ex."),
+        Column("epochs", short="ep."),
+        *[Column("input tokens", optional=1), Column("target tokens", optional=1)] * bool(shares),
+    )
+    return Table(
+        f"Mixture over {mix.steps:,} steps of {mix.batch_size:g} examples", columns, tuple(rows), key="mixture"
+    )
 
 
 def token_shares(mix: Mix, tokens: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
@@ -132,6 +113,12 @@ def token_shares(mix: Mix, tokens: Mapping[str, tuple[float, float]]) -> dict[st
 
 
 def say(*lines: Any) -> None:
-    """Lines on standard output, as they are but for what a terminal would obey."""
+    """Lines on standard output, wrapped at words on a terminal, as they are but for what a terminal would obey."""
+    width = prose_width()
     for line in lines:
-        print(visible(str(line)), flush=True)
+        print(*wrap_words(visible(str(line)), width), sep="\n", flush=True)
+
+
+def say_as_it_is(text: str) -> None:
+    """Text for programs, such as JSON, which is not wrapped."""
+    print(visible(text), flush=True)

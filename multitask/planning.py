@@ -6,7 +6,7 @@ import json
 
 from multitask.cautions import undrawn
 from multitask.config import TrainConfig
-from multitask.console import data_notes, print_mix, say, token_shares
+from multitask.console import data_notes, print_mix, say, say_as_it_is, token_shares
 from multitask.prepare import Mix, load_mix
 from multitask.vocabulary import mixture_tokenizer
 
@@ -49,7 +49,7 @@ def print_plan(config: TrainConfig, *, as_json: bool) -> None:
         }
         for row in planned(mix.plan, mix.steps)
     }
-    say(json.dumps({"steps": mix.steps, "batch_size": mix.batch_size, "tasks": tasks}, indent=2))
+    say_as_it_is(json.dumps({"steps": mix.steps, "batch_size": mix.batch_size, "tasks": tasks}, indent=2))
 
 
 def print_check(config: TrainConfig, *, as_json: bool) -> None:
@@ -60,6 +60,6 @@ def print_check(config: TrainConfig, *, as_json: bool) -> None:
     mix = load_mix(config)
     report = check_tasks(mix.tasks, mix.data, mixture_tokenizer(config, mix))
     if as_json:
-        say(json.dumps(finite(report.to_dict()), indent=2, ensure_ascii=False))
+        say_as_it_is(json.dumps(finite(report.to_dict()), indent=2, ensure_ascii=False))
     else:
         print_report(report)

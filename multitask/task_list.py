@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from multitask.console import print_table
 from multitask.sample import SAMPLED, sample_rows
+from multitask.tables.table import Cell, Column, Table
+from multitask.tables.terminal import print_tables
 from multitask.task import TASKS, Task
 
 
@@ -33,9 +35,24 @@ def list_tasks() -> list[TaskRow]:
 
 def print_tasks() -> None:
     """The list as a table on standard output."""
-    rows = [(r.name, r.output, r.metric, "yes" if r.sample else "", r.source, r.description) for r in list_tasks()]
-    columns = ("task", "output", "metric", "sample", "source", "what")
-    print_table("Tasks", columns, rows, left=len(columns))
+    print_tables(tasks_table(list_tasks()))
+
+
+def tasks_table(tasks: Sequence[TaskRow]) -> Table:
+    """A row a task."""
+    rows = tuple(
+        tuple(map(Cell, (t.name, t.output, t.metric, "yes" if t.sample else "", t.source, t.description)))
+        for t in tasks
+    )
+    columns = (
+        Column("task", left=True),
+        Column("output", left=True, optional=2),
+        Column("metric", left=True, optional=1),
+        Column("sample", left=True, optional=3),
+        Column("source", left=True, optional=4, wrap=True),
+        Column("what", left=True, wrap=True),
+    )
+    return Table("Tasks", columns, rows, key="tasks")
 
 
 def describe_task(name: str) -> str:

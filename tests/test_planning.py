@@ -37,7 +37,7 @@ def test_the_plan_as_a_table_has_a_line_for_each_task(config, capsys):
     print_plan(config, as_json=False)
     out = capsys.readouterr().out
     assert "Mixture over 10 steps of 8 examples" in out
-    assert [line.split()[0] for line in out.splitlines() if line.startswith(" toy_")] == NAMES
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("toy_")] == NAMES
     assert all(line == line.rstrip() for line in out.splitlines())
 
 

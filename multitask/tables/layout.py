@@ -16,7 +16,7 @@ from multitask.tables.table import Table
 
 GAP = 2
 """Spaces between columns."""
-LEAST = 18
+LEAST = 26
 """A text that is wrapped is no narrower than this, or its longest word."""
 LEAST_KEY = 10
 """A key that is shortened keeps so many characters."""
@@ -36,6 +36,8 @@ class Layout(NamedTuple):
 def lines_of(table: Table, row: int, column: int) -> list[str]:
     """A cell's lines; in a column with marks what has none is indented, so that digits stand below digits."""
     cell = table.rows[row][column]
+    if table.grouped and column == 0 and row and table.rows[row - 1][0] == cell:
+        return [""]
     marks = not table.columns[column].left and any(r[column].marked for r in table.rows)
     first = f"{cell.text} {cell.mark or ' '}" if marks else cell.text
     return [first, cell.detail] if cell.detail else [first]
@@ -97,10 +99,15 @@ def _fit(
     if not wrap or sum(least.values()) > room:
         return None
     spare = room - sum(least.values())
-    for i in sorted(columns, key=lambda i: most[i] - least[i]):  # who needs little first: more columns are whole then
+    heads_only = [i for i in columns if not table.columns[i].wrap]
+    for i in sorted(heads_only, key=lambda i: most[i] - least[i]):  # who needs little first: more are whole then
         more = min(most[i] - least[i], spare)
         least[i] += more
         spare -= more
+    wrapped = [i for i in columns if i not in heads_only]
+    while spare and (growing := [i for i in wrapped if least[i] < most[i]]):  # texts of like width need fewest lines
+        least[min(growing, key=least.__getitem__)] += 1
+        spare -= 1
     return least
 
 

@@ -69,6 +69,8 @@ class Table:
     notes: tuple[str, ...] = ()
     key: str = ""
     """A stable name, for programs and for links."""
+    grouped: bool = False
+    """Whether rows of one key belong together: a terminal shows the key once."""
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.rows} - {len(self.columns)}
