@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from multitask.interference.alike import merge_alike
 from multitask.interference.answer import KINDS, LINES, WIDTH, answer
+from multitask.interference.findings import Study
 from multitask.interference.learned import learned
 from multitask.interference.record import LIKELIHOOD, StudyRecord
 
@@ -252,3 +254,31 @@ def test_one_seed_judges_what_was_learned_by_its_examples_alone() -> None:
     assert learned(made, "span") is True
     made["tasks"][0].update(unit="−mse, so that higher is better", baseline=60.0)
     assert learned(made, "span") is None  # an error has no range, and one seed no spread
+
+
+def test_warnings_that_say_the_same_are_one_line_with_all_names_and_the_range_of_numbers() -> None:
+    lines = [
+        *(
+            f"task '{t}': in {n} predictions there is never '{x}'."
+            for t, n, x in (("a", 40, "no"), ("b", "1,200", "no"))
+        ),
+        "GENERATED SAMPLE: the examples of a are made.",
+        *(f"task 't{i}' is short." for i in range(7)),
+        "task 'a' is short.",
+    ]
+    assert merge_alike(lines) == [
+        "tasks 'a' and 'b': in 40 to 1,200 predictions there is never 'no'.",
+        "GENERATED SAMPLE: the examples of a are made.",
+        "tasks 't0', 't1', 't2' and 5 more is short.",
+    ]
+    assert merge_alike(merge_alike(lines)) == merge_alike(lines)
+
+
+def test_a_study_is_one_short_line_and_prints_its_answer(tmp_path: Path) -> None:
+    found = Study(tmp_path, study())
+    assert repr(found) == f"<Study {str(tmp_path)!r}: 3 tasks, 5 seeds, 50 models>"
+    assert str(found).startswith("At equal exposure, 5 seeds") and "Report" not in str(found)
+    (tmp_path / "report.html").touch()
+    assert str(found).endswith(f"Report: {tmp_path / 'report.html'}")
+    shown = found._repr_html_()
+    assert shown.count("<table>") == 1 and "At equal exposure, 5 seeds" in shown and "Pairs" in shown

@@ -59,7 +59,7 @@ WINGS = [p.parent for p in sorted(PACKAGE.glob("*/__init__.py")) if p.parent.nam
 MODULES |= {w.name: set().union(*map(imported, w.rglob("*.py"))) - {w.name} for w in WINGS}
 
 STUDY_ORDER = """
-    record palette lookup run_files
+    record palette lookup alike run_files
     resampling intervals statistics
     design study
     grouping advice learned answer

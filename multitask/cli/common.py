@@ -18,6 +18,8 @@ from multitask.terminal.quiet import quiet_libraries
 from multitask.uncollected import uncollected
 
 EXIT_FAILED = 1
+LINE = 120
+"""Columns of prose at most: longer lines are hard to read."""
 
 
 def announce(command: str, *facts: str) -> None:
@@ -113,6 +115,17 @@ def write_output(path: Path | None, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--output {path} cannot be written: {error.strerror}.") from error
+
+
+def answer_text(study: Any, *, width: int | None = None, color: bool | None = None, commands: bool = False) -> str:
+    """A study's answer for standard output, or for a file of that width."""
+    from multitask.terminal.width import is_terminal, output_width
+
+    if color is None:
+        color = is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    width = min(output_width() if width is None else width, LINE)
+    text: str = study.answer(width=width, commands=commands).render(width, color=color)
+    return text
 
 
 def add_include(parser: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from multitask.cli.commands import Command
-from multitask.cli.common import announce, loading, shown_tasks
+from multitask.cli.common import announce, answer_text, loading, shown_tasks
 from multitask.cli.settings import USED
+from multitask.console import say
 from multitask.terminal.quiet import quiet_libraries
 
 
@@ -41,7 +43,7 @@ def run(arguments: list[str]) -> int:
     from multitask.interference.study import study_folder
 
     train, own = parse_command(COMMAND, arguments)
-    runs, dry_run, format = own.pop("runs"), own.pop("dry_run"), own.pop("format")
+    runs, dry_run, format, verbose = (own.pop(name) for name in ("runs", "dry_run", "format", "verbose"))
     assert format in FORMATS
     config = study_config(train, own)
     out, overwrite = train.out, train.overwrite
@@ -54,7 +56,8 @@ def run(arguments: list[str]) -> int:
     if runs:
         from multitask.interference.tabulate import tabulate
 
-        _print_study(tabulate(runs, config, out=Path(out) if out else None), format)
+        study = tabulate(runs, config, out=Path(out) if out else None)
+        print_study(study, format, verbose=verbose or not out)  # what is not written is printed
         return 0
     with loading():
         from multitask.interference.conduct import Conduct
@@ -63,11 +66,18 @@ def run(arguments: list[str]) -> int:
     if dry_run:
         conduct.dry_run()
         return 0
-    _print_study(conduct.run(), format)
-    if format == "table":
-        print(f"study folder: {where}  (report: {where / 'report.html'})")
+    study = conduct.run()
+    print_study(study, format, verbose=verbose, said=conduct.said)
     return 0
 
 
-def _print_study(study: Any, format: str) -> None:
-    sys.stdout.write(study.render(format).rstrip("\n") + "\n")
+def print_study(study: Any, format: str, *, verbose: bool, said: Collection[str] = ()) -> None:
+    """The answer, and before it all tables or else the warnings that were not `said` yet."""
+    if format != "table":
+        sys.stdout.write(study.render(format).rstrip("\n") + "\n")
+        return
+    if verbose:
+        sys.stdout.write(study.render() + "\n")
+    else:
+        say(*(f"WARNING: {line}" for line in study.record["warnings"] if line not in said))
+    sys.stdout.write(answer_text(study, commands=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.cli.commands import Command, parser_of
-from multitask.cli.common import with_hyphens, write_output
+from multitask.cli.common import answer_text, with_hyphens, write_output
 from multitask.errors import UserError
 
 
@@ -20,7 +20,7 @@ def _add_options(parser: Any) -> None:
 
 COMMAND = Command(
     "report",
-    "The tables of a run or a study again, in any format.",
+    "A study's answer and the tables of a run or a study again, in any format.",
     "RUN_OR_STUDY [options]",
     _add_options,
     examples=("multitask report runs/study", "multitask report runs/study --format html --output study.html"),
@@ -36,7 +36,10 @@ def run(arguments: list[str]) -> int:
 
         # A file has no width of its own.
         width, color = (160, False) if options.output else (None, None)
-        text = Study.read(folder).render(options.format, width=width, color=color)
+        study = Study.read(folder)
+        text = study.render(options.format, width=width, color=color)
+        if options.format == "table":
+            text = f"{answer_text(study, width=width, color=color)}\n{text}"
     elif (folder / "study.yaml").is_file():
         raise UserError(
             f"the study in {folder} is not finished: the multitask interference command that began it goes on."

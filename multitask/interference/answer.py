@@ -12,6 +12,8 @@ Words
 
 from __future__ import annotations
 
+import io
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +73,36 @@ class Answer:
         """The lines as they are printed, each with the sentence it is of."""
         return [(line, s) for s in self.sentences for line in _lines(s, width)]
 
+    def render(self, width: int = WIDTH, *, color: bool = False) -> str:
+        """The lines as one text that ends in a newline; with colour, findings have that of their verdict."""
+        if not color:
+            return "".join(f"{line}\n" for line, _ in self.lines(width))
+        from rich.console import Console
+        from rich.text import Text
+
+        from multitask.tables.terminal import STYLES
+
+        file = io.StringIO()
+        console = Console(file=file, width=10_000, force_terminal=True, color_system="256", highlight=False)
+        for line, of in self.lines(width):
+            console.print(Text(line, style="bold" if of.topic == "setting" else STYLES.get(of.verdict or "", "")))
+        return file.getvalue()
+
     def __str__(self) -> str:
-        return "\n".join(line for line, _ in self.lines())
+        return self.render().rstrip("\n")
 
     def __repr__(self) -> str:
         return f"Answer({len(self.sentences)} sentences)"
 
 
-def answer(record: StudyRecord, folder: str | Path | None = None, *, lines: int = LINES, width: int = WIDTH) -> Answer:
+def answer(
+    record: StudyRecord,
+    folder: str | Path | None = None,
+    *,
+    lines: int = LINES,
+    width: int = WIDTH,
+    commands: bool = False,
+) -> Answer:
     """The study's answer, in at most `lines` lines of `width` columns.
 
     Args:
@@ -86,13 +110,15 @@ def answer(record: StudyRecord, folder: str | Path | None = None, *, lines: int 
         folder: The study's folder, for the sentence that says where the report is; None leaves it out.
         lines: At most so many; longer ones give up names first, then findings, which are then counted.
         width: Columns.
+        commands: Say beside the report's place which command prints the tables, where there is room.
     """
     facts = _Facts.of(record)
+    where = _report(folder, commands)
     shown = min(len(facts.findings), lines)
     roomy = [(n, 2, True) for n in range(shown, min(shown, 3) - 1, -1)]
     tight = [(n, 1, True) for n in range(shown, 0, -1)]
     for findings, rows, rest in (*roomy, *tight, (min(shown, 1), 1, False), (0, 1, False)):
-        sentences = _compose(record, facts, folder, findings, rows, rest, width)
+        sentences = _compose(record, facts, where, findings, rows, rest, width)
         if _height(sentences, width) <= lines:
             break
     for more in (_mean(record, facts), _all_learned(record, facts)):  # where there is room
@@ -156,7 +182,7 @@ def _surest(effect: Effect) -> tuple[bool, float, float]:
 
 
 def _compose(
-    record: StudyRecord, facts: _Facts, folder: str | Path | None, findings: int, rows: int, rest: bool, width: int
+    record: StudyRecord, facts: _Facts, where: _Draft | None, findings: int, rows: int, rest: bool, width: int
 ) -> list[Sentence]:
     """All sentences with so many findings, the advice in so many rows, and with or without a line for the rest."""
     told, left = facts.findings[:findings], facts.findings[findings:]
@@ -169,7 +195,7 @@ def _compose(
         *(_budget(record, facts, match) for match in record["setting"]["match"][1:]),
         _control(record),
         _advice(record, facts),
-        _Draft("report", (f"Report: {Path(folder) / 'report.html'}",)) if folder is not None else None,
+        where,
     ]
     return [draft.fit(rows if draft.topic == "advice" else 1, width) for draft in found if draft is not None]
 
@@ -185,7 +211,7 @@ class _Draft(NamedTuple):
     def fit(self, rows: int, width: int) -> Sentence:
         """The longest that fits into `rows` rows, else the shortest."""
         made = [Sentence(self.topic, visible(text), self.effect, self.counted) for text in self.variants]
-        return next((s for s in made if _height([s], width) <= rows), made[-1])
+        return next((s for s in made if _height([s], width) <= rows and _width(s) <= rows * width), made[-1])
 
 
 # ---- the sentences ---------------------------------------------------------------------------------------------------
@@ -372,6 +398,14 @@ def _advice(record: StudyRecord, facts: _Facts) -> _Draft | None:
     return _Draft("advice", tuple(texts))
 
 
+def _report(folder: str | Path | None, commands: bool) -> _Draft | None:
+    if folder is None:
+        return None
+    place = f"Report: {Path(folder) / 'report.html'}"
+    tables = f"{place}  (every table: multitask report {shlex.quote(str(folder))})"
+    return _Draft("report", (tables, place) if commands else (place,))
+
+
 def _mean(record: StudyRecord, facts: _Facts) -> Sentence | None:
     """The mean over tasks; not where a task in it was not learned."""
     summary = next((s for s in record["summary"] if s["match"] == facts.lead), None)
@@ -422,24 +456,10 @@ def _range(values: Iterable[float | None]) -> str:
 
 
 def _fit(name: str, length: int | None) -> str:
-    """A name of at most so many columns, its middle left out.
+    """A name of at most so many characters."""
+    from multitask.tables.layout import shorten
 
-    >>> _fit("tweet_sentiment", 8), _fit("sst2", 8), _fit("情感情感情感", 8)
-    ('twee…ent', 'sst2', '情感…感')
-    """
-    from rich.cells import cell_len
-
-    shown = visible(name)
-    if length is None or cell_len(shown) <= length:
-        return shown
-    head, tail = "", ""
-    while True:
-        first = len(head) <= len(tail)
-        taken = shown[len(head)] if first else shown[-len(tail) - 1]
-        if cell_len(head + taken + tail) > length - 1:
-            break
-        head, tail = (head + taken, tail) if first else (head, taken + tail)
-    return f"{head}…{tail}"
+    return visible(name) if length is None else shorten(visible(name), length)
 
 
 def _before(sentences: Sequence[Sentence], topics: Sequence[str]) -> int:
@@ -450,21 +470,16 @@ def _height(sentences: Sequence[Sentence], width: int) -> int:
     return sum(len(_lines(s, width)) for s in sentences)
 
 
-def _lines(sentence: Sentence, width: int) -> list[str]:
-    """A sentence over lines that are broken at spaces; a word longer than a line is broken too."""
-    from rich.cells import cell_len, chop_cells
+def _width(sentence: Sentence) -> int:
+    from rich.cells import cell_len
 
-    mark = f"{sentence.mark} " if sentence.mark else ""
-    rest = mark + sentence.text
-    if cell_len(rest) <= width:
-        return [rest]
-    lines, line = [], ""
-    for word in rest.split(" "):
-        if line and cell_len(f"{line} {word}") > width:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}" if line else word
-        if cell_len(line) > width:
-            *whole, line = chop_cells(line, width)
-            lines += whole
-    return [*lines, line]
+    return cell_len(sentence.text)
+
+
+def _lines(sentence: Sentence, width: int) -> list[str]:
+    """A sentence over lines that are broken at spaces; the place of the report stays one, to be clicked on."""
+    from multitask.terminal.width import wrap_words
+
+    if sentence.topic == "report":
+        return [sentence.text]
+    return wrap_words(f"{sentence.mark} {sentence.text}" if sentence.mark else sentence.text, width, hanging="")

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from multitask.interference.advice import advise
+from multitask.interference.alike import kind_of, merge_alike
 from multitask.interference.intervals import CONFIDENCE
 from multitask.interference.of_task import Material, OfTask
 from multitask.interference.record import FORMAT, LIKELIHOOD, Effect, LearningRate, Setting, StudyRecord, Summary
@@ -168,7 +169,7 @@ def _budget(material: Material) -> str:
 
 
 def _warnings(material: Material) -> list[str]:
-    found = list(material.facts.get("warnings", []))
+    found = merge_alike(material.facts.get("warnings", []))
     seeds = len(material.design.seeds)
     if seeds == 1:
         found.insert(
@@ -178,13 +179,16 @@ def _warnings(material: Material) -> list[str]:
         )
     elif seeds < 5:
         found.append(f"{seeds} seeds: the spread of training is known poorly, so the intervals are wide.")
-    said: dict[str, list[str]] = {}
+    alike: dict[str, tuple[list[str], dict[str, None]]] = {}
     for (arm, seed), cell in material.cells.items():
         for line in cell.run.get("warnings", []):  # an earlier version kept none
             if line not in found:
-                said.setdefault(line, []).append(f"the model of {', '.join(arm.tasks)}, seed {seed}")
+                lines, models = alike.setdefault(kind_of(line), ([], {}))
+                lines.append(line)
+                models[f"the model of {', '.join(arm.tasks)}, seed {seed}"] = None
     of_runs = [
-        f"{who[0]}{f', and {len(who) - 1:,} more' if len(who) > 1 else ''}: {line}" for line, who in said.items()
+        f"{next(iter(models))}{f', and {len(models) - 1:,} more' if len(models) > 1 else ''}: {merge_alike(lines)[0]}"
+        for lines, models in alike.values()
     ]
     more = len(of_runs) - SHOWN
     rest = [f"{more} more warnings of single models are in their run.json."] if more > 0 else []

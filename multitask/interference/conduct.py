@@ -21,6 +21,7 @@ from multitask.errors import UserError
 from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
 from multitask.generators import one_training
 from multitask.home import tilde
+from multitask.interference.alike import merge_alike
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, label
@@ -79,6 +80,8 @@ class Conduct:
         self.definitions = {name: definition(task) for name, task in self.tasks.items()}
         self.changed: list[str] = []
         """Tasks with a formatter whose code is another than when models of the study were trained, with repetitions."""
+        self.said: list[str] = []
+        """Warnings that were printed before the training."""
         self.design = design_of(config, list(self.tasks))
         self.from_scratch = is_from_scratch(config.train.model)
         self.jobs, self.threads = _workers(config, self.from_scratch)
@@ -300,11 +303,12 @@ class Conduct:
                 "the same examples of the rows."
                 for task in dict.fromkeys(self.changed)
             ]
+            facts["warnings"] = merge_alike(facts["warnings"])
             write_json(self.out / "facts.json", facts, sealed=True)
             write_json(self.out / "cells.json", [self._listed(cell) for cell in cells])
             if not self.quiet:
-                for line in facts["warnings"]:
-                    say(f"WARNING: {line}")
+                self.said = list(facts["warnings"])
+                say(*(f"WARNING: {line}" for line in self.said))
                 say(
                     f"{len(cells)} models, {len(cells) - len(missing)} of them finished; {self.jobs} at a time, "
                     f"{self.threads} thread{'s'[: self.threads != 1]} each, in {self.out}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
 from multitask.folder import atomic
+from multitask.interference.answer import LINES, WIDTH, Answer, answer
 from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record, write_record
+from multitask.printable import visible
 from multitask.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """What a study found. `Study.read(folder)` needs interference.json and nothing else: no models, no data, no torch.
 
@@ -41,6 +44,25 @@ class Study:
         if path.is_file():
             return cls(path.parent, read_record(path))
         return cls(path, read_record(path / "interference.json"))
+
+    def answer(self, *, width: int = WIDTH, commands: bool = False) -> Answer:
+        """Who loses and gains with whom, what is undecided and what to do, in at most eight lines; `print(study)`.
+
+        Args:
+            width: Columns; in fewer than 80 the same sentences take more lines.
+            commands: Name the command that prints the tables, too.
+        """
+        folder = self.folder if (self.folder / "report.html").is_file() else None
+        lines = LINES if width >= WIDTH else 2 * LINES
+        return answer(self.record, folder, width=width, lines=lines, commands=commands)
+
+    def __str__(self) -> str:
+        return str(self.answer())
+
+    def __repr__(self) -> str:
+        setting = self.record["setting"]
+        counts = f"{len(setting['tasks'])} tasks, {len(setting['seeds'])} seeds, {setting['cells']} models"
+        return f"<Study {visible(str(self.folder))!r}: {counts}>"
 
     @property
     def effects(self) -> pd.DataFrame:
@@ -140,9 +162,12 @@ class Study:
         return made[name]
 
     def _repr_html_(self) -> str:
-        from multitask.interference.tables import render
+        """The answer and the matrix; `render("html")` is the whole report."""
+        from multitask.interference.tables import main_table, render_tables
 
-        return render(self.record, "html")
+        lines = "".join(f"<div>{html.escape(line)}</div>\n" for line, _ in self.answer(width=120).lines(10_000))
+        table = main_table(self.record)
+        return lines + (render_tables([table], "html") if table is not None else "")
 
 
 def write_study_files(out: Path, record: StudyRecord) -> Study:

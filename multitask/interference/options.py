@@ -83,7 +83,8 @@ def add_study_options(parser: Any) -> None:
         default="",
         help="Tabulate these finished runs ('runs/*') instead of training; tasks are theirs.",
     )
-    add("--format", choices=FORMATS, default="table", help="How to print the tables.")
+    add("--verbose", action="store_true", help="Print every table before the answer.")
+    add("--format", choices=FORMATS, default="table", help="How to print it; table is the answer.")
 
 
 def study_config(train: TrainConfig, own: dict[str, Any]) -> StudyConfig:

@@ -86,6 +86,13 @@ def tables(record: StudyRecord) -> list[Table]:
     return [dataclasses.replace(t, notes=(legend, *t.notes)) if i == 0 else t for i, t in enumerate(there)]
 
 
+def main_table(record: StudyRecord) -> Table | None:
+    """The one that shows the study at a glance: the matrix of pairs, else leave one out, else what company does."""
+    main, lead = primary(record), record["setting"]["match"][0]
+    matrices = (matrix_table(record, kind, lead, main) for kind in ("pair", "without"))
+    return next((t for t in matrices if t is not None), None) or company_table(record, lead, main)
+
+
 def company_table(record: StudyRecord, match: str, metrics: Mapping[str, str]) -> Table | None:
     """What training with all the others does to each task: Δ(t | M) = joint − single."""
     effects = effects_of(record, "company", match, dict(metrics))

@@ -21,11 +21,11 @@ from multitask.interference.lookup import MISSING
 from multitask.interference.markup import html_text, latex_text, markdown_text
 from multitask.interference.record import Effect, Score, StudyRecord
 from multitask.interference.side_tables import run_table
-from multitask.interference.study_tables import Preface, preface, tables
+from multitask.interference.study_tables import Preface, main_table, preface, tables
 from multitask.interference.terminal import terminal_text
 from multitask.printable import visible
 
-__all__ = ["FORMATS", "Format", "Table", "render", "render_run", "tables"]
+__all__ = ["FORMATS", "Format", "Table", "main_table", "render", "render_run", "render_tables", "tables"]
 
 Format = Literal["table", "markdown", "csv", "json", "latex", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -51,6 +51,11 @@ def render(record: StudyRecord, format: Format, *, width: int | None = None, col
     if format == "json":
         return _json(record)
     return _render(tables(record), format, preface(record), width, color)
+
+
+def render_tables(found: Sequence[Table], format: Format) -> str:
+    """Some of the tables alone, in a format for people."""
+    return _render(found, format, None, None, None)
 
 
 def render_run(
