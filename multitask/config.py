@@ -169,7 +169,8 @@ class TrainConfig:
     out: str | None = None
     """The run folder; by default runs/TASKS-MODEL-seedN."""
     resume: bool = False
-    """Continue the run in --out from its last checkpoint."""
+    """Continue the run in this folder with its own settings, or that in `out`, from its last checkpoint; with more
+    steps than it had, for longer."""
     overwrite: bool = False
     """Replace the run in --out."""
 

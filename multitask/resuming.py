@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from multitask.config import OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
+from multitask.config import DEFAULT_STEPS, OPERATIONAL, OPERATIONAL_TRAINER, TrainConfig
 from multitask.definitions import DEFINITION, FORMATTER, PLACES, changes, check_settings_file, said
 from multitask.errors import UserError
 from multitask.folder import PARTS, is_finished, read_run
@@ -19,10 +20,20 @@ from multitask.yaml_files import read_yaml
 Say = Callable[[str], None]
 
 
-def check_settings(out: Path, config: TrainConfig, say: Say) -> None:
+def keep_warmup(out: Path, config: TrainConfig) -> TrainConfig:
+    """The settings with the warm-up of the run in `out`: by default it follows from the number of steps, once."""
+    stored = read_yaml(out / "config.yaml", hint=get_type_hints(TrainConfig))
+    steps = stored.get("warmup_steps") if isinstance(stored, dict) else None
+    return dataclasses.replace(config, warmup_steps=steps) if isinstance(steps, int) else config
+
+
+def check_settings(out: Path, config: TrainConfig, say: Say) -> bool:
     """Refuse to continue the run in `out` with other settings than its own, unless they change nothing.
 
     Data and files of tasks may lie elsewhere now, on another machine for one; see `check_same`.
+
+    Returns:
+        Whether more steps are asked for than the run was begun with.
 
     Raises:
         UserError: Names the setting and both values.
@@ -38,6 +49,7 @@ def check_settings(out: Path, config: TrainConfig, say: Say) -> None:
     for values in (stored, now):
         trainer = values.get("trainer") or {}
         values["trainer"] = {k: v for k, v in trainer.items() if k not in OPERATIONAL_TRAINER}
+    longer = _check_steps(out, stored, now, record)
     for name in sorted(now.keys() - OPERATIONAL):
         if stored.get(name) == now[name]:
             continue
@@ -51,6 +63,57 @@ def check_settings(out: Path, config: TrainConfig, say: Say) -> None:
                 f"--resume: the run in {out} has {name} = {stored.get(name)!r}, asked for is {now[name]!r}; "
                 "a run is continued with its own settings."
             )
+    return longer
+
+
+def _check_steps(out: Path, stored: dict[str, Any], now: dict[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether more steps are asked for; then they are made equal in `stored`.
+
+    Raises:
+        UserError: For fewer, and for more where a longer run would have been another one from its first step.
+    """
+    before, asked = (values["trainer"].get("max_steps", DEFAULT_STEPS) for values in (stored, now))
+    if not (isinstance(before, int) and isinstance(asked, int)) or before == asked:
+        return False
+    if asked < before:
+        raise UserError(
+            f"--resume: the run in {out} has {before:,} steps, asked for are {asked:,}: what was trained is not taken "
+            "back. Train a run of its own, with another --out."
+        )
+    reason = needs_total(stored)
+    made = record.get("steps")
+    if reason is None and stored.get("patience") and record.get("status") == "finished" and made != before:
+        reason = f"--patience ended it after {made:,} steps, as it would have ended the longer run"
+    if reason is not None:
+        raise UserError(
+            f"--resume: the run in {out} cannot go on from {before:,} to {asked:,} steps: {reason}. Train a run of "
+            f"{asked:,} steps of its own, with another --out."
+        )
+    stored["trainer"]["max_steps"] = asked
+    return True
+
+
+def needs_total(settings: Mapping[str, Any]) -> str | None:
+    """Why the first steps of a run depend on how many there are, as a part of a sentence; None if they do not.
+
+    Only then is a run that goes on the same as one that was that long from its beginning.
+
+    >>> needs_total({"schedule": "constant"}), needs_total({"schedule": "linear"})
+    (None, 'its learning rate falls over all steps (--schedule linear), and does so in another way in a longer run')
+    """
+    if settings.get("schedule") in ("linear", "cosine"):
+        how = settings["schedule"]
+        return f"its learning rate falls over all steps (--schedule {how}), and does so in another way in a longer run"
+    over_all = {
+        "rate_schedule": "its rates are given at fractions of all steps (rate_schedule)",
+        "temperature_end": "its temperature moves over all steps (--temperature-end)",
+    }
+    for name, reason in over_all.items():
+        if settings.get(name):
+            return f"{reason}, so the longer run has other rates from the beginning"
+    if settings.get("mixing") == "unimax":
+        return "its rates follow from the examples of all steps (--mixing unimax), so the longer run has other rates"
+    return None
 
 
 def is_whole(out: Path, say: Say) -> bool:
@@ -70,6 +133,21 @@ class Stored(NamedTuple):
     """Steps that were made."""
     logged: Mapping[str, Any]
     """What the loggers had; see `checkpoints.logged_by`."""
+
+
+def check_continuable(out: Path) -> None:
+    """Refuse to train a finished run for longer if its last state is gone: its weights alone are not enough.
+
+    Raises:
+        UserError: If there is no checkpoint.
+    """
+    from multitask.checkpoints import checkpoints_in
+
+    if not checkpoints_in(out / "checkpoints"):
+        raise UserError(
+            f"--resume: the run in {out} is finished and has no checkpoint, which holds the optimizer's state beside "
+            "the weights, so it cannot go on. Train a run of its own, with another --out."
+        )
 
 
 def stored_state(out: Path, say: Say) -> Stored | None:

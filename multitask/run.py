@@ -49,7 +49,7 @@ from multitask.folder import (
     write_json,
 )
 from multitask.generators import one_training, seeded_generators
-from multitask.home import tilde
+from multitask.home import expanded, tilde
 from multitask.misfits import one_kind, undefined_metrics
 from multitask.model_check import check_model
 from multitask.model_settings import settle_end
@@ -76,7 +76,16 @@ from multitask.results import (
     write_scores,
     write_skipped_rows,
 )
-from multitask.resuming import Stored, check_same, check_settings, is_whole, stored_state
+from multitask.resuming import (
+    Stored,
+    check_continuable,
+    check_same,
+    check_settings,
+    is_whole,
+    keep_warmup,
+    needs_total,
+    stored_state,
+)
 from multitask.short_repr import short_repr
 from multitask.signals import kept
 from multitask.system_errors import system_error, told
@@ -166,7 +175,8 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
         run.predict("span", ["positive text: so happy with it"])
 
     What it writes is described in `multitask.folder`; a run that exists in `out` is refused unless `resume` or
-    `overwrite` is true. torch's global random generator is left as it was.
+    `overwrite` is true. `train(resume="runs/first")` continues the run in that folder with its own settings; with
+    `trainer={"max_steps": …}` for longer than it was. torch's global random generator is left as it was.
 
     Args:
         config: All settings at once; by default `TrainConfig()`.
@@ -175,7 +185,8 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
 
     Raises:
         UserError: For whatever a user can mend, before training starts.
-        StoppedError: If it was interrupted; the same call with `resume=True` continues.
+        StoppedError: If it was interrupted; `train(resume="runs/first")` continues it, and the same call with
+            `resume=True` does.
 
     A process trains one model at a time: a call while another thread is in one is a `UserError`.
     """
@@ -183,8 +194,26 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
     for name in settings:
         if name not in known:
             raise UserError(f"unknown setting '{name}': {did_you_mean(name, known)}")
+    if not isinstance(settings.get("resume", False), bool):
+        config, settings = _continued(settings.pop("resume"), config, settings)
     config = dataclasses.replace(config or TrainConfig(), **settings)
     return Training(config, quiet).run()
+
+
+def _continued(
+    run: str | Path, config: TrainConfig | None, settings: dict[str, Any]
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """The settings of the run in a folder, and those that are given beside it."""
+    from multitask.finished import load_includes, run_config
+
+    for name, given in {"config": config, "out": settings.get("out")}.items():
+        if given is not None:
+            raise UserError(f"resume={str(run)!r} names a run, whose settings and folder are known: leave {name} out.")
+    folder = Path(expanded(str(run)))
+    stored = run_config(folder)
+    load_includes(folder, stored, settings.get("include", ()))
+    own = {**settings, "trainer": {**stored.trainer, **settings.get("trainer", {})}, "out": str(folder), "resume": True}
+    return stored, own
 
 
 class Training:
@@ -208,6 +237,7 @@ class Training:
         self.quiet = quiet
         config = located(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
         check_precision(config.precision)
+        self.own_warmup = config.warmup_steps is not None
         self.config = resolved(config, from_scratch=is_from_scratch(config.model))
         check_config(self.config)
         check_trainer_names(self.config.trainer)
@@ -244,14 +274,20 @@ class Training:
     def _run(self, stack: contextlib.ExitStack) -> Run:
         config = self.config
         self.stored: Stored | None = None
+        self.longer = False
         if self.first_process:
             check_folder(self.out, resume=config.resume, overwrite=config.overwrite)
         if config.resume:
             self._lock(stack)
-            check_settings(self.out, config, self._say)
+            if not self.own_warmup:
+                config = self.config = keep_warmup(self.out, config)
+            self.longer = check_settings(self.out, config, self._say)
             if is_whole(self.out, self._say):
-                self._say(f"the run in {self.out} is finished: there is nothing to continue")
-                return Run(self.out)
+                if not self.longer:
+                    longer = "" if needs_total(vars(config)) else "; --steps N continues it for longer"
+                    self._say(f"the run in {self.out} is finished: there is nothing to continue{longer}")
+                    return Run(self.out)
+                check_continuable(self.out)
             self.stored = stored_state(self.out, self._say)
         load_plugins(config.include)
         tasks = select_tasks(config.tasks, config.columns)[1]
@@ -282,8 +318,9 @@ class Training:
                 open_folder(self.out, resume=config.resume, overwrite=config.overwrite or (config.resume and anew))
                 write_skipped_rows(self.out / "skipped_rows.jsonl", self.mix.skipped_rows)
                 if anew:
-                    write_config(self.out / "config.yaml", config)
                     save_tokenizer(self.tokenizer, self.out / "model")
+                if anew or self.longer:  # from here on it is the longer run, unfinished
+                    write_config(self.out / "config.yaml", config)
                     write_json(self.out / "run.json", tilde({"status": "begun", **self._facts()}), sealed=True)
             self._announce(model)
             module, steps = self._fit(model)

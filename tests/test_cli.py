@@ -140,6 +140,17 @@ def test_train_evaluates_on_the_way_with_a_fixed_number_of_each_task(capsys):
     assert "Mixture over 3 steps of 4 examples" in out
 
 
+def test_a_run_is_continued_by_its_folder_alone_and_for_longer(capsys):
+    given = (*TICKET, "--batch-size", "8", "--schedule", "constant", "--warmup-steps", "1")
+    said(capsys, "train", *given, "--steps", "2", "--out", "longer")
+    continued = ("train", "--resume", "longer", "--include", "my_tasks.py")
+    assert "is finished: there is nothing to continue; --steps N continues it for longer" in said(capsys, *continued)
+    assert "continuing at step 2 of 3" in said(capsys, *continued, "--steps", "3")
+    said(capsys, "train", *given, "--steps", "3", "--out", "as_long")
+    assert Path("longer/metrics.json").read_text() == Path("as_long/metrics.json").read_text()
+    assert json.loads(Path("longer/run.json").read_text())["steps"] == 3
+
+
 def test_overwrite_replaces_a_run(capsys):
     said(capsys, "train", *TINY, "--out", "replaced")
     said(capsys, "train", *TINY, "--seed", "1", "--out", "replaced", "--overwrite")
@@ -526,6 +537,31 @@ MISTAKES = [
     (
         "train TINY --out run --resume --seed 3",
         "--resume: the run in run has seed = 0, asked for is 3; a run is continued with its own settings.",
+    ),
+    ("train --resume nowhere", "nowhere is not a run folder: it has no config.yaml."),
+    (
+        "train --resume run",
+        "run was trained with --include my_tasks.py: give --include with its path, if you trust that file. "
+        "What a run folder names is not run by itself.",
+    ),
+    (
+        "train --resume run --include my_tasks.py --seed 3",
+        "--resume: the run in run has seed = 0, asked for is 3; a run is continued with its own settings.",
+    ),
+    ("train --resume run --include my_tasks.py --out new", "--resume run names the run's folder: leave --out out."),
+    (
+        "train --resume run --include my_tasks.py --steps 2",
+        "--resume: the run in run has 3 steps, asked for are 2: what was trained is not taken back. Train a run of its "
+        "own, with another --out.",
+    ),
+    (
+        "train --resume=run --include my_tasks.py --steps 9",
+        "--resume: the run in run cannot go on from 3 to 9 steps: its learning rate falls over all steps (--schedule "
+        "linear), and does so in another way in a longer run. Train a run of 9 steps of its own, with another --out.",
+    ),
+    (
+        "interference --resume run",
+        "--resume run is of multitask train: the same multitask interference command continues a study by itself.",
     ),
     # the model
     (

@@ -22,11 +22,12 @@ from safetensors.torch import load_file
 import multitask.lightning
 import multitask.run
 from multitask.checkpoints import ResumableCheckpoint
-from multitask.config import TrainConfig
+from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
 from multitask.folder import LOCK, PARTS
 from multitask.interference.collect import Finished
 from multitask.module import MultitaskModule
+from multitask.results import write_config
 from multitask.run import StoppedError, execution_of, train
 from multitask.signals import STOPPING
 
@@ -186,6 +187,83 @@ def test_a_run_that_died_goes_on_from_its_last_checkpoint(tmp_path, at, settings
     assert [p.name for p in (tmp_path / "died" / "checkpoints").glob("step-*")] == ["step-3.ckpt"]
     at()
     assert_identical(run(tmp_path / "died", steps=8, checkpoint_every=3, resume=True, **settings), whole)
+
+
+LONGER = {
+    "watched": {"schedule": "constant", **RESUMED["watched"], **RESUMED["accumulated"]},
+    "averaged": {"optimizer": "adafactor", "schedule": "inverse_sqrt", **RESUMED["averaged"]},
+}
+
+
+@pytest.mark.parametrize(("settings", "steps"), [*zip(LONGER.values(), (6, 4), strict=True)], ids=LONGER)
+def test_a_finished_run_that_is_asked_for_more_steps_becomes_the_longer_run(tmp_path, settings, steps):
+    """Of the first its last step was evaluated, too."""
+    settings = {"warmup_steps": 3, **settings}
+    whole = run(tmp_path / "whole", steps=8, **settings)
+    run(tmp_path / "run", steps=steps, **settings)
+    assert_identical(run(tmp_path / "run", steps=8, resume=True, **settings), whole)
+    assert logged(tmp_path / "run", "train/loss") == logged(whole, "train/loss")
+    assert read(tmp_path / "run", "run.json")["address"] == read(whole, "run.json")["address"]
+    one, other = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (tmp_path / "run", whole))
+    assert {**one, "out": None} == {**other, "out": None}
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (
+            {},
+            "its learning rate falls over all steps (--schedule linear), and does so in another way in a longer run",
+        ),
+        (
+            {"schedule": "constant", "mixing": "unimax"},
+            "its rates follow from the examples of all steps (--mixing unimax), so the longer run has other rates",
+        ),
+        (
+            {"schedule": "constant", "mixing": "temperature", "temperature": 1.0, "temperature_end": 2.0},
+            "its temperature moves over all steps (--temperature-end), so the longer run has other rates from the "
+            "beginning",
+        ),
+        (
+            {
+                "schedule": "constant",
+                "rate_schedule": {0: {"toy_labels": 1, "toy_span": 2}, 1: {"toy_labels": 1, "toy_span": 1}},
+            },
+            "its rates are given at fractions of all steps (rate_schedule), so the longer run has other rates from the "
+            "beginning",
+        ),
+    ],
+    ids=["schedule", "unimax", "temperature", "rates"],
+)
+def test_a_run_that_would_have_been_another_is_not_made_longer(tmp_path, settings, reason):
+    (tmp_path / "run").mkdir()
+    given = TrainConfig(tasks="toy_labels,toy_span", out=str(tmp_path / "run"), trainer={"max_steps": 4}, **settings)
+    write_config(tmp_path / "run/config.yaml", resolved(given, from_scratch=True))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        train(dataclasses.replace(given, resume=True, trainer={"max_steps": 8}), quiet=True)
+    assert str(caught.value) == (
+        f"--resume: the run in {tmp_path / 'run'} cannot go on from 4 to 8 steps: {reason}. Train a run of 8 steps of "
+        "its own, with another --out."
+    )
+    assert {p for p in tmp_path.rglob("*") if p.name not in (LOCK, ".owner")} == {*before}
+
+
+def test_a_run_is_not_made_shorter_nor_longer_without_its_checkpoint(tmp_path):
+    settings = {"schedule": "constant"}
+    folder = run(tmp_path / "run", steps=2, **settings)
+    with pytest.raises(UserError, match=r"has 2 steps, asked for are 1: what was trained is not taken back\. Train a "):
+        run(folder, steps=1, resume=True, **settings)
+    with pytest.raises(UserError, match=r"has 2 steps, asked for are 1"):
+        train(resume=folder, trainer={"max_steps": 1})
+    with pytest.raises(UserError, match=r"has seed = 0, asked for is 1; a run is continued with its own settings"):
+        train(resume=str(folder), seed=1)
+    assert train(resume=folder, quiet=True).folder == folder
+    for path in (folder / "checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"is finished and has no checkpoint, which holds the optimizer's state beside"):
+        run(folder, steps=3, resume=True, **settings)
+    assert read(folder, "run.json")["status"] == "finished"
 
 
 def test_an_error_in_the_middle_of_a_step_is_not_counted_as_seen(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from multitask.cli.synonyms import OPTIONS, meant_option
 from multitask.cli.written import HINTS, as_written, quoted, readable, readable_settings
 from multitask.config import TrainConfig, flag, located, parse_options
 from multitask.errors import UserError
+from multitask.home import expanded
 from multitask.registry import did_you_mean
 from multitask.yaml_files import load_yaml, read_yaml
 
@@ -66,7 +67,7 @@ def parse_command(command: Command, arguments: Sequence[str]) -> tuple[TrainConf
     command.add_options(parser)
     if command.refuses:
         _check_used(command, arguments)
-    return parse_config(parser, arguments)
+    return parse_config(parser, arguments, resumes="resume" in command.settings)
 
 
 def _check_used(command: Command, arguments: Sequence[str]) -> None:
@@ -81,22 +82,75 @@ def _check_used(command: Command, arguments: Sequence[str]) -> None:
             )
 
 
-def parse_config(parser: Any, arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, Any]]:
+def parse_config(parser: Any, arguments: Sequence[str], *, resumes: bool = True) -> tuple[TrainConfig, dict[str, Any]]:
     """The settings, and the values of options that are the command's own.
+
+    Args:
+        parser: From `config_parser`.
+        arguments: What follows the command.
+        resumes: Whether `--resume RUN` is understood: the settings of that run, and then what else is given.
 
     Raises:
         UserError: For an option or value that cannot be; for what is in a config file, with the file's name.
     """
+    arguments, run = resumed_run(arguments)
+    if run is not None and not resumes:
+        raise UserError(
+            f"--resume {run} is of multitask train: the same {parser.prog} command continues a study by itself."
+        )
     words = quoted(spelled_out(arguments))
     included = _included(words, parser)
     configs = [path for option, path in itertools.pairwise(words) if option == "--config"]
     files = {path: _check_file(path, parser, included) for path in configs}
+    if run is not None:
+        if any(word.partition("=")[0] == "--out" for word in words):
+            raise UserError(f"--resume {run} names the run's folder: leave --out out.")
+        path = str(run / "config.yaml")
+        files[path] = _check_run(run, parser, included)
+        words = ["--config", path, *words, "--out", str(run)]
     values = _parsed(parser, readable(words))
     values.pop("config", None)
     settings = {f.name: values.pop(f.name) for f in dataclasses.fields(TrainConfig)}
     config = TrainConfig(**{**settings, **as_written(words, files), "include": included})
     config.trainer = parse_options(config.trainer)
     return located(config), values
+
+
+def resumed_run(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The arguments with `--resume` alone for `--resume RUN`, and the folder; None if none is named.
+
+    >>> resumed_run(["--resume", "runs/x", "--steps", "5"])
+    (['--resume', '--steps', '5'], PosixPath('runs/x'))
+    """
+    out: list[str] = []
+    run: str | None = None
+    waiting = list(arguments)
+    while waiting:
+        option, equals, value = waiting.pop(0).partition("=")
+        if option != "--resume":
+            out.append(option + equals + value)
+            continue
+        if not equals and waiting and not waiting[0].startswith("--"):
+            equals, value = "=", waiting.pop(0)
+        if equals and value.lower() not in ("true", "false"):
+            out, run = [*out, "--resume"], value
+        else:
+            out.append(option + equals + value)
+    return out, None if run is None else Path(expanded(run))
+
+
+def _check_run(run: Path, parser: Any, included: Sequence[str]) -> dict[str, Any]:
+    """The settings of a run that is to be continued; the files that it was trained with must be named by the user."""
+    from multitask.finished import run_config
+
+    given = {Path(file).name for file in included}
+    for file in run_config(run).include:
+        if Path(file).name not in given:
+            raise UserError(
+                f"{run} was trained with --include {file}: give --include with its path, if you trust that file. "
+                "What a run folder names is not run by itself."
+            )
+    return _check_file(str(run / "config.yaml"), parser, included)
 
 
 def _included(words: list[str], parser: Any) -> list[str]:
