@@ -26,7 +26,7 @@ ORDER = """
     decoder scoring plain ranking pieces search decoding evaluation
     config console definitions prepare vocabulary csv_log lightning processes progress
     results resuming
-    run
+    runs run
 """.split()  # noqa: SIM905
 """The pipeline from left to right. What uses it (cli, inference, checks, …) may import all of it."""
 
@@ -59,7 +59,7 @@ WINGS = [p.parent for p in sorted(PACKAGE.glob("*/__init__.py")) if p.parent.nam
 MODULES |= {w.name: set().union(*map(imported, w.rglob("*.py"))) - {w.name} for w in WINGS}
 
 STUDY_ORDER = """
-    record palette lookup alike run_files
+    record palette lookup alike
     resampling intervals statistics
     design study
     grouping advice learned answer

@@ -2,117 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multitask.errors import UserError, shown
-from multitask.folder import read_json, read_predictions
-from multitask.interference.run_files import PREDICTIONS, Metrics, MixFile, RunFile, read_baselines
+from multitask.errors import UserError
 from multitask.outputs import Outputs
-from multitask.prepare import TWIN
-from multitask.task import UNLABELLED, Task
+from multitask.runs.reading import Finished as Finished
+from multitask.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Finished:
-    """One finished run of a study, or of `--runs`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __repr__(self) -> str:
-        return f"Finished({str(self.folder)!r})"
-
-    @functools.cached_property
-    def run(self) -> dict[str, Any]:
-        """run.json."""
-        return dict(read_json(self.folder / "run.json", RunFile))
-
-    @functools.cached_property
-    def metrics(self) -> dict[str, dict[str, float | None]]:
-        """metrics.json."""
-        return dict(read_json(self.folder / "metrics.json", Metrics))
-
-    @functools.cached_property
-    def mix(self) -> dict[str, Any]:
-        """mix.json."""
-        return dict(read_json(self.folder / "mix.json", MixFile))
-
-    @functools.cached_property
-    def baselines(self) -> dict[str, dict[str, Any]]:
-        """baselines.json."""
-        return dict(read_baselines(self.folder / "baselines.json"))
-
-    @functools.cached_property
-    def deployed(self) -> dict[str, dict[str, float | None]] | None:
-        """deployed.json: with `--select per-task`, what the one model that is kept scores."""
-        path = self.folder / "deployed.json"
-        return dict(read_json(path, Metrics)) if path.is_file() else None
-
-    def frame(self, task: str) -> pd.DataFrame:
-        """The labelled rows of the task's predictions.
-
-        Raises:
-            UserError: If the run has none, or the file is damaged.
-        """
-        frame = read_predictions(self.folder / "predictions" / f"{task}.parquet", PREDICTIONS)
-        return frame[frame["target"] != UNLABELLED].reset_index(drop=True)
-
-    def exposure(self, task: str) -> dict[str, float]:
-        """What the model was given of the task; of a twin's two halves together."""
-        halves = [self.mix["tasks"][name] for name in (task, task + TWIN) if name in self.mix["tasks"]]
-        realised = [half["realised"] for half in halves]
-        total = {name: float(sum(r[name] for r in realised)) for name in ("examples", "input_tokens", "target_tokens")}
-        rows = sum(half["rows"] for half in halves)
-        if rows < 1 or task not in self.metrics:
-            raise UserError(f"{self.folder} is not as it was written: mix.json or metrics.json knows no '{task}'.")
-        cut = [self.run["tasks"][n]["cut"]["inputs"] for n in (task, task + TWIN) if n in self.run["tasks"]]
-        return {
-            **total,
-            "epochs": total["examples"] / rows,
-            "loss_share": sum(_number(r["loss_share"]) for r in realised),
-            "realised_share": float(sum(r["rate"] for r in realised)),
-            "planned_share": float(sum(half["planned"]["rate"] for half in halves)),
-            "cut_inputs": sum(cut) / rows,
-            "invalid": _number(self.metrics[task].get("invalid_rate")),
-        }
-
-    @functools.cached_property
-    def logged(self) -> dict[str, dict[int, float]]:
-        """{column: {step: value}} of the CSV logs; where a resumed run logged a step again, the last one."""
-        found: dict[str, dict[int, float]] = {}
-        for path in _logs(self.folder / "events"):
-            try:
-                with path.open(newline="", encoding="utf-8") as file:
-                    for row in csv.DictReader(file):
-                        step = int(row["step"]) + 1  # Lightning counts the step that is under way
-                        for name, value in row.items():
-                            if name not in ("step", "epoch") and value:
-                                found.setdefault(name, {})[step] = float(value)
-            except (KeyError, TypeError, ValueError, csv.Error) as error:  # of UTF-8 too
-                raise UserError(f"{path} is not as it was written: {shown(error)}.") from error
-        return found
-
-
-def _logs(events: Path) -> list[Path]:
-    """`csv/metrics.csv`, then `csv-2`, … of older runs that were resumed; a user's copy of such a folder is no log."""
-    numbered = {path: re.fullmatch(r"csv(?:-([0-9]+))?", path.parent.name) for path in events.glob("csv*/metrics.csv")}
-    ours = {path: int(match[1] or 1) for path, match in numbered.items() if match}
-    return sorted(ours, key=lambda path: ours[path])
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def outputs_of_frame(task: Task, frame: pd.DataFrame, column: str = "prediction") -> Outputs:

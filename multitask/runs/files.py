@@ -1,4 +1,4 @@
-"""What studies read of the files of a run folder, as types: what a file must hold to be used."""
+"""What is read of the files of a run folder, as types: what a file must hold to be used."""
 
 from __future__ import annotations
 
