@@ -30,6 +30,7 @@ from multitask.sources import resolve_source
 from multitask.special_tokens import encode
 from multitask.task import MAY_BE_EMPTY, UNLABELLED, Example, Task
 from multitask.terminal.counting import counting
+from multitask.terminal.quiet import quietly
 from multitask.token_cache import TokenCache
 from multitask.tokens import Ragged, load_tokenizer
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@quietly()
 def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
     """The model, tokenizer and settings of a finished run."""
     folder = Path(run)
@@ -62,6 +64,7 @@ def as_trained(task: Task, model: Any) -> Task:
 # ----------------------------------------------------------------------------------------------------------- evaluating
 
 
+@quietly()
 def evaluate(
     run: str | Path,
     tasks: str | Sequence[str] | None = None,
@@ -170,6 +173,7 @@ def _say(line: str) -> None:
 # ----------------------------------------------------------------------------------------------------------- predicting
 
 
+@quietly()
 def predict(
     run: str | Path,
     task: str,

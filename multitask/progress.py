@@ -1,67 +1,74 @@
-"""Progress on the terminal: step, loss, tokens a second and the time that is left."""
+"""Feeds what is shown of a training from Lightning's events; see `terminal.training` for what it looks like."""
 
 from __future__ import annotations
 
-import sys
-import time
-from typing import Any, TextIO
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 
-from multitask.terminal.counting import duration
+from multitask.terminal.live import Display
+from multitask.terminal.training import TaskRow, TrainingView
 
 
 class TrainProgress(ProgressBar):
-    """One line that is rewritten on a terminal, a line every `every` seconds in a file or pipe."""
+    """In the place of Lightning's own bar.
 
-    def __init__(self, *, every: float = 20.0, stream: TextIO | None = None) -> None:
+    It reads what the module has counted on the CPU for mix.json, a few times a second, and neither computes on the
+    device nor waits for it.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self._stream = stream or sys.stderr
-        self._every = every if not self._stream.isatty() else 0.2
-        self._enabled = True
-        self._began = self._shown = 0.0
-        self._first = 0
-        self._tokens = 0.0
+        self.view = TrainingView()
+        self.display: Display | None = None
+        """Where it is shown; None in all processes but the first."""
+        self.tasks: list[TaskRow] = []
+        """In the order of the module's."""
+        self.watched: dict[str, int] = {}
+        """{task: rows that evaluation during training looks at}."""
 
     def disable(self) -> None:
-        """Lightning switches it off on all processes but the first."""
-        self._enabled = False
+        """Lightning switches it off on all processes but the first, which have no display."""
 
     def enable(self) -> None:
         """Undo `disable`."""
-        self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._began = self._shown = time.monotonic()
-        self._first = trainer.global_step
-        self._tokens = 0.0
+        """Begin, with what a resumed run has counted."""
+        counted = pl_module.counted()  # type: ignore[operator]
+        self.view.begin(self.tasks, counted, trainer.global_step, trainer.max_steps, trainer.world_size)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count tokens, and show the line when it is due."""
-        self._tokens += float(getattr(pl_module, "last_tokens", 0.0)) * trainer.world_size
-        now = time.monotonic()
-        last = trainer.global_step >= trainer.max_steps
-        if not self._enabled or (now - self._shown < self._every and not last):
+        """Look at what was counted, and show it when it is due."""
+        if self.display is None or not self.view.due(trainer.global_step):
             return
-        self._shown = now
-        step, elapsed = trainer.global_step, now - self._began
-        done = max(step - self._first, 1)
-        left = elapsed / done * (trainer.max_steps - step)
-        loss = trainer.callback_metrics.get("train/loss")
-        line = (
-            f"step {step:,}/{trainer.max_steps:,}  loss {float('nan') if loss is None else float(loss):.3f}  "
-            f"{self._tokens / max(elapsed, 1e-9):,.0f} tokens/s  {duration(left)} left"
-        )
-        _show(self._stream, line, final=last)
+        self.view.count(pl_module.counted())  # type: ignore[operator]
+        self.display.update(now=trainer.global_step >= trainer.max_steps)
 
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Say which task is evaluated, and how far it is."""
+        if self.display is None:
+            return
+        name = self.tasks[batch.task_id].name
+        before = self.view.evaluating
+        done = before[1] if before and before[0] == name else 0
+        total = self.watched[name]
+        self.view.evaluate(name, min(done + len(batch.rows) * trainer.world_size, total), total)
+        self.display.update()
 
-def _show(stream: TextIO, line: str, *, final: bool) -> None:
-    if stream.isatty():
-        stream.write("\r\x1b[K" + line + ("\n" if final else ""))
-    else:
-        stream.write(line + "\n")
-    stream.flush()
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training goes on."""
+        if self.display is not None:
+            self.view.go_on()
+            self.display.update()

@@ -12,13 +12,13 @@ import platform
 import re
 import signal
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from multitask import __version__
+from multitask.baselines import score_baselines
 from multitask.cache import Cache
 from multitask.cautions import undrawn, unseen
 from multitask.config import (
@@ -62,6 +62,7 @@ from multitask.models import (
     load_pretrained,
 )
 from multitask.prepare import TWIN, WARNING, Mix, data_setting, load_mix, load_plugins, select_tasks
+from multitask.printable import visible
 from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
 from multitask.progress import TrainProgress
 from multitask.registry import did_you_mean
@@ -90,6 +91,9 @@ from multitask.short_repr import short_repr
 from multitask.signals import kept
 from multitask.system_errors import system_error, told
 from multitask.terminal.counting import counting, duration
+from multitask.terminal.live import Display, live
+from multitask.terminal.quiet import quietly
+from multitask.terminal.training import TaskRow
 from multitask.token_cache import TokenCache, tokenizer_identity
 from multitask.tokens import TokenizedTask, Tokenizer, load_tokenizer, tokenize_task
 from multitask.unwritable import SHARE, is_written, label_cautions, unwritten, with_unknown
@@ -235,6 +239,10 @@ class Training:
         self.examples: list[Any] = []
         self.warnings: list[str] = []
         self.quiet = quiet
+        self.events = TrainProgress()
+        self.view = self.events.view
+        self.display: Display | None = None
+        self.watched_baselines: dict[str, float] = {}
         config = located(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
         check_precision(config.precision)
         self.own_warmup = config.warmup_steps is not None
@@ -247,7 +255,7 @@ class Training:
 
     def run(self) -> Run:
         """Train, evaluate and write the run folder."""
-        with one_training(f"the run in {self.out}"):
+        with quietly(), one_training(f"the run in {self.out}"):
             return self._alone()
 
     def _alone(self) -> Run:
@@ -323,10 +331,12 @@ class Training:
                     write_config(self.out / "config.yaml", config)
                     write_json(self.out / "run.json", tilde({"status": "begun", **self._facts()}), sealed=True)
             self._announce(model)
-            module, steps = self._fit(model)
-            if not self.first_process:
-                return Run(self.out)
-            scores, deployed = self._evaluate(module)
+            with self._shown():
+                module, steps = self._fit(model)
+                if not self.first_process:
+                    return Run(self.out)
+                scores, deployed = self._evaluate(module)
+                self.view.done = True
         self._write(module, steps, scores, deployed)
         join(self.trainer)
         return Run(self.out)
@@ -483,14 +493,10 @@ class Training:
             batch_tokens=config.batch_tokens,
             start=start,
         )
-        with warnings.catch_warnings(), kept():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-            warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
-            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # every process logs the value of all rows
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's, about torch's own renaming
+        with kept():
             trainer = self.trainer
             self._drop_examples(start)
+            self._describe_tasks()
             try:
                 if checkpoint is None or start < mix.steps:
                     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -618,8 +624,45 @@ class Training:
         }
         options.update(config.trainer)
         if options.get("enable_progress_bar", True):
-            options["callbacks"] = [*options["callbacks"], TrainProgress()]
+            options["callbacks"] = [*options["callbacks"], self.events]
         return options
+
+    # ---- what is shown meanwhile -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Show training and evaluation in one display, in the first process and if progress is wanted at all."""
+        if not (self.first_process and self.progress):
+            yield
+            return
+        view = self.view
+        with live(view.render, view.line, every=20.0, keep=True) as self.display:
+            self.events.display = self.display
+            yield
+
+    def _describe_tasks(self) -> None:
+        self.events.tasks = [
+            TaskRow(
+                visible(name),
+                len(self.mix.data[name].train),
+                task.primary.name,
+                higher_is_better=task.primary.higher_is_better,
+            )
+            for name, task in self.mix.tasks.items()
+        ]
+        if self.config.eval_every:
+            self.events.watched = {visible(name): len(part) for name, part in self.watched.items()}
+
+    def _show_scores(self, values: Mapping[str, float]) -> None:
+        """Of the watched rows, beside what an answer without a model scores on them, which is worked out once."""
+        if self.display is None or not self.display.rewritten:
+            return
+        for name, part in self.watched.items():
+            if name not in self.watched_baselines:
+                task = self.mix.tasks[name]
+                found = score_baselines(task, self.mix.data[name].train, part)
+                self.watched_baselines[name] = found[0].metrics.get(task.primary.name, math.nan) if found else math.nan
+        self.view.score({visible(n): (values[n], self.watched_baselines[n]) for n in self.watched})
 
     # ---- evaluation during training ----------------------------------------------------------------------------
 
@@ -682,6 +725,7 @@ class Training:
             values[f"val/{name}/log_likelihood"] = scores.log_likelihood
             values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
         values["val/mean"] = mean_points(scored, self.mix.tasks, self.undecided)
+        self._show_scores({name: s.metrics[self.mix.tasks[name].primary.name] for name, s in scored.items()})
         if not self.quiet:
             shown = "  ".join(f"{n} {number(values[f'val/{n}'], 1)}" for n in self.watched)
             zero = [n for n in self.watched if math.isnan(values[f"val/{n}"]) and n not in self.undecided]

@@ -46,6 +46,11 @@ class Display:
         """When its last line went into a file or pipe."""
         self._place = place
 
+    @property
+    def rewritten(self) -> bool:
+        """Whether it is rewritten where it stands, and not a line in a file or pipe."""
+        return not isinstance(self._place, _Lines)
+
     def update(self, *, now: bool = False) -> None:
         """Say that something changed; it is shown when the next frame or line is due.
 
