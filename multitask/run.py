@@ -653,16 +653,14 @@ class Training:
         if self.config.eval_every:
             self.events.watched = {visible(name): len(part) for name, part in self.watched.items()}
 
-    def _show_scores(self, values: Mapping[str, float]) -> None:
+    def _show_scores(self, values: Mapping[str, float], mean: float) -> None:
         """Of the watched rows, beside what an answer without a model scores on them, which is worked out once."""
-        if self.display is None or not self.display.rewritten:
-            return
         for name, part in self.watched.items():
             if name not in self.watched_baselines:
                 task = self.mix.tasks[name]
                 found = score_baselines(task, self.mix.data[name].train, part)
                 self.watched_baselines[name] = found[0].metrics.get(task.primary.name, math.nan) if found else math.nan
-        self.view.score({visible(n): (values[n], self.watched_baselines[n]) for n in self.watched})
+        self.view.score({visible(n): (values[n], self.watched_baselines[n]) for n in self.watched}, mean)
 
     # ---- evaluation during training ----------------------------------------------------------------------------
 
@@ -725,8 +723,10 @@ class Training:
             values[f"val/{name}/log_likelihood"] = scores.log_likelihood
             values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
         values["val/mean"] = mean_points(scored, self.mix.tasks, self.undecided)
-        self._show_scores({name: s.metrics[self.mix.tasks[name].primary.name] for name, s in scored.items()})
-        if not self.quiet:
+        if self.display is not None and self.display.rewritten:
+            primary = {name: s.metrics[self.mix.tasks[name].primary.name] for name, s in scored.items()}
+            self._show_scores(primary, values["val/mean"])
+        elif not self.quiet:
             shown = "  ".join(f"{n} {number(values[f'val/{n}'], 1)}" for n in self.watched)
             zero = [n for n in self.watched if math.isnan(values[f"val/{n}"]) and n not in self.undecided]
             notes = [f"without {', '.join(self.undecided)}"] if self.undecided else []

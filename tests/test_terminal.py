@@ -10,10 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from rich.console import Console
 from rich.text import Text
 
 import multitask
@@ -23,6 +26,8 @@ from multitask.console import print_table, say
 from multitask.terminal import live as module
 from multitask.terminal.counting import counting
 from multitask.terminal.live import live
+from multitask.terminal.quiet import quietly
+from multitask.terminal.training import TaskRow, TrainingView
 
 
 @contextmanager
@@ -220,3 +225,101 @@ train.run(["--tasks", "span,sst2"])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+# ---------------------------------------------------------------------------------------------------- a training's view
+
+
+def training_view(tasks, steps=200, made=93):
+    view, seen = TrainingView(), np.zeros((tasks, 4))
+    names = ["span", "sst2", "a_task_with_a_name_that_is_long", *(f"task{i}" for i in range(3, tasks))]
+    view.begin([TaskRow(name, 2000, "accuracy") for name in names[:tasks]], seen, 0, steps)
+    for step in range(1, made + 1):
+        view.due(step)
+        seen += np.array([32.0, 900.0, 60.0, 60.0]) * [1, 1, 1, 0.5 + 5 / step]
+        view.count(seen)
+    return view
+
+
+def shown_at(width, view, height=24):
+    console = Console(width=width, height=height, force_terminal=True, color_system=None, file=io.StringIO())
+    console.print(view)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+@pytest.mark.parametrize("tasks", [1, 2, 3, 29, 200])
+def test_a_training_fits_every_window(tasks, width):
+    view = training_view(tasks)
+    view.score({task.name: (0.389, 0.521) for task in view.tasks}, 38.9)
+    view.evaluate("sst2", 123, 400)
+    lines = shown_at(width, view)
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= 24 - 3
+    assert "evaluating sst2 123/400" in lines[-1]
+    assert "step 93/200" in lines[-1]
+    shown = "\n".join(lines)
+    assert shown.count("0.389") == tasks or f"… {tasks - shown.count('0.389')} more tasks" in shown
+    if tasks <= 3:
+        assert shown.count("0.521") == tasks
+
+
+def test_a_row_says_loss_trend_examples_epochs_and_score_beside_the_baseline():
+    view = training_view(2)
+    view.score({"span": (0.389, 0.521), "sst2": (0.75, 0.5)}, 56.9)
+    head, span, sst2, bar = shown_at(80, view)
+    assert head.split() == ["task", "loss", "trend", "examples", "epochs", "metric", "score", "baseline"]
+    name, loss, trend, *others = span.split()
+    assert (name, others) == ("span", ["2,976", "1.49", "accuracy", "0.389", "0.521"])
+    assert 0.5 < float(loss) < 0.6  # the last steps count most: 0.5 + 5 / 93 is 0.554
+    assert (trend[0], trend[-1]) == ("█", "▁")
+    assert sst2.split()[-2:] == ["0.750", "0.500"]
+    assert "mean score 56.9" in bar
+    assert re.fullmatch(r"step 93/200  loss 0.5\d\d  \(span 0.5\d\d, sst2 0.5\d\d\)  .* left", view.line())
+
+
+def test_a_training_whose_tasks_have_no_loss_yet_is_shown():
+    view = TrainingView()
+    assert shown_at(80, view) == []
+    view.begin([TaskRow("span", 0)], np.zeros((1, 4)), 5, 10)
+    assert shown_at(80, view)[1].split() == ["span", "·", "0", "·"]
+    assert "step 5/10" in view.line()
+
+
+def test_what_a_resumed_run_had_counted_is_in_its_examples_and_not_in_its_speed():
+    view, before = TrainingView(), np.array([[1000.0, 1e9, 1e9, 5e8]])
+    view.begin([TaskRow("span", 2000)], before, 50, 100)
+    view.due(51)
+    view.count(before + np.array([10.0, 100.0, 20.0, 40.0]))
+    assert view.losses() == [2.0]
+    assert shown_at(80, view)[1].split()[-2:] == ["1,010", "0.51"]
+    assert view.speed()[0] * 1e-6 < 1e6
+
+
+# ------------------------------------------------------------------------------------------------------------ libraries
+
+
+def test_libraries_are_quiet_during_a_call_and_users_never():
+    import pytorch_lightning  # noqa: F401  # it sets filters of its own
+    from transformers.utils import logging as of_transformers
+
+    logger, bars = logging.getLogger("pytorch_lightning"), of_transformers.is_progress_bar_enabled()
+    before, filters = logger.level, list(warnings.filters)
+    logger.setLevel(logging.INFO)
+    try:
+        with quietly(), quietly():
+            assert not logger.isEnabledFor(logging.INFO)
+            assert not of_transformers.is_progress_bar_enabled()
+            warnings.warn_explicit("a tip", UserWarning, "trainer.py", 1, module="pytorch_lightning.trainer.trainer")
+            warnings.warn_explicit("order", UserWarning, "lr_scheduler.py", 1, module="torch.optim.lr_scheduler")
+            for module in ("my_tasks", "torch.cuda"):
+                with pytest.raises(UserWarning, match="for the user"):
+                    warnings.warn_explicit("for the user", UserWarning, "file.py", 1, module=module)
+        assert logger.level == logging.INFO
+        logger.setLevel(logging.DEBUG)  # by a user who looks for something
+        with quietly():
+            assert logger.isEnabledFor(logging.DEBUG)
+    finally:
+        logger.setLevel(before)
+    assert of_transformers.is_progress_bar_enabled() == bars
+    assert warnings.filters == filters

@@ -89,6 +89,7 @@ class TrainingView:
         self._mean = np.zeros((len(tasks), 2))  # decayed sums of losses and target tokens
         self._bins = np.zeros((BINS, len(tasks), 2))
         self.evaluating: tuple[str, int, int] | None = None
+        self.mean = math.nan
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 
@@ -120,8 +121,9 @@ class TrainingView:
             self._paused += time.monotonic() - self._pause
         self._pause = self.evaluating = None
 
-    def score(self, values: Mapping[str, tuple[float, float]]) -> None:
-        """{task: (score, baseline)} of an evaluation, in the metric's own unit."""
+    def score(self, values: Mapping[str, tuple[float, float]], mean: float) -> None:
+        """{task: (score, baseline)} of an evaluation, in the metric's own unit; and the mean over tasks, in points."""
+        self.mean = mean
         for row in self.tasks:
             if row.name in values:
                 row.score, row.baseline = values[row.name]
@@ -134,20 +136,19 @@ class TrainingView:
 
     def trend(self, task: int, width: int) -> str:
         """The task's loss over the training so far, in `width` characters at most."""
-        made = self._bins[self._bin(self.start + 1) : self._bin() + 1, task]
+        made = self._bins[self._bins.any(axis=(1, 2)), task]
         width = min(width, len(made))
         edges = np.linspace(0, len(made), width + 1).round().astype(int)
         sums = np.array([made[a:b].sum(0) for a, b in itertools.pairwise(edges)])
         return spark([nll / tokens if tokens > 0 else math.nan for nll, tokens in sums])
 
-    def _bin(self, step: int | None = None) -> int:
-        at = BINS * (max(self.step if step is None else step, 1) - 1) // max(self.steps, 1)
-        return min(at, BINS - 1)
+    def _bin(self) -> int:
+        return min(BINS * max(self.step - 1, 0) // max(self.steps, 1), BINS - 1)
 
     def speed(self) -> tuple[float, float]:
         """Real tokens a second, and seconds a step, both without evaluations."""
-        pause = 0.0 if self._pause is None else time.monotonic() - self._pause
-        now = time.monotonic() - pause - self._paused
+        now = self._looked if self.step >= self.steps else (self._pause or time.monotonic())
+        now -= self._paused
         tokens = float((self.seen - self._before)[:, 1:3].sum()) * self.processes
         made = self.step - self._first_step
         each = (now - self._first) / made if made > 0 else math.nan
@@ -164,6 +165,8 @@ class TrainingView:
         if self.evaluating:
             name, done, total = self.evaluating
             words.append(f"evaluating {name} {done:,}/{total:,}")
+        elif math.isfinite(self.mean) and len(self.tasks) > 1:
+            words.append(f"mean score {self.mean:.1f}")
         if self.step < self.steps:
             words.append(f"{duration(left) if math.isfinite(left) else '…'} left")
         return words
@@ -212,7 +215,7 @@ def _in_rows(view: TrainingView, width: int, ascii_only: bool) -> list[Text]:
     examples = (view.seen[:, 0] - view._before[:, 0]) * view.processes + view._before[:, 0]
     scored = not view.done and any(math.isfinite(t.score) for t in tasks)
     columns = [
-        _Column("task", [t.name for t in tasks], left=True),
+        _Column("task", [_cut(t.name, max(width // 5, 12)) for t in tasks], left=True),
         _Column("loss", [short(v) for v in view.losses()]),
         _Column("examples", [f"{int(n):,}" for n in examples], leaves=5),
         _Column(
@@ -327,12 +330,15 @@ def _cells(text: str) -> int:
     return cell_len(text)
 
 
-def _fit(text: str, room: int, left: bool) -> str:
+def _cut(text: str, room: int) -> str:
     from rich.cells import set_cell_size
 
+    return text if _cells(text) <= room else set_cell_size(text, max(room - 1, 0)) + "…"
+
+
+def _fit(text: str, room: int, left: bool) -> str:
+    text = _cut(text, room)
     size = _cells(text)
-    if size > room:
-        return set_cell_size(text, max(room - 1, 0)) + "…"
     return text + " " * (room - size) if left else " " * (room - size) + text
 
 
