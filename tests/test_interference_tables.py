@@ -18,10 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multitask.interference.cells import Cell, Column, Table, count, effect_cells, number, probability
 from multitask.interference.record import LIKELIHOOD
-from multitask.interference.study_tables import preface
-from multitask.interference.tables import FORMATS, render, render_run, tables
+from multitask.interference.tables import FORMATS, preface, render, render_run, tables
+from multitask.interference.tables.cells import effect_cells
+from multitask.tables.markdown import markdown_text
+from multitask.tables.numbers import count, number, probability
+from multitask.tables.table import Cell, Column, Table
 
 HERE = Path(__file__).parent
 example_record = runpy.run_path(str(HERE / "study_example.py"))["example_record"]
@@ -413,8 +415,6 @@ def test_markdown_shows_every_cell_as_it_is(tasks):
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12))
 def test_markdown_shows_any_name_as_it_is(name):
-    from multitask.interference.markup import markdown_text
-
     table = Table("T", (Column("task", left=True), Column("x")), ((Cell(name), Cell("1")),))
     (rows,) = markdown_tables(markdown_text([table], None))
     assert rows[1] == [name, "1"]

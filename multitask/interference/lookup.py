@@ -6,14 +6,16 @@ Words
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from multitask.interference.palette import limit_of
 from multitask.interference.record import LIKELIHOOD, Effect, Exposure, Score, StudyRecord
+from multitask.tables.numbers import MISSING as MISSING
+from multitask.tables.numbers import interval as interval
+from multitask.tables.numbers import plain as plain
+from multitask.tables.numbers import signed as signed
+from multitask.terminal.width import shorten
 
-MISSING = "·"
-"""What was not measured; never 0."""
 BUDGETS = {"examples": "equal exposure", "steps": "equal compute"}
 """{match: what it holds equal}"""
 SYMBOLS = {"examples": "I", "steps": "C"}
@@ -21,45 +23,9 @@ MATRICES = {"pair": "matrix", "without": "leave_one_out"}
 """{kind of effect: name of its matrix}"""
 
 
-def signed(value: float | None, digits: int = 2) -> str:
-    """A difference, with its sign; never "-0.00".
-
-    >>> signed(1.5), signed(-0.25), signed(-0.001), signed(None)
-    ('+1.50', '−0.25', '0.00', '·')
-    """
-    if value is None or not math.isfinite(value):
-        return MISSING
-    shown = f"{value:+,.{digits}f}"
-    return shown.replace("-", "−") if float(shown.replace(",", "")) else shown[1:]
-
-
-def plain(value: float | None, digits: int = 2) -> str:
-    """A number; a minus only where it is one.
-
-    >>> plain(1234.5, 1), plain(-0.3, 1), plain(None)
-    ('1,234.5', '−0.3', '·')
-    """
-    if value is None or not math.isfinite(value):
-        return MISSING
-    return signed(value, digits).removeprefix("+")
-
-
-def interval(low: float | None, high: float | None, digits: int = 2) -> str:
-    """Both ends of an interval.
-
-    >>> interval(-0.31, 2.0, 1), interval(None, None)
-    ('[−0.3, 2.0]', '·')
-    """
-    return MISSING if low is None or high is None else f"[{plain(low, digits)}, {plain(high, digits)}]"
-
-
 def short(name: str, length: int = 26) -> str:
-    """A name that fits, its middle left out: tasks often differ only at their ends.
-
-    >>> short("sst2"), short("tweet_sentiment_of_film_reviews", 20)
-    ('sst2', 'tweet_sent…m_reviews')
-    """
-    return name if len(name) <= length else f"{name[: length // 2]}…{name[length // 2 + 1 - length :]}"
+    """A name that fits into a figure."""
+    return shorten(name, length)
 
 
 def primary(record: StudyRecord) -> dict[str, str]:

@@ -4,12 +4,14 @@ Words
     scale    loss (brown) over nothing (white) to gain (blue), symmetric about 0, for eyes of every kind
     mark     a verdict as one character, so that colour is never the only carrier
 
-Nothing is imported here: the report's tables use the colours without matplotlib.
+Nothing heavy is imported here: the report's tables use the colours without matplotlib.
 """
 
 from __future__ import annotations
 
 import math
+
+from multitask.tables.table import MARKS as MARKS
 
 INK, MUTED, LINE, PAPER, BAND = "#1f2328", "#59636e", "#d0d7de", "#ffffff", "#eaeef2"
 GAIN, LOSS, SINGLE, JOINT = "#2166ac", "#b35806", "#66707a", "#7b3f9e"
@@ -26,9 +28,6 @@ THEMED = {
     JOINT: "joint",
 }
 """{colour in a figure: the style sheet's variable that stands for it}: so an inline figure follows the page's theme."""
-
-MARKS = {"gain": "▲", "loss": "▼", "equal": "=", "no evidence": ""}
-"""{verdict: mark}"""
 
 _LIGHT = ("#b35806", "#f1a340", "#fee0b6", "#ffffff", "#d1e5f0", "#67a9cf", "#2166ac")
 _DARK = ("#c9690f", "#9a5412", "#4d3520", "#262c36", "#203a54", "#2a5f93", "#3d8bd4")

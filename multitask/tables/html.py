@@ -21,7 +21,7 @@ def html_table(
     links: Mapping[tuple[int, int], str] = {},
     filtered: Container[str] = (),
 ) -> Markup:
-    """One `<table>` with its caption; the first cell of a row names it.
+    """One `<table>` with its caption; the first cell of a row names it. Without rows a paragraph with the title.
 
     Args:
         table: Its title is the caption.
@@ -32,6 +32,8 @@ def html_table(
         filtered: Names of columns whose values a control may choose among: they have `data-filter`.
     """
     table = visible_in(table)
+    if not table.rows:
+        return Markup('<p class="caption">{}</p>\n').format(table.title)
     heads = Markup("\n").join(_head(c, c.name in filtered) for c in table.columns)
     lines = [
         Markup("<table{}>").format(_attributes({"id": id or None, "class": classes or None})),

@@ -49,6 +49,12 @@ def latex_text(tables: Sequence[Table], above: Preface | None = None) -> str:
         blocks += [rf"\noindent\textbf{{Warning:}} {_tex(w)}\par" for w in above.warnings]
         blocks += [rf"\noindent {_tex(n)}\par" for n in above.notes]
     for table in tables:
+        if not table.rows:
+            blocks += [
+                rf"\noindent\textbf{{{_tex(table.title)}}}\par",
+                *(rf"\noindent {_tex(n)}\par" for n in table.notes),
+            ]
+            continue
         lines = [
             r"\begin{table}[htbp]",
             r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",

@@ -48,7 +48,7 @@ def arrange(table: Table, width: int) -> Layout:
     names = [c.name for c in table.columns]
     every = list(range(len(names)))
     found = _fit(table, every, names, width, wrap=False)
-    if found:
+    if found is not None:
         return Layout([found], names, [])
     short = _short_heads(table)
     optional = [i for i in every if table.columns[i].optional]
@@ -58,7 +58,7 @@ def arrange(table: Table, width: int) -> Layout:
         shown = [i for i in every if i not in left_out]
         for heads in (names, short):
             found = _fit(table, shown, heads, width)
-            if found:
+            if found is not None:
                 return Layout([found], heads, left_out)
     key, *rest = [i for i in every if not table.columns[i].optional] or every
     parts: list[dict[int, int]] = []
@@ -72,19 +72,6 @@ def arrange(table: Table, width: int) -> Layout:
             inside = [i]
             parts.append(together or _shortened(table, key, i, short, width))
     return Layout(parts or [_shortened(table, key, None, short, width)], short, sorted(optional))
-
-
-def shorten(name: str, length: int) -> str:
-    """A name that fits, its middle left out: tasks often differ only at their ends.
-
-    >>> shorten("sst2", 20), shorten("tweet_sentiment_of_film_reviews", 20)
-    ('sst2', 'tweet_sent…m_reviews')
-    """
-    if cell_len(name) <= length:
-        return name
-    if length < 2:
-        return "…"
-    return f"{name[: length // 2]}…{name[len(name) - (length - 1 - length // 2) :]}"
 
 
 def _fit(

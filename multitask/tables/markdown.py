@@ -18,13 +18,14 @@ def markdown_text(tables: Sequence[Table], above: Preface | None = None) -> str:
         if above.notes:
             blocks.append("\n".join(f"- {_md(n)}" for n in above.notes))
     for table in tables:
+        blocks.append(f"### {_md(table.title)}")
         lines = [
             [_md(c.name) for c in table.columns],
             [":---" if c.left else "---:" for c in table.columns],
             *([_md_cell(cell) for cell in row] for row in table.rows),
         ]
-        blocks.append(f"### {_md(table.title)}")
-        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        if table.rows:
+            blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
         blocks += [_md(n) for n in table.notes]
     return "\n\n".join(blocks) + "\n"
 

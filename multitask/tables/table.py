@@ -61,7 +61,7 @@ class Preface(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """A table without a format."""
+    """A table without a format. One without rows is shown as its title and its notes."""
 
     title: str
     columns: tuple[Column, ...]

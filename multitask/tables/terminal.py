@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from multitask.tables.table import Cell, Preface, Table, visible_in
-from multitask.terminal.width import is_terminal, output_width, wrap_words
+from multitask.terminal.width import is_terminal, output_width, shorten, wrap_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,19 +88,19 @@ def _print(console: Console, table: Table, width: int, said: set[str]) -> None:
     """One table; notes that were `said` under an earlier one are not repeated."""
     from multitask.tables.layout import arrange
 
-    layout = arrange(table, width)
     if table.title:
         _prose(console, table.title, width, "bold")
-    for i, part in enumerate(layout.parts):
+    layout = arrange(table, width)
+    for i, part in enumerate(layout.parts if table.rows else ()):
         if i:
             console.print()
         for line in _grid(table, part, layout.heads):
             console.print(line)
     notes = list(table.notes)
-    if layout.left_out:
+    if layout.left_out and table.rows:
         names = ", ".join(table.columns[i].name for i in layout.left_out)
         notes.insert(0, f"Left out at this width: {names}.")
-    shown = {i for part in layout.parts for i in part}
+    shown = {i for part in layout.parts for i in part if table.rows}
     short = [(h, c.name) for i, (h, c) in enumerate(zip(layout.heads, table.columns, strict=True)) if i in shown]
     shortened = [f"{head} {name}" for head, name in short if head != name]
     if shortened:
@@ -115,7 +115,7 @@ def _grid(table: Table, part: dict[int, int], heads: Sequence[str]) -> list[Text
     """The lines of some columns: heads, a rule, rows."""
     from rich.text import Text
 
-    from multitask.tables.layout import GAP, lines_of, shorten
+    from multitask.tables.layout import GAP, lines_of
 
     def fitted(text: str, column: int) -> list[str]:
         """The lines of a text in a column: wrapped at spaces where that helps, else shortened."""

@@ -63,3 +63,22 @@ def wrap_words(text: str, width: int | None, *, hanging: str = "  ") -> list[str
                 current = indent + hanging + word
         lines.append(current)
     return lines
+
+
+def shorten(name: str, length: int) -> str:
+    """A name of at most so many columns, its middle left out: tasks often differ only at their ends.
+
+    >>> shorten("sst2", 20), shorten("tweet_sentiment_of_film_reviews", 20), shorten("情感情感情感", 8)
+    ('sst2', 'tweet_sent…m_reviews', '情感…感')
+    """
+    from rich.cells import cell_len
+
+    if cell_len(name) <= length:
+        return name
+    head, tail = "", ""
+    while True:
+        first = len(head) <= len(tail)
+        taken = name[len(head)] if first else name[-len(tail) - 1]
+        if cell_len(head + taken + tail) > length - 1:
+            return f"{head}…{tail}"
+        head, tail = (head + taken, tail) if first else (head, taken + tail)

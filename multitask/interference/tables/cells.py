@@ -1,0 +1,101 @@
+"""An effect as cells, and what the tables of a study have in common.
+
+Words
+    undefined     measured, but without a value: a score has none in one of the models, or one seed has no spread
+    not measured  no model was trained for it
+    set aside     a verdict on a task that was not learned: nothing can have hurt or helped it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from multitask.interference.learned import learned
+from multitask.interference.lookup import BUDGETS, primary
+from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.tables.numbers import MISSING, change, number, range_cell
+from multitask.tables.table import Cell
+
+UNDEFINED = "–"
+"""A number that has no value; never 0 and not what was not measured."""
+ONE_SEED = "none: 1 seed"
+"""The verdict of one seed."""
+NOT_LEARNED = "not learned"
+"""The verdict on a task that was not."""
+
+
+def unlearned_tasks(record: StudyRecord) -> frozenset[str]:
+    """Tasks that, trained alone, are not above their baseline."""
+    return frozenset(task for task in primary(record) if learned(record, task) is False)
+
+
+def effect_cells(effect: Effect | None, digits: int, aside: Collection[str] = ()) -> tuple[Cell, Cell]:
+    """The effect with its mark, and its interval or why it has none; `aside` are the tasks without verdicts."""
+    if effect is None:
+        return Cell(MISSING), Cell(MISSING)
+    if effect["delta"] is None:
+        return Cell(UNDEFINED), Cell("undefined", emphasis="quiet")
+    verdict = None if effect["task"] in aside else effect["verdict"]
+    why = "undefined: 1 seed" if effect["seeds"] == 1 else "undefined"
+    bounds = range_cell(effect["low"], effect["high"], digits, undefined=why)
+    return change(effect["delta"], digits, verdict=verdict), bounds
+
+
+def verdict_cell(effect: Effect | None, aside: Collection[str] = ()) -> Cell:
+    """The verdict in words: gain, loss, equal, no evidence, or why there is none."""
+    if effect is None:
+        return Cell(MISSING)
+    if effect["delta"] is None:
+        return Cell("undefined", emphasis="quiet")
+    if effect["task"] in aside:
+        return Cell(NOT_LEARNED, emphasis="quiet")
+    if effect["verdict"] is not None:
+        return Cell(effect["verdict"], None, effect["verdict"])
+    return Cell(ONE_SEED if effect["seeds"] == 1 else "undefined", emphasis="quiet")
+
+
+def defined(cell: Cell) -> Cell:
+    """The cell of something that was measured: what has no value is undefined, not "not measured"."""
+    return Cell(UNDEFINED) if cell.text == MISSING else cell
+
+
+def measured_number(value: float | None, digits: int = 1, *, unit: str = "") -> Cell:
+    """A number that was measured, be it defined or not."""
+    return defined(number(value, digits, unit=unit))
+
+
+def effect_notes(effects: Iterable[Effect], aside: Collection[str]) -> list[str]:
+    """A sentence on the tasks whose effects are undefined, and one on those whose verdicts are set aside."""
+    effects = list(effects)
+    undefined = dict.fromkeys(e["task"] for e in effects if e["delta"] is None)
+    wide = dict.fromkeys(e["task"] for e in effects if e["delta"] is not None and e["low"] is None and e["seeds"] > 1)
+    gone = dict.fromkeys(e["task"] for e in effects if e["task"] in aside)
+    notes = []
+    if undefined:
+        notes.append(f"{UNDEFINED} undefined: {', '.join(undefined)} has no score in at least one of the models.")
+    if wide:
+        notes.append(f"{', '.join(wide)}: the interval is undefined, so there is no verdict.")
+    if gone:
+        notes.append(f"not learned: {', '.join(gone)}, alone not above the baseline; nothing can be said of it.")
+    return notes
+
+
+def unit_of(metrics: Mapping[str, str]) -> tuple[int, str, str]:
+    """Decimals, unit, and what a title adds: the low-variance twin is in nats."""
+    twin = LIKELIHOOD in metrics.values()
+    return (3, "nats", "log-likelihood of the targets, ") if twin else (1, "points", "")
+
+
+def budget_name(match: str | None) -> str:
+    """A budget as a title has it."""
+    return f"{BUDGETS[match]} ({match} matched)" if match in BUDGETS else ""
+
+
+def key_of(kind: str, match: str | None, metrics: Mapping[str, str]) -> str:
+    """A table's key.
+
+    >>> key_of("pair", "steps", {"sst2": "accuracy"})
+    'pair-steps'
+    """
+    twin = "likelihood" if LIKELIHOOD in metrics.values() else ""
+    return "-".join(filter(None, (kind.replace("_", "-"), match, twin)))

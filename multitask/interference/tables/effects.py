@@ -1,0 +1,130 @@
+"""Lists of effects: those of one kind, and every comparison of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from multitask.interference.lookup import BUDGETS, confidence, effects_of
+from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.tables.cells import (
+    budget_name,
+    defined,
+    effect_cells,
+    effect_notes,
+    key_of,
+    measured_number,
+    unit_of,
+    unlearned_tasks,
+    verdict_cell,
+)
+from multitask.tables.numbers import MISSING, percent, probability, signed, tally
+from multitask.tables.table import Cell, Column, Table
+
+COMPARISONS = {
+    "company": "joint − single",
+    "pair": "pair − single",
+    "without": "joint − without",
+    "null": "copy − single (null)",
+    "dilution": "dilution C − I",
+    "non_additivity": "joint − sum of pairs",
+}
+"""{kind of effect: which score minus which}"""
+
+
+def effects_table(record: StudyRecord, kind: str, match: str | None, metrics: Mapping[str, str]) -> Table | None:
+    """Effects of one kind: non-additivity, the null control, and company in the twin."""
+    effects = effects_of(record, kind, match, dict(metrics))
+    if not effects:
+        return None
+    digits, unit, measure = unit_of(metrics)
+    aside = unlearned_tasks(record)
+    rows = tuple(
+        (
+            Cell(e["task"]),
+            *((measured_number(e["base"], digits), measured_number(e["score"], digits)) if kind == "company" else ()),
+            *effect_cells(e, digits, aside),
+            defined(probability(e["p"])),
+            defined(probability(e["q"])),
+            verdict_cell(e, aside),
+        )
+        for e in effects
+    )
+    columns = (
+        Column("task", left=True),
+        *((Column("single"), Column("joint")) if kind == "company" else ()),
+        Column("Δ"),
+        Column(f"{confidence(record)} interval"),
+        Column("p", optional=3),
+        Column("q", optional=2),
+        Column("verdict", left=True, optional=1),
+    )
+    names = {
+        "company": "Company: joint − single",
+        "null": "Null control: a task with a disjoint copy of itself",
+        "non_additivity": "Non-additivity: joint effect − sum of the pair effects",
+    }
+    notes = [*(_null_notes(record) if kind == "null" and not measure else ()), *effect_notes(effects, aside)]
+    title = ", ".join(filter(None, (f"{names[kind]}, {measure}{unit}", budget_name(match))))
+    return Table(title, columns, rows, tuple(notes), key_of(kind, match, metrics))
+
+
+def _null_notes(record: StudyRecord) -> tuple[str, ...]:
+    null = record["null"]
+    if not null:
+        return ()
+    rate = percent(null["rate"]).text
+    return (f"{null['alarms']} of {null['cells']} effects say gain or loss: a false-alarm rate of {rate}.",)
+
+
+def all_effects_table(record: StudyRecord) -> Table:
+    """Every comparison, a row each, in the record's order."""
+    aside = unlearned_tasks(record)
+    rows = tuple(_effect_row(e, aside) for e in record["effects"])
+    columns = (
+        *(Column(name, left=True) for name in ("task", "comparison", "companion")),
+        *(Column(name, left=True, optional=1) for name in ("budget", "metric")),
+        Column("verdict", left=True),
+        *(Column(name, optional=2) for name in ("without", "with")),
+        *(Column(name) for name in ("Δ", "low", "high")),
+        Column("p", optional=4),
+        Column("q"),
+        *(Column(name, optional=4) for name in ("sign-flip p", "margin", "detectable", "examples")),
+        Column("Δ of each seed", left=True, optional=5),
+    )
+    note = (
+        f"Points for metrics, nats for {LIKELIHOOD}. q is corrected over the effects of a table (comparison, budget, "
+        "metric)."
+    )
+    return Table("All effects", columns, rows, (note, *effect_notes(record["effects"], aside)), "effects")
+
+
+def _effect_row(e: Effect, aside: frozenset[str]) -> tuple[Cell, ...]:
+    digits = 3 if e["metric"] == LIKELIHOOD else 1
+    two = e["base"] is not None or e["score"] is not None or e["kind"] not in ("dilution", "non_additivity")
+    scores = [measured_number(v, digits) if two else Cell("") for v in (e["base"], e["score"])]
+    return (
+        Cell(e["task"]),
+        Cell(COMPARISONS.get(e["kind"], e["kind"])),
+        Cell(companion_words(e)),
+        Cell(BUDGETS.get(e["match"] or "", "both")),
+        Cell(e["metric"]),
+        verdict_cell(e, aside),
+        *scores,
+        effect_cells(e, digits, aside)[0],
+        *(measured_number(e[end], digits) for end in ("low", "high")),  # type: ignore[literal-required]
+        *(defined(probability(v)) for v in (e["p"], e["q"], e["p_sign_flip"])),
+        *(measured_number(v, digits) for v in (e["margin"], e["detectable"])),
+        tally(e["examples"]),
+        Cell(each_seed(e), emphasis="quiet"),
+    )
+
+
+def companion_words(e: Effect) -> str:
+    """Who was there besides."""
+    return e["companion"] or {"company": "all others", "null": "a copy of itself"}.get(e["kind"], "")
+
+
+def each_seed(e: Effect) -> str:
+    """Δ of each seed."""
+    digits = 3 if e["metric"] == LIKELIHOOD else 1
+    return ", ".join(signed(v, digits) for v in e["per_seed"]) or MISSING
