@@ -53,7 +53,7 @@ def column(table, name):
     return [row[at] for row in table.rows]
 
 
-def nothing_measured(record):
+def nothing_defined(record):
     for e in record["effects"]:
         e.update(dict.fromkeys(("score", "base", "delta", "low", "high", "se", "p", "q", "verdict")))
     for s in record["scores"]:
@@ -121,13 +121,13 @@ def test_what_was_not_measured_is_a_dot_and_never_a_zero():
     assert number(None) == number(math.nan) == Cell("·")
     assert number(0.0) == Cell("0.0", 0.0)
     assert effect_cells(None, 1) == (Cell("·"), Cell("·"))
-    record = nothing_measured(example_record())
+    record = nothing_defined(example_record())
     for table in tables(record):
         if table.title.startswith(("Company", "Pairs", "Leave", "Exposure", "Non-add", "Null", "Summary")):
             names = [c.name for c in table.columns]
-            given = {"task", "metric", "budget", "examples", "epochs", "tokens", "invalid"}
+            given = {"task", "metric", "budget", "detectable", "examples", "epochs", "tokens", "invalid"}
             texts = {c.text for row in table.rows for n, c in zip(names, row, strict=True) if n not in given}
-            assert texts - {"0", "1"} == {"·"}, table.title
+            assert texts - {"0", "1"} <= {"–", "undefined"}, table.title  # measured, but without a value
     for format in TEXT:
         assert not re.search(r"nan|None|inf\b", render(record, format, width=160, color=False))
 
@@ -181,7 +181,7 @@ def test_the_sd_is_that_of_the_single_arm_of_the_same_budget():
     company = named(record, "Company: joint − single, points, equal compute")
     assert column(company, "single")[0].text.endswith(" ± 1.3")
     pairs = "Pairs: Δ(task | {task, column}), points, equal compute"
-    assert column(named(record, pairs), "span")[0] == Cell("60.0", 60.0, None, "± 9.8")
+    assert column(named(record, pairs), "span")[0] == Cell("60.0", 60.0, None, "± 9.8", "quiet")
     small["budget"] = 33.0  # now no single arm is as large as the pair
     assert column(named(record, pairs), "span")[0].text == "·"
 
@@ -214,7 +214,8 @@ def test_a_matrix_has_the_task_evaluated_in_the_row_and_the_other_in_the_column(
                 assert cell.detail.startswith("± ")
             else:
                 assert (cell.value, cell.verdict) == (effects[task, other]["delta"], effects[task, other]["verdict"])
-    assert sum(cell.text == "·" for row in table.rows for cell in row) == (kind == "pair")  # one has no value
+    undefined = [cell for row in table.rows for cell in row if cell.text == "–"]
+    assert [cell.detail for cell in undefined] == ["undefined"] * (kind == "pair")  # one has no value
 
 
 def test_exposure_compute_and_dilution_stand_side_by_side_only_if_both_were_measured():
@@ -248,7 +249,7 @@ def test_every_part_of_the_record_has_a_table():
 def test_the_tables_say_which_tasks_delta_m_leaves_out_and_the_false_alarms_of_the_null_control():
     text = plain(example_record(), 160)
     assert "Δm at equal exposure leaves out stsb: the single score is not above 0." in text
-    assert "0 of 3 cells say gain or loss: a false-alarm rate of 0.0 %." in text
+    assert "0 of 3 effects say gain or loss: a false-alarm rate of 0.0 %." in text
     assert example_record()["advice"]["sentence"] in text
 
 
@@ -283,7 +284,7 @@ def test_one_seed_gives_no_verdict_and_says_so(format):
     assert not re.search(r"▲|▼|↑|uparrow|downarrow", text)
     for table in tables(record):
         if "verdict" in [c.name for c in table.columns]:
-            assert {c.text for c in column(table, "verdict")} == {"·"}
+            assert {c.text for c in column(table, "verdict")} <= {"none: 1 seed", "undefined"}
 
 
 def test_the_sentence_about_one_seed_is_not_said_twice():
@@ -304,14 +305,21 @@ def test_no_line_is_wider_than_the_terminal(width, tasks):
     assert not re.search(r" $", text, re.MULTILINE)
 
 
-def test_the_company_table_fits_120_columns_in_one_piece_with_names_of_16_characters():
-    text = plain(example_record(LONG), 120).splitlines()
-    at = next(i for i, line in enumerate(text) if line.startswith("Company"))
-    assert re.split(r"\s{2,}", text[at + 1]) == [
-        *("task", "metric", "single", "joint", "Δ", "95 % interval", "q", "verdict", "ex.", "ep.", "tok.", "inv.")
-    ]
-    assert [line.split()[0] for line in text[at + 3 : at + 7]] == list(LONG)
-    assert "ex. examples, ep. epochs, tok. tokens, inv. invalid." in text
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (160, ["task", "metric", "single", "joint", "Δ", "95 % interval", "p", "q", "verdict", "detectable"]),
+        (100, ["task", "metric", "single", "joint", "Δ", "interval", "q", "verdict"]),
+        (80, ["task", "single", "joint", "Δ", "interval", "q", "verdict"]),
+        (60, ["task", "single", "joint", "Δ", "interval"]),
+    ],
+)
+def test_the_company_table_is_in_one_piece_at_any_width_and_says_which_columns_it_leaves_out(width, heads):
+    text = plain(example_record(LONG), width).splitlines()
+    at = next(i for i, line in enumerate(text) if line.startswith("───"))
+    assert re.split(r"\s{2,}", text[at - 1])[: len(heads)] == heads
+    assert [line.split()[0] for line in text[at + 1 : at + 5]] == list(LONG)
+    assert ("Left out at this width: " in " ".join(text[at:12])) == (width < 160)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
@@ -525,7 +533,7 @@ def test_html_has_values_to_sort_by_and_verdicts_as_words():
     effects = [e for e in record["effects"] if e["kind"] == "company" and e["metric"] != LIKELIHOOD]
     cells = [attributes for tag, attributes in page.tags if tag == "td"]
     for e in effects:
-        wanted = {"data-value": repr(e["delta"]), "class": e["verdict"].replace(" ", "-")}
+        wanted = {"data-key": repr(e["delta"]), "class": f"n {e['verdict'].replace(' ', '-')}"}
         assert wanted in cells
     labels = {attributes["aria-label"] for tag, attributes in page.tags if tag == "span"}
     assert labels == {"gain", "loss", "equal", "no evidence"}
@@ -542,7 +550,7 @@ def test_an_unknown_format_is_refused():
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_study_that_measured_little_is_rendered_too(format):
-    record = nothing_measured(example_record())
+    record = nothing_defined(example_record())
     record.update(
         effects=[], scores=[], exposure=[], summary=[], tasks=[], curves=[], changed=[], warnings=[], notes=[]
     )
@@ -557,9 +565,9 @@ def test_the_tables_of_a_run_are_a_row_a_task_and_metric():
         ["Scores"],
         ["task", "metric", "score", "baseline", "difference", "baseline answers"],
         ["span", "jaccard", "0.610", "0.500", "+0.110", "the whole text"],
-        ["span", "rouge_l", "·", "·", "·", "·"],
+        ["", "rouge_l", "·", "·", "·", "·"],
         ["sst2", "accuracy", "0.812", "0.750", "+0.062", "always 'a|b'"],
-        ["sst2", "log_likelihood", "−0.500", "·", "·", "·"],
+        ["", "log_likelihood", "−0.500", "·", "·", "·"],
     ]
 
 

@@ -457,7 +457,7 @@ def _range(values: Iterable[float | None]) -> str:
 
 def _fit(name: str, length: int | None) -> str:
     """A name of at most so many characters."""
-    from multitask.tables.layout import shorten
+    from multitask.terminal.width import shorten
 
     return visible(name) if length is None else shorten(visible(name), length)
 

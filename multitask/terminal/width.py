@@ -73,12 +73,15 @@ def shorten(name: str, length: int) -> str:
     """
     from rich.cells import cell_len
 
-    if cell_len(name) <= length:
+    def columns(text: str) -> int:  # what has no width here may have one elsewhere
+        return max(cell_len(text), len(text))
+
+    if columns(name) <= length:
         return name
     head, tail = "", ""
     while True:
         first = len(head) <= len(tail)
         taken = name[len(head)] if first else name[-len(tail) - 1]
-        if cell_len(head + taken + tail) > length - 1:
+        if columns(head + taken + tail) > length - 1:
             return f"{head}…{tail}"
         head, tail = (head + taken, tail) if first else (head, taken + tail)
