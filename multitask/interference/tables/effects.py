@@ -111,7 +111,7 @@ def _effect_row(e: Effect, aside: frozenset[str]) -> tuple[Cell, ...]:
         verdict_cell(e, aside),
         *scores,
         effect_cells(e, digits, aside)[0],
-        *(measured_number(e[end], digits) for end in ("low", "high")),  # type: ignore[literal-required]
+        *(measured_number(e[end], digits) for end in ("low", "high")),
         *(defined(probability(v)) for v in (e["p"], e["q"], e["p_sign_flip"])),
         *(measured_number(v, digits) for v in (e["margin"], e["detectable"])),
         tally(e["examples"]),
