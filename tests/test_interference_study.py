@@ -22,10 +22,13 @@ from multitask.errors import UserError
 from multitask.folder import read_json
 from multitask.interference import Study, interference
 from multitask.interference.conduct import Conduct, settings_of
+from multitask.interference.design import Arm
 from multitask.interference.execute import CellError
-from multitask.interference.study import PARTS, checked, read_study
+from multitask.interference.partial import Partial
+from multitask.interference.study import PARTS, checked, design_of, read_study
 from multitask.plugins import INCLUDED, include
 from multitask.run import Training
+from multitask.schedule import exact
 from multitask.task import TASKS
 
 HERE = Path(__file__).parent
@@ -191,6 +194,21 @@ def test_scores_are_those_of_the_cells(study):
     assert effect["score"] == pytest.approx(100 * joint["study_order"]["accuracy"])
     assert effect["base"] == pytest.approx(100 * alone["study_order"]["accuracy"])
     assert effect["delta"] == pytest.approx(effect["score"] - effect["base"])
+
+
+def test_differences_shown_while_it_runs_are_those_of_the_table_where_all_seeds_are_finished(study):
+    config = checked(settings_of({**QUICK, "seeds": 1, "match": "examples,steps"}))
+    of = design_of(config, ["study_order", "study_first"])
+    part = Partial(of, {name: TASKS.get(name) for name in of.tasks})
+    for cell in read_json(study.folder / "cells.json"):
+        if not cell["twin"]:
+            budget = sum(map(exact, cell["per_step"].values()))
+            part.add(Arm(tuple(sorted(cell["tasks"])), budget), cell["seed"], study.folder / cell["folder"])
+    for task, other in (("study_order", "study_first"), ("study_first", "study_order")):
+        for companion in (None, other):
+            shown = part.effect("pair" if companion else "company", task, companion)
+            assert shown.value == pytest.approx(study.effect(task, companion)["delta"], abs=1e-9)
+        assert part.alone(task).value == pytest.approx(study.effect(task)["base"], abs=1e-9)
 
 
 def test_a_study_is_read_back_without_its_cells(study, tmp_path):

@@ -68,7 +68,7 @@ STUDY_ORDER = """
     canvas drawings panels figures
     report_parts report_effects report_tables report_matrices report_background report_examples report
     findings
-    execute estimate conduct tabulate options
+    partial watching execute estimate conduct tabulate options
 """.split()  # noqa: SIM905
 """The modules of multitask.interference; all of the pipeline stands to their left."""
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multitask.cli.commands import Command
 from multitask.cli.common import announce, answer_text, loading, shown_tasks
 from multitask.cli.settings import USED
 from multitask.console import say
 from multitask.terminal.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from multitask.interference.study import StudyConfig
 
 
 def _add_options(parser: Any) -> None:
@@ -51,7 +54,8 @@ def run(arguments: list[str]) -> int:
     if runs:
         announce("interference", f"the runs {runs}")
     else:
-        announce("interference", shown_tasks(config.train), f"model {config.train.model}", str(where))
+        arms = f"{', '.join(config.arms)} × {_seeds(config)}"
+        announce("interference", shown_tasks(config.train), f"model {config.train.model}", arms, str(where))
     quiet_libraries()
     if runs:
         from multitask.interference.tabulate import tabulate
@@ -69,6 +73,13 @@ def run(arguments: list[str]) -> int:
     study = conduct.run()
     print_study(study, format, verbose=verbose, said=conduct.said)
     return 0
+
+
+def _seeds(config: StudyConfig) -> str:
+    from multitask.interference.design import parse_seeds
+
+    count = len(parse_seeds(config.seeds, config.train.seed))
+    return f"{count} seed{'s'[: count != 1]}"
 
 
 def print_study(study: Any, format: str, *, verbose: bool, said: Collection[str] = ()) -> None:

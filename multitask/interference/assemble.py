@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -28,8 +28,12 @@ SHOWN = 5
 """Warnings of single models that are repeated."""
 
 
-def make_record(material: Material) -> StudyRecord:
+def make_record(material: Material, advance: Callable[[int], None] = lambda _: None) -> StudyRecord:
     """Everything that a study found.
+
+    Args:
+        material: The finished cells.
+        advance: Called with 1 after each task, for a progress display.
 
     Raises:
         UserError: If cells were evaluated on different examples.
@@ -37,7 +41,10 @@ def make_record(material: Material) -> StudyRecord:
     design = material.design
     draws = seed_draws(len(design.seeds), material.resamples, 0)
     wanted = design.contrasts()
-    found = [OfTask(material, task, [c for c in wanted if c.task == task], draws) for task in design.tasks]
+    found = []
+    for task in design.tasks:
+        found.append(OfTask(material, task, [c for c in wanted if c.task == task], draws))
+        advance(1)
     effects = [effect for of_task in found for effect in of_task.effects]
     _correct(effects)
     record: StudyRecord = {

@@ -28,6 +28,7 @@ from multitask.interference.design import Arm, label
 from multitask.interference.execute import cell_address, cell_mix, is_finished, settled, train_cells
 from multitask.interference.findings import Study, write_study_files
 from multitask.interference.of_task import Material
+from multitask.interference.partial import Partial
 from multitask.interference.study import (
     Cell,
     StudyConfig,
@@ -47,7 +48,7 @@ from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.system_errors import system_error, told
 from multitask.task import TASKS
-from multitask.terminal.counting import duration
+from multitask.terminal.counting import counting, duration
 
 TRIAL_SEED = 1_000_000
 """Added to the first seed for the trials of the learning-rate search: no reported run has it."""
@@ -313,8 +314,13 @@ class Conduct:
                     f"{len(cells)} models, {len(cells) - len(missing)} of them finished; {self.jobs} at a time, "
                     f"{self.threads} thread{'s'[: self.threads != 1]} each, in {self.out}"
                 )
-            self._train(missing, done=len(cells) - len(missing))
-            record = make_record(self._material(cells, facts))
+            partial = Partial(self.design, self.tasks)
+            for cell in cells:
+                if cell not in missing:
+                    partial.add(cell.arm, cell.seed, cell.folder)
+            self._train(missing, done=len(cells) - len(missing), partial=partial)
+            with counting("intervals of task", len(self.tasks)) as counter:
+                record = make_record(self._material(cells, facts), counter.advance)
             return write_study_files(self.out, record)
 
     def _listed(self, cell: Cell) -> dict[str, Any]:
@@ -329,7 +335,7 @@ class Conduct:
             "folder": str(cell.folder.relative_to(self.out)),
         }
 
-    def _train(self, missing: Sequence[Cell], done: int) -> None:
+    def _train(self, missing: Sequence[Cell], done: int, partial: Partial | None = None) -> None:
         for cell in missing:
             cell.folder.parent.mkdir(parents=True, exist_ok=True)
         train_cells(
@@ -340,6 +346,7 @@ class Conduct:
             threads=self.threads,
             keep_models=self.config.keep_models,
             done=done,
+            partial=partial,
         )
 
     def _study_dict(self, lr: dict[str, float] | None = None) -> dict[str, Any]:

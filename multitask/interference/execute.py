@@ -29,7 +29,9 @@ from typing import Any, NamedTuple
 from multitask import folder as folders
 from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
+from multitask.interference.partial import Partial
 from multitask.interference.study import Cell
+from multitask.interference.watching import Progress
 from multitask.mixture import parse_tasks
 from multitask.models import is_from_scratch
 from multitask.prepare import Mix, data_setting, mix_of
@@ -37,7 +39,7 @@ from multitask.processes import end_with
 from multitask.results import run_address
 from multitask.signals import STOPPING, Interrupted, interrupt, stopping
 from multitask.system_errors import system_error, told
-from multitask.terminal.counting import duration
+from multitask.terminal.live import Display, live
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 
 SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
@@ -96,7 +98,7 @@ class _Message(NamedTuple):
     """From a worker: what happened to which cell."""
 
     what: str
-    """ready, start, step, done, stopped, refused, failed."""
+    """ready, start, step, evaluate, done, stopped, refused, failed."""
     cell: int
     value: Any = None
 
@@ -158,7 +160,7 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
             while not asked.is_set() and (given := cells.get()) is not None:
                 number, config, folder, keep = given
                 messages.put(_Message("start", number))
-                _finish_cell(config, folder, keep, data, functools.partial(_say_step, messages, number))
+                _finish_cell(config, folder, keep, data, functools.partial(_tell, messages, number))
                 messages.put(_Message("done", number))
             messages.put(_Message("stopped", number))
         except UserError as error:
@@ -177,15 +179,13 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
         messages.join_thread()
 
 
-def _say_step(messages: Any, number: int, step: int) -> None:
-    messages.put(_Message("step", number, step))
+def _tell(messages: Any, number: int, what: str, value: Any = None) -> None:
+    messages.put(_Message(what, number, value))
 
 
-def _finish_cell(
-    config: TrainConfig, folder: Path, keep_model: bool, data: _Data, advance: Callable[[int], None]
-) -> None:
-    """Train a cell, and leave in its folder what the tables need."""
-    _train_cell(config, folder, data, advance)
+def _finish_cell(config: TrainConfig, folder: Path, keep_model: bool, data: _Data, tell: Callable[..., None]) -> None:
+    """Train a cell, and leave in its folder what the tables need; `tell` takes "step" and the step, or "evaluate"."""
+    _train_cell(config, folder, data, tell)
     if not keep_model:
         shutil.rmtree(folder / "model", ignore_errors=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -208,7 +208,7 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _train_cell(config: TrainConfig, folder: Path, data: _Data, advance: Callable[[int], None]) -> None:
+def _train_cell(config: TrainConfig, folder: Path, data: _Data, tell: Callable[..., None]) -> None:
     """Train and evaluate one cell; what an interrupted one has done is used."""
     from multitask.checkpoints import checkpoints_in
     from multitask.run import Training
@@ -219,15 +219,15 @@ def _train_cell(config: TrainConfig, folder: Path, data: _Data, advance: Callabl
     if begun and checkpoints_in(folder / "checkpoints"):
         try:
             again = dataclasses.replace(config, resume=True)
-            Training(again, True, prepared, [_steps(advance)]).run()
+            Training(again, True, prepared, [_steps(tell)]).run()
             return
         except UserError:  # a checkpoint of other settings: the folder is left from something else
             pass
     anew = dataclasses.replace(config, overwrite=folder.is_dir() and any(folder.iterdir()))
-    Training(anew, True, prepared, [_steps(advance)]).run()
+    Training(anew, True, prepared, [_steps(tell)]).run()
 
 
-def _steps(advance: Callable[[int], None], every: float = 0.5) -> Any:
+def _steps(tell: Callable[..., None], every: float = 0.5) -> Any:
     import pytorch_lightning as pl
 
     class Steps(pl.Callback):
@@ -239,59 +239,15 @@ def _steps(advance: Callable[[int], None], every: float = 0.5) -> Any:
             now = time.monotonic()
             if now - self.said > every:
                 self.said = now
-                advance(trainer.global_step)
+                tell("step", value=trainer.global_step)
+
+        def on_train_end(self, *_: Any) -> None:
+            tell("evaluate")
 
     return Steps()
 
 
 # ----------------------------------------------------------------------------------------------------------- the parent
-
-
-class _Progress:
-    """One line for the whole study: cells done, what is under way, the time that is left."""
-
-    def __init__(self, cells: Sequence[Cell], costs: Sequence[float], done: int, total: int) -> None:
-        self.cells, self.costs = cells, costs
-        self.done, self.total = done, total
-        self.spent = 0.0
-        self.running: dict[int, float] = {}
-        self.began = self.shown = time.monotonic()
-        self.stream = sys.stderr
-        self.terminal = self.stream.isatty()
-        self.every = 0.5 if self.terminal else 30.0
-
-    def started(self) -> None:
-        self.began = time.monotonic()
-
-    def step(self, number: int, step: int) -> None:
-        steps = int(self.cells[number].config.trainer["max_steps"])
-        self.running[number] = 0.9 * step / steps  # the rest is the evaluation
-        self.show()
-
-    def finished(self, number: int) -> None:
-        self.running.pop(number, None)
-        self.spent += self.costs[number]
-        self.done += 1
-        self.show()
-
-    def line(self) -> str:
-        now = time.monotonic() - self.began
-        made = self.spent + sum(self.costs[i] * part for i, part in self.running.items())
-        left = duration(now / made * (sum(self.costs) - made)) if made > 0 and now > 5 else "…"
-        shown = ", ".join(f"{self.cells[i].name} {100 * part:.0f} %" for i, part in sorted(self.running.items()))
-        return f"models {self.done}/{self.total}  {left} left  {shown}"
-
-    def show(self) -> None:
-        now = time.monotonic()
-        if now - self.shown >= self.every:
-            self.shown = now
-            self.stream.write(f"\r\x1b[K{self.line()[:150]}" if self.terminal else f"{self.line()}\n")
-            self.stream.flush()
-
-    def close(self) -> None:
-        if self.terminal:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
 
 
 def train_cells(
@@ -303,8 +259,9 @@ def train_cells(
     threads: int,
     keep_models: bool,
     done: int = 0,
+    partial: Partial | None = None,
 ) -> None:
-    """Train all of `cells`, `jobs` at a time.
+    """Train all of `cells`, `jobs` at a time, and show how far it is.
 
     Args:
         cells: Those that are missing.
@@ -314,6 +271,7 @@ def train_cells(
         threads: Of each.
         keep_models: Keep the weights.
         done: Cells that were there already, for the progress.
+        partial: Differences so far, which are shown while they grow.
 
     Raises:
         UserError: If a cell is refused.
@@ -325,15 +283,18 @@ def train_cells(
     # Seed by seed, so that what is there after an interruption is whole for the first seeds; the large ones first.
     costs = [cost(cell, evaluated(cell)) for cell in cells]
     order = sorted(range(len(cells)), key=lambda i: (cells[i].seed, -costs[i]))
-    progress = _Progress(cells, costs, done, done + len(cells))
-    with stopping(interrupt):
+    jobs = min(jobs, len(cells))
+    progress = Progress(cells, costs, done=done, jobs=jobs, partial=partial)
+    with stopping(interrupt), live(progress.render, progress.line, every=30.0) as display:
         if jobs == 1:
-            _train_here(order, base, threads, keep_models, progress)
+            _train_here(order, base, threads, keep_models, progress, display)
         else:
-            _train_apart(order, base, min(jobs, len(cells)), threads, keep_models, progress)
+            _train_apart(order, base, jobs, threads, keep_models, progress, display)
 
 
-def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_models: bool, progress: _Progress) -> None:
+def _train_here(
+    order: Sequence[int], base: TrainConfig, threads: int, keep_models: bool, progress: Progress, display: Display
+) -> None:
     """One after another in this process."""
     import torch
 
@@ -344,11 +305,17 @@ def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_mode
     try:
         with _silence():
             data = _Data(base)
-            progress.started()
+            progress.ready()
+
+            def say(what: str, number: int, value: Any = None) -> None:
+                _take(progress, _Message(what, number, value))
+                display.update()
+
             for number in order:
                 cell = progress.cells[number]
+                say("start", number)
                 try:
-                    _finish_cell(cell.config, cell.folder, keep_models, data, functools.partial(progress.step, number))
+                    _finish_cell(cell.config, cell.folder, keep_models, data, functools.partial(say, number=number))
                 except UserError as error:
                     raise UserError(f"{cell.name}: {error}") from error
                 except StoppedError as stopped:
@@ -357,17 +324,35 @@ def _train_here(order: Sequence[int], base: TrainConfig, threads: int, keep_mode
                     if system_error(error) is not None:
                         raise
                     raise CellError(f"{cell.name} failed:\n{traceback.format_exc()}") from error
-                progress.finished(number)
+                say("done", number)
     except KeyboardInterrupt:
-        progress.stream.write(GOES_ON)
+        sys.stderr.write(GOES_ON)
         raise
     finally:
         torch.set_num_threads(before)
-        progress.close()
+
+
+def _take(progress: Progress, message: _Message) -> None:
+    """Note what happened to a cell."""
+    match message.what:
+        case "start":
+            progress.step(message.cell, 0)
+        case "step":
+            progress.step(message.cell, message.value)
+        case "evaluate":
+            progress.evaluating(message.cell)
+        case "done":
+            progress.finished(message.cell)
 
 
 def _train_apart(
-    order: Sequence[int], base: TrainConfig, jobs: int, threads: int, keep_models: bool, progress: _Progress
+    order: Sequence[int],
+    base: TrainConfig,
+    jobs: int,
+    threads: int,
+    keep_models: bool,
+    progress: Progress,
+    display: Display,
 ) -> None:
     """In `jobs` processes."""
     import multiprocessing
@@ -388,12 +373,11 @@ def _train_apart(
             for worker in workers:
                 worker.start()
     try:
-        _follow(workers, messages, progress)
+        _follow(workers, messages, progress, display)
     except BaseException:
         _stop(workers, messages)
         raise
     finally:
-        progress.close()
         for q in (waiting, messages):
             q.cancel_join_thread()
             q.close()
@@ -414,7 +398,7 @@ def _without_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _follow(workers: Sequence[Any], messages: Any, progress: _Progress) -> None:
+def _follow(workers: Sequence[Any], messages: Any, progress: Progress, display: Display) -> None:
     ended = 0
     while ended < len(workers):
         try:
@@ -425,18 +409,13 @@ def _follow(workers: Sequence[Any], messages: Any, progress: _Progress) -> None:
                 raise CellError(
                     f"a worker ended with code {dead[0].exitcode} without a word (was it killed, or out of memory?)"
                 ) from None
-            progress.show()
+            display.update()
             continue
         match message.what:
             case "ready":
-                if not progress.running and not progress.spent:
-                    progress.started()
-            case "start":
-                progress.running[message.cell] = 0.0
-            case "step":
-                progress.step(message.cell, message.value)
-            case "done":
-                progress.finished(message.cell)
+                progress.ready()
+            case "start" | "step" | "evaluate" | "done":
+                _take(progress, message)
             case "stopped":
                 ended += 1
             case "refused":
@@ -445,7 +424,7 @@ def _follow(workers: Sequence[Any], messages: Any, progress: _Progress) -> None:
             case _:
                 name = progress.cells[message.cell].name if message.cell >= 0 else "loading the data"
                 raise CellError(f"{name} failed:\n{message.value}")
-        progress.show()
+        display.update()
 
 
 GOES_ON = "\nsaving where the models under way are; the same command goes on from there.\n"
