@@ -14,7 +14,7 @@ from typing import NamedTuple
 from multitask.errors import UserError
 from multitask.folder import read_json
 from multitask.interference.design import Arm, Contrast, Design
-from multitask.interference.run_files import Metrics
+from multitask.runs.files import Metrics
 from multitask.task import Task
 
 

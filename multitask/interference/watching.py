@@ -24,8 +24,8 @@ from multitask.interference.lookup import BUDGETS, MISSING, plain, signed
 from multitask.interference.partial import Partial, SoFar
 from multitask.interference.study import Cell
 from multitask.printable import visible
-from multitask.tables.layout import shorten
 from multitask.terminal.counting import duration
+from multitask.terminal.width import shorten
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
