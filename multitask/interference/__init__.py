@@ -1,9 +1,9 @@
 """Which tasks help and which hurt each other: studies of matched training runs, and tables that can be believed.
 
-In the order of the data: `design` (which models), `study` (settings and folder), `execute` (training them), `partial` and
-`watching` (how far it is), `collect` (reading them back), `resampling` and `statistics` (intervals), `assemble` (the
-record), `advice`, `answer` (it in eight lines), `tables`, `figures`, `report` (what people see), `findings` (a study as an
-object), `conduct` (all of it), `tabulate` (runs that exist).
+In the order of the data: `design` (which models), `study` (settings and folder), `execute` (training them), `partial`
+and `watching` (how far it is), `collect` (reading them back), `resampling` and `statistics` (intervals), `assemble`
+(the record), `advice`, `answer` (it in eight lines), `tables`, `figures`, `report` (what people see), `findings` (a
+study as an object), `conduct` (all of it), `tabulate` (runs that exist).
 """
 
 from __future__ import annotations
