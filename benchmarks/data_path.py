@@ -38,9 +38,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multitask.batching import IGNORED
-from multitask.console import print_table
 from multitask.data import MultitaskData, StepMaker, Steps, as_tensors
 from multitask.plan import MixingPlan
+from multitask.tables.terminal import print_table
 from multitask.tokens import Ragged, TokenizedTask, tokenize_task
 
 PARTS = ("libraries", "tasks", "rows", "position", "processes")

@@ -26,12 +26,13 @@ import numpy as np
 import torch
 
 import multitask
-from multitask.console import number, print_table
+from multitask.console import number
 from multitask.evaluation import evaluate_task
 from multitask.examples import Examples, load_task
 from multitask.inference import load_run
 from multitask.sources import resolve_source
 from multitask.spans import align
+from multitask.tables.terminal import print_table
 from multitask.task import TASKS, Task
 from multitask.tokens import TokenizedTask, text_of, tokenize_task
 

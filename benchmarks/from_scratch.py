@@ -19,9 +19,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from multitask.cli import main as multitask
-from multitask.console import number, print_table
+from multitask.console import number
 from multitask.folder import read_json
 from multitask.sources import files
+from multitask.tables.terminal import print_table
 
 
 def tfidf_accuracy(data: Path) -> float:

@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
-from multitask.console import print_table
 from multitask.interference.statistics import TaskBootstrap, benjamini_hochberg, verdict_of
 from multitask.label_metrics import mcc_of
 from multitask.metrics import METRICS, Metric
 from multitask.outputs import Outputs
+from multitask.tables.terminal import print_table
 
 DIFFICULTY, SEED, SEED_EXAMPLE = 4.0, 0.1, 1.0  # sd in log-odds
 POSITIVE = 0.3  # share of the second label, for Matthews

@@ -101,7 +101,8 @@ def summary(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def show(judged: Sequence[Judged], counts: dict[str, Any]) -> None:
-    from multitask.console import number, print_table
+    from multitask.console import number
+    from multitask.tables.terminal import print_table
 
     rows = [
         (

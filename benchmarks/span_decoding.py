@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 from multitask.baselines import WHOLE, baseline_answers
-from multitask.console import number, print_table
+from multitask.console import number
 from multitask.evaluation import evaluate_task
 from multitask.examples import load_examples
 from multitask.inference import load_run
 from multitask.sources import files
+from multitask.tables.terminal import print_table
 from multitask.task import TASKS
 from multitask.tokens import tokenize_task
 

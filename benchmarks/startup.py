@@ -22,7 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from multitask.console import number, print_table
+from multitask.console import number
+from multitask.tables.terminal import print_table
 
 PARTS = ("imports", "data", "vocabulary", "tokens", "model", "first step")
 

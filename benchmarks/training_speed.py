@@ -43,10 +43,11 @@ import torch
 
 from multitask.batching import flat_step, gather_step, micro_batches
 from multitask.config import TrainConfig
-from multitask.console import number, print_table
+from multitask.console import number
 from multitask.models import build_model
 from multitask.prepare import load_mix
 from multitask.run import Prepared, Training, scored_examples
+from multitask.tables.terminal import print_table
 from multitask.tokens import load_tokenizer, tokenize_task
 
 WARM = 2

@@ -20,7 +20,6 @@ import json
 import os
 import re
 import struct
-import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multitask.folder import atomic
 from multitask.printable import visible
+from multitask.terminal.width import print_notice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def cache_folder() -> Path | None:
 
 
 def _on_stderr(line: str) -> None:
-    print(f"multitask: {visible(line)}", file=sys.stderr, flush=True)
+    print_notice(f"multitask: {visible(line)}")
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from multitask.printable import visible
 from multitask.tables.numbers import MISSING, tally
 from multitask.tables.numbers import number as cell_of
 from multitask.tables.scores import score_table
-from multitask.tables.table import Cell, Column, Table, text_table
+from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
 from multitask.terminal.width import prose_width, wrap_words
 
@@ -26,11 +26,6 @@ def number(value: float | None, digits: int = 3) -> str:
     ('0.812', '·')
     """
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table of texts on standard output; the first `left` columns are text, the others are numbers."""
-    print_tables(text_table(title, columns, rows, left=left))
 
 
 def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation") -> None:

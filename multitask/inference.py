@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +30,7 @@ from multitask.special_tokens import encode
 from multitask.task import MAY_BE_EMPTY, UNLABELLED, Example, Task
 from multitask.terminal.counting import counting
 from multitask.terminal.quiet import quietly
+from multitask.terminal.width import print_notice
 from multitask.token_cache import TokenCache
 from multitask.tokens import Ragged, load_tokenizer
 
@@ -108,7 +108,7 @@ def evaluate(
     for name, part in parts.items():
         _say_what_is_left_out(name, part)
         for metric, reason in undefined_metrics(chosen[name], part[0]).items():
-            print(f"multitask: {name}: metric '{metric}' is undefined on these examples: {reason}.", file=sys.stderr)
+            print_notice(f"multitask: {name}: metric '{metric}' is undefined on these examples: {reason}.")
     model, tokenizer, _ = load_run(run)
     for name, (_, train) in parts.items():
         chosen[name] = as_trained(chosen[name], model).with_no_answer(e.target for e in train)
@@ -167,7 +167,7 @@ def _say_what_is_left_out(task: str, parts: Iterable[Sequence[Example]]) -> None
 
 
 def _say(line: str) -> None:
-    print(f"multitask: {visible(line)}", file=sys.stderr)
+    print_notice(f"multitask: {visible(line)}")
 
 
 # ----------------------------------------------------------------------------------------------------------- predicting

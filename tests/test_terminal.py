@@ -22,7 +22,8 @@ from rich.text import Text
 import multitask
 from multitask.cli import common
 from multitask.config import TrainConfig
-from multitask.console import print_table, say
+from multitask.console import say
+from multitask.tables.terminal import print_table
 from multitask.terminal import live as module
 from multitask.terminal.counting import counting
 from multitask.terminal.live import live

@@ -15,6 +15,7 @@ from multitask.errors import UserError
 from multitask.printable import visible
 from multitask.terminal.live import is_live_terminal
 from multitask.terminal.quiet import quiet_libraries
+from multitask.terminal.width import print_notice
 from multitask.uncollected import uncollected
 
 EXIT_FAILED = 1
@@ -36,7 +37,7 @@ def announce(command: str, *facts: str) -> None:
             lines[-1] += f" · {fact}"
         else:
             lines.append(f"  {fact}")
-    print(visible("\n".join(lines)), file=sys.stderr, flush=True)
+    print_notice(visible("\n".join(lines)))
 
 
 def shown_tasks(config: TrainConfig, limit: int = 50) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from multitask import __version__
 from multitask.errors import UserError, printable
 from multitask.system_errors import RESOURCES, system_error, told
+from multitask.terminal.width import print_notice
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except UserError as error:
-        print(f"multitask: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print_notice(f"multitask: error: {' '.join(str(error).split())}")
         code = EXIT_USER
     except KeyboardInterrupt as stopped:
         print("multitask: interrupted.", file=sys.stderr)
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = system_error(error)
         if found is None:
             raise
-        print(f"multitask: error: {_told(found)}.", file=sys.stderr)
+        print_notice(f"multitask: error: {_told(found)}.")
         code = EXIT_USER
     except SystemExit as done:  # argparse, after --help and --print-config
         if done.code not in (None, 0):

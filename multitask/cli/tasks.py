@@ -8,7 +8,6 @@ from multitask.cli.commands import Command, parser_of
 from multitask.cli.common import add_format, add_include, announce, planned_settings, shown_tasks
 from multitask.cli.settings import USED
 from multitask.errors import UserError
-from multitask.printable import visible
 
 
 def _add_options(parser: Any) -> None:
@@ -39,12 +38,13 @@ def run(arguments: list[str]) -> int:
         return _tasks_check(arguments[1:])
     _check_words(arguments)
     options = parser_of(COMMAND).parse_args(arguments)
+    from multitask.console import say
     from multitask.prepare import load_plugins
     from multitask.task_list import describe_task, print_tasks
 
     load_plugins(options.include)
     if options.name:
-        print(visible(describe_task(options.name)))
+        say(describe_task(options.name))
     else:
         print_tasks()
     return 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 from multitask.cli.commands import Command
 from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, shown_tasks
 from multitask.cli.settings import USED
 from multitask.config import default_folder
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
+from multitask.terminal.width import print_notice
 
 COMMAND = Command(
     "train",
@@ -42,9 +41,9 @@ def run(arguments: list[str]) -> int:
     try:
         train(config)
     except StoppedError as error:
-        print(f"multitask: {visible(str(error))}", file=sys.stderr)
+        print_notice(f"multitask: {visible(str(error))}")
         return 128 + error.signal
     except ProcessError as error:
-        print(f"multitask: error: {visible(str(error))}", file=sys.stderr)
+        print_notice(f"multitask: error: {visible(str(error))}")
         return EXIT_FAILED
     return 0

@@ -15,7 +15,7 @@ from typing import Any
 from multitask.cache import Cache
 from multitask.cautions import undrawn
 from multitask.config import TrainConfig
-from multitask.console import data_notes, print_table, say
+from multitask.console import data_notes, say
 from multitask.definitions import FORMATTER, changes, definition, definitions_in, said
 from multitask.errors import UserError
 from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
@@ -43,10 +43,12 @@ from multitask.interference.study import (
     study_dict,
     write_study,
 )
+from multitask.interference.tables.planned import PlannedArm, planned_table
 from multitask.models import check_pretrained, contamination, is_from_scratch
 from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.system_errors import system_error, told
+from multitask.tables.terminal import print_tables
 from multitask.task import TASKS
 from multitask.terminal.counting import counting, duration
 
@@ -227,22 +229,13 @@ class Conduct:
         rows = {t: len(d.validation) for t, d in self.full.data.items()}
         train, evaluate = seconds_of([*missing, *trials], speed, rows, self.jobs)
         steps = int(self.base.trainer["max_steps"])
-        table = []
+        arms = []
         for arm in self.design.needed():
             of_arm = [c for c in cells if c.arm == arm]
-            there = sum(c not in missing for c in of_arm)
-            table.append(
-                (
-                    label(arm, self.design.family(arm)) + (" (twin)" if arm.twin else ""),
-                    ", ".join(arm.tasks),
-                    f"{float(arm.budget):g}",
-                    f"{float(arm.budget) * steps:,.0f}",
-                    f"{len(of_arm)}",
-                    f"{there}",
-                )
-            )
-        columns = ("cell", "tasks", "examples a step", "examples", "models", "finished")
-        print_table(f"Cells of {steps:,} steps", columns, table, left=2)
+            name = label(arm, self.design.family(arm)) + (" (twin)" if arm.twin else "")
+            finished = sum(c not in missing for c in of_arm)
+            arms.append(PlannedArm(name, tuple(arm.tasks), float(arm.budget), len(of_arm), finished))
+        print_tables(planned_table(arms, steps))
         if trials:
             say(f"{len(trials)} trials of the learning rate ({len(self.config.lr_grid)} a kind of arm) come first.")
         examples = sum(float(c.arm.budget) * steps for c in (*missing, *trials))

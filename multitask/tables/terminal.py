@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from multitask.tables.table import Cell, Preface, Table, visible_in
+from multitask.tables.table import Cell, Preface, Table, text_table, visible_in
 from multitask.terminal.width import is_terminal, output_width, shorten, wrap_words
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ def print_tables(*tables: Table) -> None:
     """Write tables to standard output, for its width."""
     sys.stdout.write(terminal_text(tables))
     sys.stdout.flush()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Write a table of texts; its first `left` columns are text, the others are numbers."""
+    print_tables(text_table(title, columns, rows, left=left))
 
 
 def terminal_text(

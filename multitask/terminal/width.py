@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from typing import TextIO
 
 PIPE_WIDTH = 160
 """Columns of output that is no terminal, unless COLUMNS says otherwise: 80 would cut what a file has room for."""
+
+
+_LABEL = re.compile(r"\s*\S+(?: \S+)* {2,}(?=\S)")
+"""`name   ` before its text."""
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
@@ -35,10 +40,13 @@ def prose_width(stream: TextIO | None = None) -> int | None:
 def wrap_words(text: str, width: int | None, *, hanging: str = "  ") -> list[str]:
     r"""The lines of a text, none wider than `width` columns; words are never broken, so a long path stands alone.
 
-    Lines that follow a wrapped one begin with its own indentation and `hanging`.
+    Lines that follow a wrapped one begin with its own indentation and `hanging`; after a label and two spaces or more,
+    below the text.
 
     >>> wrap_words("  - 3 rows of sst2 are left out", 20)
     ['  - 3 rows of sst2', '    are left out']
+    >>> wrap_words("labels   negative, positive", 20)
+    ['labels   negative,', '         positive']
     """
     if width is None:
         return text.split("\n")
@@ -50,17 +58,18 @@ def wrap_words(text: str, width: int | None, *, hanging: str = "  ") -> list[str
             lines.append(line)
             continue
         indent = line[: len(line) - len(line.lstrip())]
-        words = line.split()
-        if not words:
-            lines.append("")
-            continue
-        current = indent + words[0]
-        for word in words[1:]:
+        label = _LABEL.match(line)
+        head, after = indent, indent + hanging
+        if label and cell_len(label[0]) <= width // 2:
+            head, after = label[0], " " * cell_len(label[0])
+        first, *words = line[len(head) :].split() or [""]
+        current = head + first
+        for word in words:
             if cell_len(current) + 1 + cell_len(word) <= width:
                 current += f" {word}"
             else:
                 lines.append(current)
-                current = indent + hanging + word
+                current = after + word
         lines.append(current)
     return lines
 
@@ -85,3 +94,9 @@ def shorten(name: str, length: int) -> str:
         if columns(head + taken + tail) > length - 1:
             return f"{head}…{tail}"
         head, tail = (head + taken, tail) if first else (head, taken + tail)
+
+
+def print_notice(text: str) -> None:
+    """Write a line to standard error: wrapped at words on a terminal, elsewhere one line, to be searched for."""
+    width = prose_width(sys.stderr) if is_terminal(sys.stderr) else None
+    print(*wrap_words(text, width), sep="\n", file=sys.stderr, flush=True)

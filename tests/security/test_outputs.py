@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from multitask.console import print_table, say
+from multitask.console import say
 from multitask.errors import UserError
 from multitask.folder import write_json
 from multitask.interference.record import read_record
 from multitask.interference.tables import render, render_run
+from multitask.tables.terminal import print_table
 
 example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
 FORMULAS = ("=HYPERLINK(0)", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1")

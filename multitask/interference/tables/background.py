@@ -153,13 +153,13 @@ def confusion_table(record: StudyRecord) -> Table | None:
     """Label tasks by ranking their labels and by free generation."""
     if not record["confusion"]:
         return None
-    fields = [("ranked_single", "ranked, single"), ("ranked_joint", "ranked, joint")]
-    fields += [("generated_single", "generated, single"), ("generated_joint", "generated, joint")]
+    fields = [("ranked_single", "ranked single"), ("ranked_joint", "ranked joint")]
+    fields += [("generated_single", "generated single"), ("generated_joint", "generated joint")]
     normalised = any(
         c["normalised_single"] is not None or c["normalised_joint"] is not None for c in record["confusion"]
     )
     if normalised:
-        fields += [("normalised_single", "normalised, single"), ("normalised_joint", "normalised, joint")]
+        fields += [("normalised_single", "normalised single"), ("normalised_joint", "normalised joint")]
     rows = tuple(
         (
             Cell(c["task"]),
@@ -176,8 +176,8 @@ def confusion_table(record: StudyRecord) -> Table | None:
         Column("budget", left=True, optional=2),
         Column("format part"),
         *(Column(head, short=_initials(head), optional=1 if "normalised" in head else 0) for _, head in fields),
-        Column("foreign, single", short="f. single", optional=1),
-        Column("foreign, joint", short="f. joint", optional=1),
+        Column("foreign single", short="f. single", optional=1),
+        Column("foreign joint", short="f. joint", optional=1),
     )
     note = (
         "format part = (generated − ranked) joint − (generated − ranked) single: what is only the wrong task's "
@@ -195,10 +195,10 @@ def _field(values: Mapping[str, Any], name: str) -> float | None:
 def _initials(head: str) -> str:
     """A head that fits.
 
-    >>> _initials("generated, joint")
+    >>> _initials("generated joint")
     'g. joint'
     """
-    return f"{head[0]}. {head.split(', ')[1]}"
+    return f"{head[0]}. {head.split()[1]}"
 
 
 def gaps_table(record: StudyRecord) -> Table | None:
