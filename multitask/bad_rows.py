@@ -44,11 +44,8 @@ class BadRow(NamedTuple):
     reason: str
     content: str
     """SHA-256 of the row's values, in hex; empty for values that have none."""
-
-    @property
-    def where(self) -> str:
-        """For people."""
-        return f"{self.origin}, row {self.row}" if self.line is None else f"{self.origin}, line {self.line}"
+    where: str
+    """For people: its file and line, or its row there (in a split of several files that is not `row`)."""
 
     def listed(self, task: str) -> dict[str, Any]:
         """What `skipped_rows.jsonl` says of it."""
@@ -62,7 +59,8 @@ def bad_row(task: Task, rows: Rows, split: str, position: int, error: Exception)
         content = rows_fingerprint([rows[position]])
     except Exception:  # values of any type, from Python
         content = ""
-    return BadRow(split, position, rows.line(position), rows.origin, _reason(task, error, rows[position]), content)
+    reason, where = _reason(task, error, rows[position]), rows.where(position)
+    return BadRow(split, position, rows.line(position), rows.file(position), reason, content, where)
 
 
 def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
@@ -70,10 +68,12 @@ def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserEr
     where = rows.where(position)
     if isinstance(error, MissingColumnError):
         column, there = shown(error.args[0], 60), shown(", ".join(map(str, rows[position])))
-        return UserError(
-            f"task '{task.name}': {where} has no column '{column}', it has {there}; "
-            f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE."
-        )
+        only = str(next(iter(rows[position]))) if len(rows[position]) == 1 else ""
+        mark = next((mark for mark in ";\t|," if mark in only), None)
+        fix = f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE"
+        if mark is not None and column in (name.strip(" \"'") for name in only.split(mark)):
+            fix = f"its fields are divided by {mark!r}: multitask.files(…, delimiter={mark!r}) reads it"
+        return UserError(f"task '{task.name}': {where} has no column '{column}', it has {there}; {fix}.")
     if isinstance(error, TargetError):
         return UserError(
             f"task '{task.name}': {where}: {error} Correct the row, or leave it out: --on-bad-row skip, or a formatter "

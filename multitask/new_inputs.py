@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from multitask.bad_rows import MissingColumnError, check_example, formatted_row
+from multitask.compression import UNPACKERS
 from multitask.errors import UserError, shown
-from multitask.readers import READERS, read_rows
+from multitask.readers import READERS, ending_of, read_rows
 from multitask.split_files import COMPRESSED
 from multitask.strict_json import JsonError, parse_json
 from multitask.table import Rows
@@ -120,12 +121,16 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
 def read_input_file(path: Path) -> Rows | None:
     """The rows of a file of rows, by the ending of its name; None for a file of lines: .txt, or any other ending.
 
+    Each may be compressed; of a file of lines `readers.read_content` gives what is in it.
+
     Raises:
-        UserError: If it is compressed, cannot be read, or is malformed.
+        UserError: If it is an archive, cannot be read, or is malformed.
     """
-    ending = path.suffix.lower()
-    if ending in COMPRESSED:
-        raise UserError(f"--input {path} is compressed, and is not read so; unpack it.")
+    ending = ending_of(path)
+    if path.suffix.lower() in COMPRESSED and path.suffix.lower() not in UNPACKERS:
+        raise UserError(
+            f"--input {path} is packed in a way that is not read (those that are: {', '.join(UNPACKERS)}); unpack it."
+        )
     return read_rows(path) if ending in READERS and ending != ".txt" else None
 
 

@@ -1,17 +1,33 @@
-"""Sources that hold their rows in memory: a `datasets.Dataset`, a Python function, a mapping.
+"""Sources that are objects of Python: lists, functions, frames, a `datasets.Dataset`, or a dict of them by split.
+
+Words
+    rows   a list, a pandas frame, an Arrow table or a `Dataset`; a function or generator function that gives them
+    home   the file of the task that they were given to: it stands in tables, where `<function load at 0x7f…>` would
+           say nothing
+
+The rows themselves are part of a run's address, the code that makes them is not (`multitask.code_digest` looks at
+formatter, postprocess and metrics): a function that gives other rows makes other data, which a run that is continued
+and a study are told by the fingerprint of the examples. So it must give the same rows whenever it is asked, in each
+process; draw nothing without a seed. A worker process finds the source as it finds the task, by running the file that
+registers it, so a lambda or a closure in such a file will do; what is pickled (a task that is not registered) must be
+importable by name.
 
 Use them through `multitask.sources`.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from multitask.errors import UserError, shown
-from multitask.table import Row, Rows, check_split, columns_of, rows_fingerprint
+from multitask.table import ArrowRows, Row, Rows, check_split, columns_of, rows_fingerprint
 
 
 def dataset(data: Any) -> DatasetSource:
@@ -20,11 +36,9 @@ def dataset(data: Any) -> DatasetSource:
     Raises:
         ValueError: If it is something else, an `IterableDataset` for instance: rows must have positions.
     """
-    import datasets  # type: ignore[import-untyped]
-
     named = dict(data) if isinstance(data, Mapping) else {"train": data}
     for split, one in named.items():
-        if not isinstance(one, datasets.Dataset):
+        if library_of(one) != DATASET:
             raise ValueError(f"dataset(...) takes a Dataset or a dict of them. Got {type(one).__name__} ({split!r}).")
     return DatasetSource(named)
 
@@ -34,11 +48,12 @@ class DatasetSource:
     """See `dataset`."""
 
     data: Mapping[str, Any]
+    home: str = ""
 
     @property
     def description(self) -> str:
-        """What kind of source it is; a `Dataset` has no name."""
-        return "a datasets.Dataset"
+        """Its size and the file that made it; a `Dataset` has no name."""
+        return f"datasets.Dataset of {_sizes(self.data)}{_inside(self.home)}"
 
     @property
     def generated(self) -> bool:
@@ -59,25 +74,31 @@ class DatasetSource:
 
 
 def rows(
-    source: Callable[[str], Iterable[Row]] | Mapping[str, Iterable[Row]],
+    source: Callable[..., Iterable[Row]] | Mapping[str, Any] | Sequence[Row] | Any,
     *,
-    splits: Sequence[str] = ("train", "validation"),
+    splits: Sequence[str] | None = None,
 ) -> PythonSource:
-    """Rows from Python: a function of the split's name, or {split: rows}.
+    """Rows from Python: a list or frame (the split "train"), {split: rows}, or a function.
 
     Args:
-        source: `function(split) -> rows`, called once for every time that the split is asked for, or a mapping.
-        splits: The splits that the function knows; a mapping's are its keys.
+        source: Rows; {split: rows}, each a list, a frame, an Arrow table or a `Dataset`; or a function of the split's
+            name that gives rows or yields them, called once for every time that the split is asked for. One without a
+            parameter gives the split "train".
+        splits: The splits that a function knows, by default "train" and "validation"; a mapping's are its keys.
 
     >>> list(rows({"train": [{"body": "Hello", "queue": "billing"}]}).rows("train"))
     [{'body': 'Hello', 'queue': 'billing'}]
     """
-    if isinstance(source, Mapping):
-        return PythonSource(dict(source), tuple(source))
-    if not callable(source):
-        raise ValueError(f"rows(...) takes a function of the split or {{split: rows}}. Got {type(source).__name__}.")
     if isinstance(splits, str):
         raise ValueError(f"splits must be a list of names. Got the string {splits!r}.")
+    if isinstance(source, Mapping):
+        return PythonSource(dict(source), tuple(source))
+    if isinstance(source, (list, tuple)) or is_table(source):
+        return PythonSource({"train": source}, ("train",))
+    if not callable(source) or isinstance(source, type):
+        raise ValueError(f"rows(...) takes rows, {{split: rows}} or a function. Got {type(source).__name__}.")
+    if splits is None:
+        splits = ("train", "validation") if _takes_split(source) else ("train",)
     return PythonSource(source, tuple(splits))
 
 
@@ -85,16 +106,24 @@ def rows(
 class PythonSource:
     """See `rows`."""
 
-    source: Callable[[str], Iterable[Row]] | Mapping[str, Iterable[Row]]
+    source: Callable[..., Iterable[Row]] | Mapping[str, Any]
     names: tuple[str, ...]
+    home: str = ""
+    """The file of the task; of a function its own is known."""
 
     @property
     def description(self) -> str:
-        """The function's name."""
-        if isinstance(self.source, Mapping):
-            return "rows given in Python"
-        module = getattr(self.source, "__module__", None)
-        return f"{module}.{getattr(self.source, '__qualname__', type(self.source).__name__)}"
+        """What it is and where it stands: "list of 120 rows in my_tasks.py", "function load_rows in my_tasks.py"."""
+        if not isinstance(self.source, Mapping):
+            return described_function(self.source)
+        if len(self.source) != 1 or not self.home:
+            return f"rows{_inside(self.home) or ' given in Python'}"
+        (only,) = self.source.values()
+        return (
+            described_function(only)
+            if callable(only)
+            else f"{_kind(only)} of {_sizes(self.source)}{_inside(self.home)}"
+        )
 
     @property
     def generated(self) -> bool:
@@ -110,8 +139,9 @@ class PythonSource:
         check_split(split, self.splits(), self.description)
         origin = f"{self.description}, split {split}"
         try:
-            made = self.source[split] if isinstance(self.source, Mapping) else self.source(split)
-            items = None if made is None else list(made)
+            made = self.source[split] if isinstance(self.source, Mapping) else self.source
+            made = _called(made, split) if callable(made) else made
+            items = None if made is None else _items(made, origin)
         except UserError:
             raise
         except Exception as error:  # the function is the user's, so anything may come
@@ -134,6 +164,129 @@ class PythonSource:
             if odd is not None:
                 raise UserError(f"{origin}, row {position}: the column {shown(repr(odd), 60)} is named by no string.")
         return Rows(items, columns=columns_of(items), fingerprint=_fingerprint(items, origin), origin=origin)
+
+
+def _takes_split(function: Callable[..., Any]) -> bool:
+    """Whether a function takes the split's name.
+
+    Raises:
+        UserError: If it takes something else.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin without a signature
+        return True
+    for arguments in (("train",), ()):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return bool(arguments)
+    raise UserError(
+        f"{described_function(function)} is called with the name of a split, or with nothing, and takes {signature}; "
+        f"give the rest with functools.partial."
+    )
+
+
+def _called(function: Callable[..., Iterable[Row]], split: str) -> Any:
+    return function(split) if _takes_split(function) else function()
+
+
+# ---------------------------------------------------------------------------------------------------------- their rows
+
+
+def is_table(value: object) -> bool:
+    """Whether it is a pandas frame, an Arrow table or a `datasets.Dataset`, without importing one of them."""
+    return library_of(value) in (FRAME, ARROW, DATASET)
+
+
+FRAME, ARROW, DATASET = ("pandas", "DataFrame"), ("pyarrow", "Table"), ("datasets", "Dataset")
+
+
+def library_of(value: object) -> tuple[str, str]:
+    """(top-level package, class) of the first class of its own that is a table's."""
+    kinds = [(kind.__module__.partition(".")[0], kind.__name__) for kind in type(value).__mro__]
+    return next((kind for kind in kinds if kind in (FRAME, ARROW, DATASET)), kinds[0])
+
+
+def _items(made: Any, origin: str) -> Sequence[Row]:
+    kind = library_of(made)
+    if kind == FRAME:
+        return _of_frame(made, origin)
+    if kind == ARROW:
+        return ArrowRows(made, origin)
+    return list(made)
+
+
+def _of_frame(frame: Any, origin: str) -> list[Row]:
+    """The rows of a pandas frame, what is missing as None; its index is no column."""
+    columns = list(frame.columns)
+    twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
+    if twice is not None:
+        raise UserError(f"{origin} has the column {shown(repr(twice), 60)} twice; rename one.")
+    whole = frame.astype(object)
+    found: list[Row] = whole.where(whole.notna(), None).to_dict(orient="records")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- their words
+
+
+def home_of(function: Any) -> str:
+    """The file that the code of a function stands in, as people name it; "" if it has none."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    code = code or getattr(vars(type(function)).get("__call__"), "__code__", None)  # of a class of the user's
+    return file_in_words(getattr(code, "co_filename", ""))
+
+
+def file_in_words(name: str) -> str:
+    """A file of code as people name it; "" for what was typed or made.
+
+    >>> file_in_words("/home/me/my_tasks.py"), file_in_words("/tmp/ipykernel_7/42.py"), file_in_words("<stdin>")
+    ('my_tasks.py', 'this notebook', '')
+    """
+    if re.search(r"ipykernel|<ipython-input", name):
+        return "this notebook"
+    return "" if name.startswith("<") else os.path.basename(name)
+
+
+def described_function(function: Any) -> str:
+    """A function in words, with the file that it stands in.
+
+    >>> described_function(home_of), described_function(functools.partial(home_of, None)), described_function(len)
+    ('function home_of in python_sources.py', 'function home_of in python_sources.py', 'function len')
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        return f"{type(function).__name__} object{_inside(home_of(function))}"
+    if name.endswith("<lambda>"):
+        line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
+        at = f", line {line}" if line and home_of(function) else ""
+        return f"lambda{_inside(home_of(function))}{at}"
+    return f"function {name.rpartition('<locals>.')[2]}{_inside(home_of(function))}"
+
+
+def _inside(home: str) -> str:
+    return f" in {home}" if home else ""
+
+
+def _kind(value: object) -> str:
+    if is_table(value):
+        return ".".join(library_of(value))
+    return "list" if isinstance(value, (list, tuple)) else type(value).__name__
+
+
+def _sizes(splits: Mapping[str, Any]) -> str:
+    """How many rows, by split if there are several."""
+    counts = {name: f"{len(value):,}" if hasattr(value, "__len__") else "some" for name, value in splits.items()}
+    if list(counts) == ["train"]:
+        return f"{counts['train']} row{'' if counts['train'] == '1' else 's'}"
+    *most, last = [f"{count} {name}" for name, count in counts.items()] or ["no"]
+    return f"{', '.join(most)}{' and ' if most else ''}{last} rows"
 
 
 def _fingerprint(items: Sequence[Row], origin: str) -> str:

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from multitask.errors import UserError, shown
+from multitask.file_sources import FileSource, PathSource, files
 from multitask.python_sources import DatasetSource, PythonSource, dataset, rows
-from multitask.readers import READERS, read_rows
+from multitask.readers import READERS
 from multitask.registry import did_you_mean
 from multitask.sample import SAMPLED, sample_rows
-from multitask.split_files import like_folder, split_files
+from multitask.split_files import like_folder
 from multitask.table import Row, Rows, check_split, rows_fingerprint
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "DatasetSource",
     "FileSource",
     "HubSource",
+    "PathSource",
     "PythonSource",
     "Row",
     "Rows",
@@ -143,52 +145,7 @@ def _load_hub(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
         ) from error
 
 
-# -------------------------------------------------------------------------------------------------- local sources
-
-
-def files(folder: str | Path) -> Source:
-    """Files FOLDER/SPLIT.EXT with EXT one of csv, tsv, json, jsonl, parquet, txt; see `multitask.readers`.
-
-    What else is there and looks like rows is an error when a split is asked for: see `multitask.split_files`.
-    """
-    return FileSource(Path(folder))
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """See `files`."""
-
-    folder: Path
-
-    @property
-    def description(self) -> str:
-        """The folder."""
-        return str(self.folder)
-
-    @property
-    def generated(self) -> bool:
-        """False."""
-        return False
-
-    def splits(self) -> tuple[str, ...]:
-        """The names of the files, without their endings."""
-        return tuple(self._files())
-
-    def file(self, split: str) -> str:
-        """The name of the file of a split that is there."""
-        return self._files()[split].name
-
-    def rows(self, split: str) -> Rows:
-        """The rows of FOLDER/SPLIT.EXT."""
-        found = self._files()
-        hint = f" (files are named {split}.EXT with EXT one of {', '.join(READERS)})"
-        check_split(split, found, self.description, hint)
-        return read_rows(found[split])
-
-    def _files(self) -> dict[str, Path]:
-        if not os.path.isdir(self.folder):
-            raise UserError(f"there is no folder '{self.folder}'; make it, with train.EXT in it, or correct the path.")
-        return split_files(self.folder)
+# ------------------------------------------------------------------------------------------------------ the sample
 
 
 def sample(name: str) -> Source:

@@ -9,12 +9,14 @@ Words
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import decimal
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from multitask.errors import UserError, shown
 from multitask.short_repr import Plain, short_repr
@@ -55,6 +57,10 @@ class Rows(Sequence[Row]):
         """The line of a row in its file, from 1; None for what has no lines."""
         return None if self._lines is None else self._lines[position]
 
+    def file(self, position: int) -> str:
+        """Where a row comes from: `origin`, or of several files the row's own."""
+        return self.origin
+
     def where(self, position: int) -> str:
         """Names a row for an error: "data/sst2/train.tsv, line 18", or for what has no lines "…, row 16" (from 0)."""
         line = self.line(position)
@@ -77,6 +83,75 @@ class Rows(Sequence[Row]):
 
     def __repr__(self) -> str:
         return short_repr(self, self.origin, Plain(f"{len(self)} rows"), columns=list(self.columns))
+
+
+class JoinedRows(Rows):
+    """The rows of several files, one after the other; each row is named by its own file.
+
+    >>> a, b = (Rows([{"text": x}], columns=("text",), fingerprint=x, origin=f"{x}.txt", lines=[1]) for x in "ab")
+    >>> rows = JoinedRows([a, b], origin="a.txt … b.txt (2 files)")
+    >>> [row["text"] for row in rows], rows[1]["text"], rows.where(1)
+    (['a', 'b'], 'b', 'b.txt, line 1')
+    """
+
+    def __init__(self, parts: Sequence[Rows], *, origin: str) -> None:
+        digest = hashlib.sha256("".join(part.fingerprint for part in parts).encode()).hexdigest()
+        super().__init__(_Chain(parts), columns=columns_of(map(_named, parts)), fingerprint=digest, origin=origin)
+        self._parts = parts
+
+    def line(self, position: int) -> int | None:
+        """As of the row's own file."""
+        part, at = self._at(position)
+        return part.line(at)
+
+    def file(self, position: int) -> str:
+        """The row's own file."""
+        return self._at(position)[0].origin
+
+    def where(self, position: int) -> str:
+        """As the row's own file names it."""
+        part, at = self._at(position)
+        return part.where(at)
+
+    def _at(self, position: int) -> tuple[Rows, int]:
+        number, at = cast(_Chain, self._items).place(position)
+        return self._parts[number], at
+
+
+def _named(part: Rows) -> Row:
+    return dict.fromkeys(part.columns)
+
+
+class _Chain(Sequence[Row]):
+    """Sequences, one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[Row]]) -> None:
+        self._parts = parts
+        self._ends = list(itertools.accumulate(map(len, parts)))
+
+    def place(self, index: int) -> tuple[int, int]:
+        """(the number of the part, the index in it)."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        number = bisect.bisect_right(self._ends, index)
+        return number, index - (self._ends[number - 1] if number else 0)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number, at = self.place(index)
+        return self._parts[number][at]
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[Row]:
+        return itertools.chain.from_iterable(self._parts)
 
 
 class ArrowRows(Sequence[Row]):

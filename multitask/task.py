@@ -14,14 +14,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from multitask.errors import UserError
 from multitask.field_docs import explain_fields
+from multitask.given_sources import as_source
 from multitask.metrics import Metric, resolve_metrics
+from multitask.python_sources import home_of
 from multitask.registry import Place, Registry, place_of
 from multitask.short_repr import Plain, short_repr
 
@@ -150,7 +151,7 @@ class Task:
     prefix: str = ""
     """Put in front of every input. Two tasks with one prefix are refused: the model could not tell them apart."""
     source: Source | None = None
-    """Where rows come from when `--data` does not say otherwise."""
+    """Where rows come from when `--data` does not say otherwise; what `register_task` takes becomes a source."""
     labels: tuple[str, ...] = ()
     """The possible targets of a classification task. They are scored, not generated."""
     metrics: tuple[Metric, ...] = ()
@@ -191,7 +192,7 @@ class Task:
         if not self.metrics:
             raise UserError(f"task '{self.name}' has no metric; give metrics=[\"accuracy\"] or another.")
         if self.source is not None:
-            _check_source(self.name, self.source)
+            object.__setattr__(self, "source", as_source(self.source, self.name, home_of(self.formatter)))
         if not isinstance(self.decoding, Decoding):
             raise TypeError(f"decoding must be a Decoding. Got {type(self.decoding).__name__}.")
         if self.decoding.no_answer is not None and self.output not in MAY_BE_EMPTY:
@@ -275,29 +276,6 @@ class Task:
         return _task_by_fields, (fields, origin)
 
 
-def _check_source(task: str, source: object) -> None:
-    """Refuse rows, paths and names where a source is needed, and say how each becomes one."""
-    # Not hasattr: a property of a user's own source may read its data.
-    missing = [m for m in ("description", "generated", "splits", "rows") if inspect.getattr_static(source, m, m) is m]
-    is_class = isinstance(source, type)
-    if not missing and not is_class:
-        return
-    if hasattr(source, "column_names"):
-        fix = "write source=multitask.dataset(it)"
-    elif isinstance(source, Mapping):
-        fix = "write source=multitask.rows({split: rows})"
-    elif isinstance(source, (list, tuple)):
-        fix = 'write source=multitask.rows({"train": the list})'
-    elif isinstance(source, (str, os.PathLike)):
-        fix = "write source=multitask.files(folder), or multitask.hub(id, revision=…)"
-    elif callable(source) and not is_class:
-        fix = "write source=multitask.rows(function)"
-    else:
-        fix = "make one with multitask.rows, multitask.files, multitask.dataset or multitask.hub"
-    got = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
-    raise UserError(f"task '{task}': source must be a source of rows. Got {got}; {fix}.")
-
-
 class _Renamed(Mapping[str, Any]):
     """A row seen under the formatter's column names."""
 
@@ -349,7 +327,7 @@ def register_task(
     name: str | None = None,
     *,
     prefix: str | None = None,
-    source: Source | None = None,
+    source: Source | Any | None = None,
     labels: Sequence[str] = (),
     metrics: Sequence[str | Metric] = (),
     output: OutputKind | None = None,
@@ -371,7 +349,9 @@ def register_task(
     Args:
         name: The task's name.
         prefix: Put in front of every input, `"NAME: "` by default.
-        source: Where rows come from without `--data`; see `multitask.hub`, `multitask.files`, `multitask.rows`.
+        source: Where rows come from without `--data`: rows (a list, a pandas frame, a `datasets.Dataset`),
+            {split: rows}, a function of the split's name that returns or yields rows, a path (a file, a folder, a
+            pattern), `multitask.files(…)` for files of another form, or `multitask.hub(…)`.
         labels: The possible targets of a classification task, in the order of their ids.
         metrics: Names or `Metric`s, the primary one first. By default what fits the output: accuracy for labels,
             jaccard for spans, pearson for numbers, rouge_l for text.

@@ -240,7 +240,9 @@ def test_predict_reads_the_rows_of_a_file_and_never_answers_for_its_header(capsy
         ),
         ("a.csv", "body,queue\nmy invoice\n", "a.csv, line 2: expected 2 fields (body, queue), found 1"),
         ("a.jsonl", "my invoice\n", "a.jsonl, line 1: not JSON: "),
-        ("a.tsv.gz", "body\n", "--input a.tsv.gz is compressed, and is not read so; unpack it."),
+        ("a.tsv.zip", "body\n", "--input a.tsv.zip is packed in a way that is not read (those that are: .gz, "),
+        ("a.tsv.gz", "body\n", "'a.tsv.gz' is not a readable gz file: "),
+        ("a.txt.gz", "body\n", "'a.txt.gz' is not a readable gz file: "),
         ("a.parquet", "body\n", "'a.parquet' is not a readable parquet file: "),
         (
             "a.txt",

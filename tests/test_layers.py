@@ -16,8 +16,9 @@ PACKAGE = Path(multitask.__file__).parent
 ORDER = """
     field_docs short_repr terminal errors system_errors printable tables home yaml_files uncollected registry shape
     outputs label_metrics number_metrics text_metrics evaluate_bridge metrics
+    table strict_json compression parquet cells readers split_files file_sources python_sources given_sources
     task plugins code_state code_digest
-    table strict_json parquet cells readers split_files python_sources lexicon sample sources raw_values bad_rows
+    lexicon sample sources raw_values bad_rows
     held_out examples misfits baselines testing
     schedule rates mixture permutation plan cautions
     ownership folder pages cache tensor_files model_folder special_tokens tokens unwritable token_cache

@@ -157,7 +157,12 @@ def test_long_fields_are_read_and_the_limit_of_the_csv_module_is_put_back(tmp_pa
         ("a.txt", "", "'a.txt' has no rows; remove the file or fill it."),
         ("a.jsonl", "\n", "'a.jsonl' has no rows; remove the file or fill it."),
         ("a.json", "[]", "'a.json' has no rows; remove the file or fill it."),
-        ("a.csv", "1,0.5\n2,3\n", "a.csv, line 1: the first line must name the columns. Got 1, 0.5."),
+        (
+            "a.csv",
+            "1,0.5\n2,3\n",
+            "a.csv, line 1: the first line must name the columns. Got 1, 0.5. Of a file without a header, name them: "
+            "multitask.files(…, header=False, columns=[…]).",
+        ),
         ("a.csv", "text,\nx,1\n", "a.csv, line 1: column 2 of the header has no name."),
         ("a.csv", "text,text\nx,1\n", "a.csv, line 1: column 'text' is in the header twice."),
         (
@@ -201,14 +206,26 @@ def test_long_fields_are_read_and_the_limit_of_the_csv_module_is_put_back(tmp_pa
         (
             "a.tsv",
             b"text\tlabel\ncaf\xe9\t1\n",
-            "a.tsv, line 2: byte 0xe9 at offset 14 is not UTF-8; save the file as UTF-8.",
+            "a.tsv, line 2: byte 0xe9 at offset 14 is not UTF-8; save the file as UTF-8, or say what it is: "
+            'multitask.files(…, encoding="cp1252").',
+        ),
+        (
+            "a.csv",
+            "text\nx\n".encode("utf-16"),
+            "a.csv, line 1: byte 0xff at offset 0 is not UTF-8; save the file as UTF-8, or say what it is: "
+            'multitask.files(…, encoding="utf-16").',
         ),
         (
             "a.txt",
             b"one\ntw\0o\n",
             "a.txt, line 2: a NUL character, which no text file has; save the file as UTF-8 text.",
         ),
-        ("a.doc", "x", "'a.doc' has no known ending; rows can be read from .csv, .tsv, .json, .jsonl, .parquet, .txt."),
+        (
+            "a.doc",
+            "x",
+            "'a.doc' has no known ending; rows can be read from .csv, .tsv, .json, .jsonl, .parquet, .txt, each also "
+            'compressed (.gz, .bz2, .xz, .zst). multitask.files(…, format="csv") reads a file of any name.',
+        ),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(tmp_path, name, content, message):
@@ -267,6 +284,106 @@ def test_an_unknown_split_is_answered_with_those_there_are(tmp_path):
     assert error_of(rows({"a": []}).rows, "b") == "rows given in Python has no split 'b': its splits are a."
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.csv", 'text;label\n"a; b";1\n', {"delimiter": ";"}),
+        ("a.csv", "a; b,1\n", {"header": False, "columns": ["text", "label"]}),
+        ("a.csv", "TEXT,LABEL\na; b,1\n", {"columns": ["text", "label"]}),
+        ("a.tsv", "a; b|1\n", {"header": False, "columns": ["text", "label"], "delimiter": "|"}),
+        ("a.txt", "a; b|1\n", {"header": False, "columns": ["text", "label"], "delimiter": "|"}),
+        ("a.data", "text,label\na; b,1\n", {"format": "csv"}),
+        ("a.csv", "text,label\na; b,1\n".encode("utf-16"), {"encoding": "utf-16"}),
+    ],
+)
+def test_files_of_another_form_are_read_with_its_name(tmp_path, name, content, options):
+    source = files(write(tmp_path / name, content), **options)
+    assert source.splits() == ("train",)
+    assert [(row["text"], row["label"]) for row in source.rows("train")] == [("a; b", "1")]
+    assert source.description == f"{tmp_path}/{name}"
+
+
+def test_an_encoding_is_used_and_its_errors_have_their_line(tmp_path):
+    source = files(write(tmp_path / "a.csv", "text\ncafé\n".encode("latin-1")), encoding="latin-1")
+    assert list(source.rows("train")) == [{"text": "café"}]
+    assert error_of(files(write(tmp_path / "a.csv", b"text\nx\x81\n"), encoding="cp1252").rows, "train") == (
+        f"{tmp_path}/a.csv, line 2: byte 0x81 at offset 6 is not cp1252; say another encoding, or save the file as "
+        "UTF-8."
+    )
+    marked = files(write(tmp_path / "a.csv", b"\xef\xbb\xbftext\nx\n"), encoding="latin-1")
+    assert "it begins with the mark of UTF-8, and encoding='latin-1' was said" in error_of(marked.rows, "train")
+    assert list(files(write(tmp_path / "a.txt", "é".encode("utf-16-be")), encoding="utf-16-be").rows("train")) == [
+        {"text": "é"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"encoding": "latin-33"},
+            "files(encoding='latin-33'): Python knows no text encoding of that name; it knows utf",
+        ),
+        ({"encoding": "zip"}, "files(encoding='zip'): Python knows no text encoding of that name"),
+        ({"delimiter": ";;"}, "files(delimiter=';;'): it is one character, as in delimiter=';'."),
+        ({"header": False}, "files(header=False) needs the names of the columns, as in columns=['text', 'label']."),
+        ({"columns": "text"}, "files(columns='text'): give a list of names, as in columns=['text']."),
+        ({"columns": ["a", "a"]}, "files(columns=['a', 'a']): a name stands there twice."),
+        ({"columns": ["a", ""]}, "files(columns=['a', '']): they are names, and no name is empty."),
+        ({"format": "xlsx"}, "files(format='xlsx'): known: csv, json, jsonl, parquet, tsv, txt."),
+    ],
+)
+def test_options_that_no_file_can_be_read_by_are_refused_at_once(options, message):
+    assert error_of(functools.partial(files, **options), "a.csv").startswith(message)
+
+
+def test_options_that_mean_nothing_for_a_file_are_refused(tmp_path):
+    def refused(name, content="x", **options):
+        return error_of(files(write(tmp_path / name, content), **options).rows, "train")
+
+    assert refused("a.jsonl", delimiter=";") == (
+        f"'{tmp_path}/a.jsonl': delimiter of multitask.files(…) is for csv, tsv and txt files alone; leave it out."
+    )
+    assert "encoding of multitask.files(…) is for files of text alone" in refused("a.parquet", encoding="latin-1")
+    assert refused("a.csv", "text,label\nx,1\n", columns=["text"]) == (
+        f"{tmp_path}/a.csv, line 1: columns=['text'] are 1 names, and the header has 2 (text, label); name each, and "
+        "say header=False if there is none."
+    )
+    assert "expected 1 fields (text), found 2" in refused("a.csv", "x,1\n", columns=["text"], header=False)
+    assert "say the delimiter=… between its fields" in refused("a.txt", columns=["a", "b"])
+
+
+def test_files_are_named_one_by_one_by_split_or_by_a_pattern(tmp_path, monkeypatch):
+    for i in range(12):
+        write(tmp_path / f"part-{i}.txt", f"{i}\n")
+    write(tmp_path / "dev/a.txt", "dev\n")
+    monkeypatch.chdir(tmp_path)
+    assert [r["text"] for r in files("part-*.txt").rows("train")] == [str(i) for i in range(12)]
+    assert [r["text"] for r in files(["part-3.txt", tmp_path / "part-1.txt"]).rows("train")] == ["3", "1"]
+    source = files({"train": "part-?.txt", "validation": "dev", "test": ["part-10.txt", "part-11.txt"]})
+    assert [len(source.rows(split)) for split in source.splits()] == [10, 1, 2]
+    assert source.description == "part-?.txt, dev, part-10.txt and 1 more"
+    assert error_of(files(["part-1.txt", "part-1.txt"]).rows, "train") == (
+        "split 'train' names the file 'part-1.txt' twice; leave one out."
+    )
+    (tmp_path / "part-5.txt").unlink()
+    assert "split 'part' lacks part 5 (there is part-0.txt); put every part there." in error_of(
+        files("part-*.txt").rows, "train"
+    )
+    assert error_of(files("none-*.txt").rows, "train") == (
+        f"no file is named like 'none-*.txt' (in {tmp_path}); correct the pattern."
+    )
+    assert error_of(files("none.csv").rows, "train") == (
+        f"there is no file or folder 'none.csv' in {tmp_path}; correct the path."
+    )
+    assert error_of(files("nyu-mll/glue").splits) == (
+        "there is no folder 'nyu-mll/glue'; make it, with train.EXT in it, or correct the path; a data set of the Hub "
+        "is written multitask.hub('nyu-mll/glue', revision=…)."
+    )
+    assert error_of(files, {"train": []}).startswith("files(…): split 'train' needs a path or a list of paths. Got []")
+    assert error_of(files, {}) == "files(…) was given no path."
+
+
 def test_two_files_for_one_split_are_refused(tmp_path):
     for name in ("train.csv", "train.tsv"):
         write(tmp_path / name, "text\nx\n")
@@ -290,7 +407,15 @@ def test_a_function_gives_the_rows_of_each_split():
     assert source.splits() == ("train", "validation")
     assert [row["text"] for row in source.rows("validation")] == ["validation"] * 2
     assert list(source.rows("train")) == list(source.rows("train"))
-    assert source.description.endswith("two_rows")
+    assert source.description == "function two_rows in test_sources.py"
+    once = rows(lambda: two_rows("train"))
+    assert once.splits() == ("train",)
+    assert len(once.rows("train")) == 2
+    assert rows(functools.partial(two_rows, split="train")).splits() == ("train",)
+    with pytest.raises(
+        UserError, match=r"is called with the name of a split, or with nothing, and takes \(a, b\); give"
+    ):
+        rows(lambda a, b: [])
 
 
 def test_rows_from_python_must_be_mappings():
@@ -298,8 +423,8 @@ def test_rows_from_python_must_be_mappings():
         "rows given in Python, split train, row 0: a row must be a mapping from column names to values. Got str."
     )
     assert "gives None for split 'train'; return rows" in error_of(rows(lambda split: None).rows, "train")
-    with pytest.raises(ValueError, match="takes a function of the split"):
-        rows([{"text": "x"}])
+    with pytest.raises(ValueError, match=r"rows\(\.\.\.\) takes rows, \{split: rows\} or a function\. Got int"):
+        rows(7)
     with pytest.raises(ValueError, match="splits must be a list of names"):
         rows(two_rows, splits="train")
 
@@ -319,6 +444,22 @@ def test_columns_that_no_task_reads_may_hold_anything_that_a_dataset_holds():
     prints = [made(decimal.Decimal(price), colour) for price, colour in (("1.5", 0), ("1.50", 0), ("1.5", 9))]
     assert len({*prints, made(decimal.Decimal("1.5"), 0)}) == len({*prints})
     assert prints[0] != prints[2]
+
+
+def test_a_frame_and_an_arrow_table_are_rows():
+    import pandas as pd
+    import pyarrow as pa
+
+    frame = pd.DataFrame({"text": ["a", None], "label": [1, 0], "score": [0.5, float("nan")]})
+    found = rows(frame).rows("train")
+    assert list(found) == [{"text": "a", "label": 1, "score": 0.5}, {"text": None, "label": 0, "score": None}]
+    assert type(found[0]["label"]) is int
+    assert list(rows({"train": frame, "validation": frame[:1]}).rows("validation")) == [found[0]]
+    assert list(rows(lambda split: frame).rows("train")) == list(found)
+    assert list(rows(pa.Table.from_pylist(TABLE)).rows("train")) == TABLE
+    twice = pd.DataFrame([["a", "b"]], columns=["text", "text"])
+    assert "has the column 'text' twice; rename one" in error_of(rows(twice).rows, "train")
+    assert "the column 0 is named by no string" in error_of(rows(pd.DataFrame([["a"]])).rows, "train")
 
 
 def test_a_dataset_or_a_dict_of_them_is_a_source():

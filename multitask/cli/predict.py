@@ -75,9 +75,12 @@ def _read_text(path: str | None) -> str:
         raise UserError("standard input is closed: give --input FILE.")
     if path is None and sys.stdin.isatty():
         print("reading from the terminal, one input a line; Ctrl-D ends", file=sys.stderr)
+    from multitask.compression import unpacked
+
     name = f"--input {path}" if path else "standard input"
     try:
-        return (Path(path).read_bytes() if path else sys.stdin.buffer.read()).decode("utf-8-sig")
+        content = unpacked(path, Path(path).read_bytes()) if path else sys.stdin.buffer.read()
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
