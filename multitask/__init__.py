@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from multitask.plan import MixingPlan
     from multitask.plugins import include
     from multitask.run import Run, StoppedError, train
+    from multitask.runs.export import export
     from multitask.sources import dataset, files, hub, rows
     from multitask.task import Decoding, Example, Row, Task, add_task, register_task
     from multitask.testing import check_task
@@ -48,6 +49,7 @@ _HOMES = {
     "TrainConfig": "config",
     "UserError": "errors",
     "check_task": "testing",
+    "export": "runs.export",
     "include": "plugins",
 }
 
@@ -68,6 +70,7 @@ __all__ = [
     "check_task",
     "dataset",
     "evaluate",
+    "export",
     "files",
     "hub",
     "include",

@@ -90,6 +90,7 @@ COMMANDS = {
     "mix": "show the planned mixture without training",
     "interference": "train matched runs and tell which tasks help and hurt each other",
     "report": "the tables of a run or a study again, in any format",
+    "export": "a finished run as a folder to take home: model, model card and predict.py",
     "cache": "what was tokenised and is kept for the next run; cache clear deletes it",
     "completion": "the script by which a shell completes what is typed: bash, zsh or fish",
 }

@@ -134,9 +134,25 @@ class Study:
         arms = ", ".join(self.record["setting"]["arms"])
         raise UserError(f"the {what} was not measured: the study has the arms {arms} and the match {match}.")
 
+    @property
+    def tasks(self) -> list[str]:
+        """The names of its tasks."""
+        return list(self.record["setting"]["tasks"])
+
     def to_markdown(self) -> str:
         """All tables as Markdown."""
         return self.render("markdown")
+
+    def summary_markdown(self) -> str:
+        """The answer and the main table as Markdown, for a model card."""
+        from multitask.interference.tables import main_table, render_tables
+        from multitask.tables.markdown import escape_markdown
+
+        told = answer(self.record, None, width=WIDTH, lines=LINES, commands=False)  # without this machine's folder
+        lines = [f"- {escape_markdown(line)}" for line, _ in told.lines(10_000)]
+        table = main_table(self.record)
+        parts = ["\n".join(lines), *([render_tables([table], "markdown").strip()] if table is not None else [])]
+        return "\n\n".join(parts) + "\n"
 
     def render(self, format: Any = "table", *, width: int | None = None, color: bool | None = None) -> str:
         """All tables: `table`, `markdown`, `csv`, `json`, `latex` or `html` (the whole report)."""

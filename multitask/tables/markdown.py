@@ -13,27 +13,33 @@ def markdown_text(tables: Sequence[Table], above: Preface | None = None) -> str:
     tables, above = visible_in(tables), visible_in(above)
     blocks = []
     if above is not None:
-        blocks.append(f"**{_md(above.lead)}**")
-        blocks += [f"> **Warning:** {_md(w)}" for w in above.warnings]
+        blocks.append(f"**{escape_markdown(above.lead)}**")
+        blocks += [f"> **Warning:** {escape_markdown(w)}" for w in above.warnings]
         if above.notes:
-            blocks.append("\n".join(f"- {_md(n)}" for n in above.notes))
+            blocks.append("\n".join(f"- {escape_markdown(n)}" for n in above.notes))
     for table in tables:
-        blocks.append(f"### {_md(table.title)}")
-        lines = [
-            [_md(c.name) for c in table.columns],
-            [":---" if c.left else "---:" for c in table.columns],
-            *([_md_cell(cell) for cell in row] for row in table.rows),
-        ]
+        blocks.append(f"### {escape_markdown(table.title)}")
         if table.rows:
-            blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-        blocks += [_md(n) for n in table.notes]
+            blocks.append(markdown_table(table))
+        blocks += [escape_markdown(n) for n in table.notes]
     return "\n\n".join(blocks) + "\n"
 
 
-def _md(text: str) -> str:
+def markdown_table(table: Table) -> str:
+    """The table alone, without its title and notes."""
+    table = visible_in(table)
+    lines = [
+        [escape_markdown(c.name) for c in table.columns],
+        [":---" if c.left else "---:" for c in table.columns],
+        *([_cell(cell) for cell in row] for row in table.rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape_markdown(text: str) -> str:
     r"""Text that Markdown shows as it is.
 
-    >>> print(_md("a|b <i> tweet_sentiment _x_ *"))
+    >>> print(escape_markdown("a|b <i> tweet_sentiment _x_ *"))
     a\|b &lt;i> tweet_sentiment \_x\_ \*
     """
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
@@ -41,6 +47,6 @@ def _md(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # inside a word it means nothing
 
 
-def _md_cell(cell: Cell) -> str:
-    text = _md(f"{cell.text} {cell.mark}".rstrip())
-    return f"{text}<br>{_md(cell.detail)}" if cell.detail else text
+def _cell(cell: Cell) -> str:
+    text = escape_markdown(f"{cell.text} {cell.mark}".rstrip())
+    return f"{text}<br>{escape_markdown(cell.detail)}" if cell.detail else text

@@ -1,0 +1,280 @@
+"""What a run says of itself to others: plain facts for its page and its model card, without this machine's paths."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple, TypedDict
+
+from multitask.config import OPERATIONAL, TrainConfig
+from multitask.errors import UserError
+from multitask.folder import read_json
+from multitask.models import is_from_scratch
+from multitask.readers import READERS
+from multitask.runs.files import OTHERS, Metrics
+from multitask.runs.reading import Finished
+from multitask.shape import check_shape
+from multitask.tables.numbers import MISSING, number, range_cell, tally
+from multitask.tables.table import Cell, Column, Table
+
+ERRORS = "standard_errors.json"
+PLACES = ("out", "data", "include", "vocab", "model")
+"""Settings that are paths, or may be."""
+
+
+class _Decoding(TypedDict):
+    span: str
+
+
+class _Code(TypedDict):
+    postprocess: str | None
+
+
+class _Definition(TypedDict):
+    decoding: _Decoding
+    code: _Code
+
+
+class _Task(TypedDict):
+    """What is read of a task in config.json of a model."""
+
+    prefix: str
+    output: str
+    labels: list[str]
+    max_length: int
+    max_new_tokens: int
+    num_beams: int
+    length_penalty: float
+    no_answer: bool | None
+
+
+class Score(NamedTuple):
+    """A number of metrics.json beside what it is compared with."""
+
+    task: str
+    metric: str
+    value: float | None
+    error: float | None
+    """Standard error over examples; None if it was not measured."""
+    baseline: float | None
+    answers: str
+    """What the baseline answers; "" without one."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the 95 % interval."""
+        return None if self.value is None or self.error is None else self.value - 1.96 * self.error
+
+    @property
+    def high(self) -> float | None:
+        """Its upper end."""
+        return None if self.value is None or self.error is None else self.value + 1.96 * self.error
+
+
+class TaskFacts(NamedTuple):
+    """A task of a run."""
+
+    name: str
+    settings: dict[str, Any]
+    """As config.json of the model has them, and `span` and `postprocess` (whether it has one)."""
+    source: str
+    """Where its training rows came from, for people; of files the last two names."""
+    dataset: str | None
+    """The data set's id on the Hub, if it came from there."""
+    generated: bool
+    train: int
+    validation: int
+    fingerprints: tuple[str, str]
+    """Of both."""
+
+
+class RunFacts(NamedTuple):
+    """A finished run."""
+
+    name: str
+    """Of its folder."""
+    folder: Path
+    config: TrainConfig
+    record: dict[str, Any]
+    """run.json."""
+    mix: dict[str, Any]
+    """mix.json."""
+    tasks: dict[str, TaskFacts]
+    scores: list[Score]
+
+    @property
+    def generated(self) -> list[str]:
+        """The tasks whose examples are the generated sample."""
+        return [name for name, task in self.tasks.items() if task.generated]
+
+    @property
+    def base(self) -> str | None:
+        """The model that it began with; None for random weights."""
+        if is_from_scratch(self.config.model):
+            return None
+        return self.config.model if is_hub_id(self.config.model) else f"the folder {PurePath(self.config.model).name}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """Notes and warnings of the run, each once, without paths."""
+        lines = [*self.record.get("warnings", []), *self.record.get("notes", [])]
+        return list(dict.fromkeys(without_paths(str(line)) for line in lines))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings that are none of their defaults, but for places and what does not touch a result."""
+        usual = TrainConfig()
+        found = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config)}
+        left_out = {*PLACES, *OPERATIONAL, "tasks", "trainer", "resume", "overwrite", "callbacks"}
+        own = {n: v for n, v in found.items() if n not in left_out and v != getattr(usual, n)}
+        return {**own, "steps": self.record.get("steps")}
+
+
+def run_facts(folder: Path, config: TrainConfig) -> RunFacts:
+    """Read them.
+
+    Args:
+        folder: Of a finished run, checked.
+        config: Its settings.
+
+    Raises:
+        UserError: If a file is missing, or not as it was written.
+    """
+    run = Finished(folder)
+    settings = read_json(folder / "model" / "config.json", dict[str, Any]).get("task_specific_params") or {}
+    check_shape(settings, dict[str, _Task], folder / "model" / "config.json")
+    missing = [name for name in run.metrics if name not in settings]
+    if missing:
+        raise UserError(f"{folder} is not as it was written: model/config.json does not know '{missing[0]}'.")
+    tasks = {name: _task(name, dict(settings[name]), run) for name in run.metrics}
+    return RunFacts(folder.resolve().name, folder, config, run.run, run.mix, tasks, _scores(run))
+
+
+def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
+    about = run.run["tasks"].get(name)
+    if about is None:
+        raise UserError(f"{run.folder} is not as it was written: run.json does not know '{name}'.")
+    span, postprocess = "best", False
+    if "definition" in about:
+        check_shape(about["definition"], _Definition, run.folder / "run.json")
+        span = about["definition"]["decoding"]["span"]
+        postprocess = about["definition"]["code"]["postprocess"] is not None
+    settings = {**settings, "span": span, "postprocess": postprocess}
+    parts = about["train"], about["validation"]
+    source, dataset = shown_source(about["source"])
+    sizes, fingerprints = [part["examples"] for part in parts], [part["fingerprint"] for part in parts]
+    return TaskFacts(name, settings, source, dataset, about["generated"], *sizes, (fingerprints[0], fingerprints[1]))
+
+
+def _scores(run: Finished) -> list[Score]:
+    path = run.folder / ERRORS
+    errors: Metrics = read_json(path, Metrics) if path.is_file() else {}
+    found = []
+    for task, metrics in run.metrics.items():
+        base = run.baselines.get(task, {})
+        for metric, value in metrics.items():
+            if metric in OTHERS or metric == "invalid_rate":
+                continue
+            other = base.get(metric)
+            answers = str(base.get("answers") or "") if other is not None else ""
+            found.append(Score(task, metric, value, errors.get(task, {}).get(metric), other, answers))
+    return found
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def scores_table(facts: RunFacts) -> Table:
+    """Each score with its interval, beside its baseline."""
+    rows = []
+    measured = any(s.error is not None for s in facts.scores)
+    for s in facts.scores:
+        task = facts.tasks[s.task]
+        row = [Cell(s.task + " (generated)" * task.generated), Cell(s.metric), number(s.value, 3)]
+        row += [range_cell(s.low, s.high, 3)] * measured
+        rows.append((*row, number(s.baseline, 3), Cell(s.answers or MISSING), tally(task.validation)))
+    columns = (
+        Column("task", left=True),
+        Column("metric", left=True),
+        Column("score"),
+        *[Column("95 % interval")] * measured,
+        Column("baseline"),
+        Column("the baseline answers", left=True, wrap=True),
+        Column("examples"),
+    )
+    notes = ("The interval is the score ± 1.96 standard errors over examples: another seed may differ by more.",)
+    return Table("Scores", columns, tuple(rows), notes * measured, key="scores")
+
+
+def mix_table(facts: RunFacts) -> Table:
+    """The mixture as planned and as the model was given it."""
+    rows = []
+    for name, of in facts.mix["tasks"].items():
+        planned, realised = of["planned"], of["realised"]
+        rows.append(
+            (
+                Cell(name),
+                tally(of["rows"]),
+                number(_percent(planned["rate"]), 1, unit=" %"),
+                number(_percent(realised["rate"]), 1, unit=" %"),
+                tally(planned.get("examples")),
+                tally(realised["examples"]),
+                number(realised.get("epochs"), 2),
+                number(_percent(realised.get("target_token_share")), 1, unit=" %"),
+                number(_percent(realised["loss_share"]), 1, unit=" %"),
+            )
+        )
+    columns = (
+        Column("task", left=True),
+        *map(Column, ("rows", "planned share", "realised share", "planned examples", "realised examples")),
+        *map(Column, ("epochs", "share of target tokens", "share of the loss")),
+    )
+    return Table("The mixture", columns, tuple(rows), key="mix")
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None or not math.isfinite(share) else 100 * share
+
+
+# ---- no paths of this machine ----------------------------------------------------------------------------------------
+
+_HUB = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?: \([^)]*\))? at \S+")
+_PATH = re.compile(r"(?<![\w.:/-])(?:~|[A-Za-z]:)?[/\\][^\s'\"`,;()]*")
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a model's name is one on the Hub, and no folder's."""
+    return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model)) and not Path(model).exists()
+
+
+def shown_source(source: str) -> tuple[str, str | None]:
+    """A source for people, and its id on the Hub.
+
+    >>> shown_source("nyu-mll/glue (sst2) at main, split train")
+    ('nyu-mll/glue (sst2) at main, split train', 'nyu-mll/glue')
+    >>> shown_source("/home/somebody/my data/ticket/train.jsonl")
+    ('ticket/train.jsonl', None)
+    """
+    hub = _HUB.match(source)
+    if hub and "/" not in source.removeprefix(hub["id"]):
+        return source, hub["id"]
+    if source.endswith(tuple(READERS)) or source.startswith(("/", "~", ".")):
+        return "/".join(PurePath(source).parts[-2:]), None
+    return without_paths(source), None
+
+
+def without_paths(sentence: str) -> str:
+    """A sentence in which only the last name of an absolute path is left.
+
+    >>> without_paths("12 rows of '/home/somebody/data/train.csv' are left out; 1/2 of them")
+    "12 rows of 'train.csv' are left out; 1/2 of them"
+    """
+    return _PATH.sub(lambda m: re.split(r"[/\\]", m[0].rstrip("/\\"))[-1] or m[0], sentence)
+
+
+def shown_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings as pairs of text, without paths."""
+    return [(name.replace("_", " "), without_paths(str(value))) for name, value in settings.items()]

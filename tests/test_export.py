@@ -1,0 +1,346 @@
+"""An exported run: its predict.py answers as multitask does, its card says what is known, nothing is overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+import multitask
+from multitask.cli import main
+from multitask.errors import UserError
+from multitask.folder import digest_of, read_json, write_json
+from multitask.interference.record import write_record
+from multitask.metrics import resolve_metrics
+from multitask.runs import predict as alone
+from multitask.sources import rows
+from multitask.task import TASKS, Decoding, Example, Task, add_task
+
+example_record = runpy.run_path(str(Path(__file__).with_name("study_example.py")))["example_record"]
+
+TEXTS = [
+    "red blue",
+    "I`d  go home , isn`t it",
+    "round   square text: big `small` red",
+    "old red old new red old",
+    "warm",
+    "naïve 😀 red",
+    "green square slow " * 40,  # longer than the limit
+]
+
+
+def span_rows(empty: bool) -> Any:
+    # With all letters of TEXTS: two that the vocabulary lacks are one token, and as probable as each other.
+    texts = [f"{'red' if i % 2 else 'blue'} old `new` number {i}, I`d go home isn`t naïve" for i in range(12)]
+    made = [{"text": t, "answer": "" if empty and i % 3 == 0 else t.split()[0]} for i, t in enumerate(texts)]
+    return rows({"train": made, "validation": made[:3]})
+
+
+def span_task(name: str, way: str, *, empty: bool = False, **decoding: Any) -> Task:
+    return Task(
+        name,
+        lambda row: Example(row["text"].replace("`", "'"), row["answer"], context=row["text"]),
+        f"{name}: ",
+        span_rows(empty),
+        metrics=resolve_metrics(["jaccard"]),
+        output="span",
+        max_input_tokens=40,
+        decoding=Decoding(span=way, max_new_tokens=6, **decoding),
+    )
+
+
+def text_task(name: str, *, empty: bool = False, **decoding: Any) -> Task:
+    return Task(
+        name,
+        lambda row: Example(row["text"], row["answer"]),
+        f"{name}: ",
+        span_rows(empty),
+        metrics=resolve_metrics(["exact_match"]),
+        max_input_tokens=30,
+        decoding=Decoding(max_new_tokens=8, **decoding),
+    )
+
+
+@pytest.fixture(scope="module")
+def tasks(toy_task):
+    made = [
+        *(toy_task(kind, max_input_tokens=20, decoding=Decoding(max_new_tokens=8)) for kind in ("labels", "number")),
+        *(span_task(f"span_{way}", way) for way in ("best", "expected", "likelihood", "greedy", "generate")),
+        span_task("span_or_nothing", "expected", empty=True),
+        span_task("greedy_or_nothing", "greedy", empty=True, num_beams=2),
+        text_task("text_beams", num_beams=3),
+        text_task("text_or_nothing", empty=True),
+    ]
+    for task in made:
+        add_task(task)
+    yield {task.name: task for task in made}
+    for task in made:
+        TASKS.discard(task.name)
+
+
+@pytest.fixture(scope="module")
+def run(tasks, tmp_path_factory):
+    """A run of all kinds of tasks, two steps, then weights of which answers differ."""
+    made = multitask.train(
+        tasks=list(tasks),
+        trainer={"max_steps": 2, "enable_progress_bar": False},
+        batch_size=22,
+        vocab_size=150,
+        out=str(tmp_path_factory.mktemp("exported") / "my run"),
+        quiet=True,
+    )
+    path = made.folder / "model" / "model.safetensors"
+    draw = torch.Generator().manual_seed(0)
+    noisy = {n: t + 0.2 * torch.randn(t.shape, generator=draw) for n, t in sorted(load_file(path).items())}
+    save_file(noisy, path, metadata={"format": "pt"})
+    record = read_json(made.folder / "run.json")
+    record["files"]["model/model.safetensors"] = digest_of(path)
+    write_json(made.folder / "run.json", record, sealed=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    return multitask.export(run, tmp_path_factory.mktemp("taken home") / "model")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return alone.Model(folder)
+
+
+# ---------------------------------------------------------------------------------------------------------- predict.py
+
+
+def test_the_program_in_the_folder_is_the_one_that_is_tested_here(folder):
+    assert (folder / "predict.py").read_bytes() == Path(alone.__file__).read_bytes()
+    assert "multitask" not in re.findall(r"^(?:from|import) (\w+)", (folder / "predict.py").read_text(), re.MULTILINE)
+
+
+def test_every_kind_of_answer_is_the_one_that_multitask_gives(run, model, tasks):
+    assert list(model.tasks) == list(tasks)
+    for name in tasks:
+        here = run.predict(name, TEXTS).to_dict(orient="records")
+        assert model.answer(name, TEXTS) == here, name
+        assert len({one["prediction"] for one in here}) > 1 or name == "toy_labels", name
+    assert model.answer("span_best", []) == []
+
+
+def test_nothing_can_be_an_answer_where_it_was_in_training(model):
+    assert model.tasks["span_or_nothing"]["no_answer"] is True
+    assert model.tasks["span_best"]["no_answer"] is False
+
+
+def test_generated_spans_are_aligned_as_here():
+    from multitask.spans import align
+
+    pairs = [
+        ("I'd go home", "well   I`d  go home !"),
+        ("xyz", "abc"),
+        ("", "a"),
+        ("go hme", "I go home now"),
+        ("a", ""),
+    ]
+    assert [alone.align(*pair) for pair in pairs] == [align(*pair) for pair in pairs]
+
+
+def test_the_program_runs_where_multitask_is_not_installed(folder, run):
+    """As a command, in a process that cannot import it."""
+    code = (
+        "import runpy, sys; sys.modules['multitask'] = None; sys.argv = ['predict.py', *sys.argv[1:]]; "
+        "runpy.run_path('predict.py', run_name='__main__')"
+    )
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--task", "span_expected"],
+        cwd=folder,
+        input="\n".join(["", *TEXTS[:3], ""]),
+        env={**os.environ, **offline},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert said == run.predict("span_expected", TEXTS[:3]).to_dict(orient="records")
+
+
+def test_the_command_says_what_it_cannot_do(folder, capsys, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "argv", ["predict.py", "--folder", str(folder), "--task", "spam"])
+    with pytest.raises(SystemExit):
+        alone.main()
+    assert "the model has no task 'spam'; it has toy_labels, toy_number, span_best" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["predict.py", "--folder", str(folder), "--task", "toy_labels"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "red"}\n')))
+    with pytest.raises(SystemExit):
+        alone.main()
+    assert "begins as a JSON row" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------------ the card
+
+
+def front_matter(folder: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1]))
+
+
+def test_the_card_says_what_is_known_and_what_is_not(folder, run, tasks):
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    found = front_matter(folder)
+    assert found["library_name"] == "transformers"
+    (results,) = (one["results"] for one in found["model-index"])
+    assert [one["task"]["name"] for one in results] == list(tasks)
+    accuracy = read_json(run.folder / "metrics.json")["toy_labels"]["accuracy"]
+    assert {"type": "accuracy", "name": "accuracy", "value": accuracy} in results[0]["metrics"]
+    assert "# my run" in card
+    assert '| toy_labels | "toy labels: " | the likeliest of its labels | no, yes | 20 |' in card
+    assert (
+        '| span_or_nothing | "span_or_nothing: " | a piece of the text, character for character, or nothing |' in card
+    )
+    assert "| toy_labels | rows given in Python, split train | 60 | 12 | not known |" in card
+    assert "names no licence of the model itself" in card
+    assert "trained from random weights on 11 tasks" in card
+    assert "GENERATED" not in card
+
+
+def test_nothing_of_this_machine_is_in_the_folder(folder, run):
+    here = {str(run.folder.parent), str(folder), str(Path.home()), os.environ.get("USER") or "no user", os.getcwd()}
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".md", ".py"):
+            text = path.read_text(encoding="utf-8")
+            assert [one for one in here if len(one) > 3 and one in text and one != "root"] == [], path.name
+
+
+def test_text_of_others_is_escaped_in_the_card(run, tmp_path):
+    copy = tmp_path / "a: [run] | `x` <b>\x1b"
+    shutil.copytree(run.folder, copy)
+    record = read_json(copy / "run.json")
+    record["warnings"] = ["a | b <script> /home/somebody/secret/rows.csv", "---\n- x: *y"]
+    record["tasks"]["toy_labels"]["source"] = "| <img> | /home/somebody/my data/train.csv"
+    write_json(copy / "run.json", record, sealed=True)
+    text = (multitask.export(copy, tmp_path / "out") / "README.md").read_text(encoding="utf-8")
+    assert "somebody" not in text
+    assert "a \\| b &lt;script> rows.csv" in text
+    assert front_matter(tmp_path / "out")["model-index"][0]["name"].startswith("a: [run] | `x` <b>")
+    assert "\x1b" not in text
+    assert "<img>" not in text
+
+
+def test_a_generated_sample_is_said_loudly_and_intervals_are_shown(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+    record = read_json(copy / "run.json")
+    record["tasks"]["toy_labels"]["generated"] = True
+    write_json(copy / "run.json", record, sealed=True)
+    scores = read_json(copy / "metrics.json")
+    write_json(copy / "standard_errors.json", {"toy_labels": {"accuracy": 0.1}})
+    card = (multitask.export(copy, tmp_path / "out") / "README.md").read_text(encoding="utf-8")
+    assert "> **GENERATED SAMPLE.** The examples of `toy_labels` are made by a small grammar." in card
+    value = scores["toy_labels"]["accuracy"]
+    low, high = f"{value - 0.196:.3f}", f"{value + 0.196:.3f}"
+    assert f"| toy_labels (generated) | accuracy | {value:.3f} | [{low}, {high}] |".replace("-", "−") in card
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+def refused(*arguments: Any, **settings: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        multitask.export(*arguments, **settings)
+    return str(caught.value)
+
+
+def test_what_is_there_is_not_overwritten(run, folder, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "a file").write_text("mine")
+    assert refused(run, tmp_path) == f"{tmp_path} is not empty (a file, notes.txt): give a new folder, or --overwrite."
+    assert refused(run, tmp_path, overwrite=True).startswith(f"{tmp_path} holds more than an exported model (a file)")
+    assert (
+        refused(run, tmp_path / "a file") == f"{tmp_path / 'a file'} is a file; give a folder for the exported model."
+    )
+    (tmp_path / "a file").unlink()
+    assert refused(run, tmp_path, overwrite=True).startswith(f"{tmp_path} holds no exported model (there is no predict")
+    inside = run.folder / "model"
+    assert refused(run, inside) == f"{inside} and the run {run.folder} lie in each other: give a folder of its own."
+    before = (folder / "README.md").read_text()
+    (folder / "model-00001-of-00002.safetensors").write_text("of an earlier export")
+    (folder / "README.md").write_text("old")
+    assert multitask.export(str(run.folder), folder, overwrite=True) == folder
+    assert (folder / "README.md").read_text() == before
+    assert not (folder / "model-00001-of-00002.safetensors").exists()
+
+
+def test_a_run_that_is_not_finished_is_not_exported(run, tmp_path):
+    assert (
+        refused(tmp_path / "none", tmp_path / "out")
+        == f"{tmp_path / 'none'} is not a run folder: it has no config.yaml."
+    )
+    shutil.copytree(run.folder, tmp_path / "run")
+    record = read_json(tmp_path / "run" / "run.json")
+    write_json(tmp_path / "run" / "run.json", {**record, "status": "begun"}, sealed=True)
+    assert "the run is not finished" in refused(tmp_path / "run", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_other_tasks_is_refused(run, tmp_path):
+    class Other:
+        tasks = ("one", "two")
+
+    names = ", ".join(run.metrics["task"].unique())
+    assert refused(run, tmp_path / "out", study=Other()) == (
+        f"--study: the study is of one, two, and the run of {names}: they have no task in common."
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_exports_with_the_table_of_a_study(run, tmp_path, capsys):
+    write_record(tmp_path / "study" / "interference.json", example_record(("toy_labels", "toy_number", "span_best")))
+    arguments = ["export", str(run.folder), str(tmp_path / "out"), "--study", str(tmp_path / "study")]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[1] == f"  python {tmp_path / 'out' / 'predict.py'} --task toy_labels < texts.txt"
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "## Which tasks help and hurt each other" in card
+    assert "### Pairs: Δ(task \\| {task, column})" in card
+    assert str(tmp_path) not in card
+    assert main(arguments) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+
+
+def test_a_model_that_reads_bytes_finds_the_same_spans(tiny_model, bytes_tokenizer, tmp_path):
+    from multitask.decoding import Decoder
+    from multitask.new_inputs import new_examples
+    from multitask.special_tokens import encode
+    from multitask.tokens import Ragged
+
+    task = span_task("span_bytes", "expected", no_answer=False)
+    model = tiny_model("byt5").eval()
+    settings = {"prefix": task.prefix, "output": "span", "labels": [], "max_length": 40, "max_new_tokens": 6}
+    model.config.task_specific_params = {
+        task.name: {**settings, "num_beams": 1, "length_penalty": 1.0, "no_answer": False, "span": "expected"}
+    }
+    model.save_pretrained(tmp_path)
+    bytes_tokenizer.save_pretrained(tmp_path)
+    examples = new_examples(task, TEXTS[:6])
+    ids = encode(bytes_tokenizer, [e.inputs for e in examples])
+    inputs = Ragged.of([i if len(i) <= 40 else [*i[:39], i[-1]] for i in ids])
+    decoded = Decoder(task, bytes_tokenizer, examples, inputs)(model, range(len(examples)))
+    answers = [one["prediction"] for one in alone.Model(tmp_path).answer(task.name, TEXTS[:6])]
+    assert answers == [p.text for p in decoded]
+    assert any(answers)
