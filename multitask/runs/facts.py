@@ -163,10 +163,18 @@ def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
         span = about["definition"]["decoding"]["span"]
         postprocess = about["definition"]["code"]["postprocess"] is not None
     settings = {**settings, "span": span, "postprocess": postprocess}
-    parts = about["train"], about["validation"]
+    train, validation = about["train"], about["validation"]
     source, dataset = shown_source(about["source"])
-    sizes, fingerprints = [part["examples"] for part in parts], [part["fingerprint"] for part in parts]
-    return TaskFacts(name, settings, source, dataset, about["generated"], *sizes, (fingerprints[0], fingerprints[1]))
+    return TaskFacts(
+        name,
+        settings,
+        source,
+        dataset,
+        about["generated"],
+        train["examples"],
+        validation["examples"],
+        (train["fingerprint"], validation["fingerprint"]),
+    )
 
 
 def _scores(run: Finished) -> list[Score]:
