@@ -240,4 +240,9 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
             for lr in (0.003, 0.01)
         ],
         "null": {"cells": 3, "alarms": 0, "rate": 0.0},
+        "made": {
+            "versions": {"multitask": "0.1.0", "torch": "2.13.0"},
+            "finished": "2026-01-01T12:00:00+00:00",
+            "data": {task: {"train": "ab" * 32, "validation": "cd" * 32} for task in tasks},
+        },
     }

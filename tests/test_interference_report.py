@@ -1,10 +1,9 @@
-"""The HTML report: complete, escaped, well-formed, self-contained, and the same bytes every time."""
+"""The study's page: complete, escaped, well-formed, self-contained, the same bytes every time, no contradictions."""
 
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
+import math
 import re
 import runpy
 from html.parser import HTMLParser
@@ -13,17 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from multitask.folder import write_json
+from multitask.interference.answer import answer
+from multitask.interference.evidence import bounds, evidence, range_of
+from multitask.interference.lookup import plain, signed
 from multitask.interference.palette import contrast
-from multitask.interference.record import LIKELIHOOD, StudyRecord
+from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record
 from multitask.interference.report import report_html, write_report
-from multitask.interference.report_parts import Cell, Column, element, inline_figure, join, table, text
+from multitask.interference.report.page import SECTIONS
+from multitask.interference.tables.cells import ONE_SEED, unlearned_tasks
 
-example_record = runpy.run_path(str(Path(__file__).with_name("study_example.py")))["example_record"]
+EXAMPLE = runpy.run_path(str(Path(__file__).with_name("study_example.py")))["example_record"]
 VOID = {"meta", "wbr", "br", "input", "link", "img", "hr"}
 HOSTILE = "</script><script>alert(1)</script><!-- & \" ' ]]> \u2028\u2029 \x00 \ud83d <img src=x onerror=alert(2)>"
+
+
+def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int = 5) -> Any:
+    """A study whose tasks were all learned."""
+    record = EXAMPLE(tasks, seeds)
+    for about in record["tasks"]:
+        about["baseline"] = 20.0
+    return record
 
 
 class Page(HTMLParser):
@@ -56,7 +66,7 @@ class Page(HTMLParser):
 
     @property
     def words(self) -> str:
-        return " ".join(" ".join(data for tag, data in self.texts if tag not in ("script", "style")).split())
+        return " ".join("".join(data for tag, data in self.texts if tag not in ("script", "style")).split())
 
     def ids(self) -> list[str]:
         return [a["id"] or "" for _, a in self.elements if "id" in a]
@@ -64,7 +74,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def record() -> StudyRecord:
-    return example_record()
+    made: StudyRecord = example_record()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -77,121 +88,238 @@ def page(html: str) -> Page:
     return Page(html)
 
 
-def poor(tasks: tuple[str, ...] = ("span", "sst2"), seeds: int = 5) -> StudyRecord:
-    """A record without anything that draws a figure: reports of it are quick to make."""
-    record = example_record(tasks, seeds)
-    record.update(curves=[], exposure=[], scores=[])
-    record["effects"] = [e for e in record["effects"] if e["kind"] not in ("company", "pair", "dilution")]
-    return record
+def first_matrix(html: str) -> str:
+    start = html.index('<table class="heat"')
+    return html[start : html.index("</table>", start)]
 
 
-def test_every_part_of_a_study_has_a_section_and_is_linked(page: Page) -> None:
+def cells_of(matrix: str) -> dict[str, tuple[str, str]]:
+    """{key of the effect: (class of its cell, what is in it)}."""
+    found = re.findall(r'<td class="([\w-]+)"><a href="#(e\d+)">(.*?)</td>', matrix, re.DOTALL)
+    return {key: (look, inside) for look, key, inside in found}
+
+
+# ---------------------------------------------------------------------------------------------------- the first screen
+
+
+def test_the_answer_is_that_of_the_terminal(page: Page, record: StudyRecord) -> None:
+    at = 0
+    for s in answer(record).sentences:
+        at = page.words.index(" ".join(s.text.split()), at)
+    assert at < page.words.index("Can I believe it?")
+
+
+def test_one_chip_counts_the_warnings_and_opens_them(html: str) -> None:
+    record = example_record(("span", "sst2"))
+    record["warnings"] = ["one of `this`", "<b>two</b>"]
+    made = report_html(record)
+    (chip,) = re.findall(r'<details class="chip".*?</details>', made, re.DOTALL)
+    assert "2 warnings" in chip
+    assert "<code>this</code>" in chip
+    assert "&lt;b&gt;two" in chip
+    assert made.count("&lt;b&gt;two") == 1  # said once
+    record["warnings"] = []
+    assert 'class="chip"' not in report_html(record)
+
+
+def test_sections_stand_in_the_order_of_a_readers_questions(page: Page) -> None:
     sections = [a["id"] for tag, a in page.elements if tag == "section" and a.get("id")]
-    assert sections == [
-        *(
-            "summary",
-            "company",
-            "matrix",
-            "leave-one-out",
-            "forest",
-            "dilution",
-            "advice",
-            "examples",
-            "confusion",
-            "twin",
-        ),
-        *("noise", "null", "scores", "curves", "rates", "mixture", "effects", "settings"),
-    ]
+    assert sections == [key for key, _ in SECTIONS] == ["believe", "hurt", "together", "made"]
     links = [a["href"] for tag, a in page.elements if tag == "a"]
-    assert links[1 : len(sections) + 1] == [f"#{s}" for s in sections]
-    assert {link for link in links if link} <= {f"#{i}" for i in page.ids()}
+    assert [link for link in links if link in {f"#{s}" for s in sections}] == [f"#{s}" for s in sections]
 
 
-def test_ids_are_unique(page: Page) -> None:
+def test_links_lead_somewhere_and_ids_are_unique(page: Page) -> None:
     ids = page.ids()
-    assert len(ids) > 100
+    assert len(ids) > 40
     assert sorted(ids) == sorted(set(ids))
+    assert {a["href"] for tag, a in page.elements if tag == "a"} <= {f"#{i}" for i in ids}
 
 
-def test_budget_warnings_and_notes_stand_above_everything(page: Page, record: StudyRecord) -> None:
-    start = page.words.index("Summary")  # the first entry of the contents
-    for line in (record["budget"], *record["warnings"], *record["notes"]):
-        assert 0 < page.words.index(line) < start
+def test_a_study_without_pairs_shows_the_company_column() -> None:
+    record = example_record()
+    record["setting"]["arms"] = ["single", "joint"]
+    record["effects"] = [e for e in record["effects"] if e["kind"] == "company"]
+    record.update(changed=[], advice=None)
+    html = report_html(record)
+    matrix = first_matrix(html)
+    assert "<em>all</em>" in matrix
+    assert "with </span><em>sst2" not in matrix
+    lead = [f"e{i}" for i, e in enumerate(record["effects"]) if e["match"] == "examples" and e["metric"] != LIKELIHOOD]
+    assert list(cells_of(matrix)) == lead
+    words = Page(html).words
+    assert "No advice: it takes the effect of every task on every other" in words
 
 
-def test_every_effect_is_a_row_with_its_numbers(html: str, record: StudyRecord) -> None:
-    rows = dict(re.findall(r'<tr id="(e\d+)">(.*?)</tr>', html, re.DOTALL))
-    assert len(rows) == len(record["effects"])
-    for i, e in enumerate(record["effects"]):
-        keys = re.findall(r'data-key="([^"]+)"', rows[f"e{i}"])
-        given = (e["base"], e["score"], e["delta"], e["low"], e["high"], e["p"], e["q"], e["p_sign_flip"])
-        given += (e["margin"], e["detectable"], e["examples"])
-        assert [float(k) for k in keys] == pytest.approx([v for v in given if v is not None], rel=1e-4)
+# ------------------------------------------------------------------------------------------------------------ evidence
 
 
-def test_what_was_not_measured_is_a_dot_and_never_0(html: str, record: StudyRecord) -> None:
+def test_colour_says_evidence_and_not_size(html: str, record: StudyRecord) -> None:
+    cells = cells_of(first_matrix(html))
+    assert len(cells) > 8
+    for key, (look, inside) in cells.items():
+        e = record["effects"][int(key[1:])]
+        assert look == {"no evidence": "none", None: "undefined"}.get(e["verdict"], e["verdict"])
+        assert ("▲" in inside, "▼" in inside) == (e["verdict"] == "gain", e["verdict"] == "loss")
+    large = copy.deepcopy(record)
+    for e in large["effects"]:
+        e.update(verdict="no evidence", delta=-40.0)
+    assert {look for look, _ in cells_of(first_matrix(report_html(large))).values()} == {"none"}
+
+
+def test_effects_on_a_task_that_was_not_learned_are_marked_and_have_no_colour(record: StudyRecord) -> None:
+    made = copy.deepcopy(record)
+    made["tasks"][1]["baseline"] = 99.0
+    assert unlearned_tasks(made) == {"sst2"}
+    html = report_html(made)
+    for key, (look, inside) in cells_of(first_matrix(html)).items():
+        if made["effects"][int(key[1:])]["task"] == "sst2":
+            assert look in ("unlearned", "undefined")
+            assert not re.search("▲|▼", inside)
+    row = first_matrix(html)
+    row = row[row.index('<th scope="row" title="sst2">') :]
+    assert "<strong>not learned</strong>" in row[: row.index("</tr>")]
+    start = html.index('<section class="forest" aria-label="sst2">')
+    forest = html[start : html.index("</section>", start)]
+    assert not re.search(r'class="(span )?(gain|loss)"|▲|▼', forest.split('class="examples"')[0])
+    assert "not learned, so not judged" in forest
+    assert "<strong>no</strong>" in html  # in the table of every task alone
+
+
+def test_one_seed_gives_no_verdict_and_says_so_everywhere_alike() -> None:
+    html = report_html(example_record(("span", "sst2"), seeds=1))
+    page = Page(html)
+    assert "1 seed: evaluation noise only" in page.words
+    assert ONE_SEED in page.words
+    assert "1 seed: none" not in page.words
+    assert {look for look, _ in cells_of(first_matrix(html)).values()} == {"one-seed"}
+    assert not re.search("▲ gain|▼ loss", page.words.replace("▲ gain, ▼ loss, ■ equal", ""))
+    verdicts = set(re.findall(r'<span class="verdict">(.*?)</span></summary>', html))
+    assert verdicts == {ONE_SEED, "undefined"}
+    assert 'class="loss"' not in html.split('id="believe"')[0]
+
+
+def test_what_was_not_measured_is_never_said_of_a_number(html: str, record: StudyRecord) -> None:
     assert record["effects"][3]["delta"] is None
-    (row,) = re.findall(r'<tr id="e3">(.*?)</tr>', html, re.DOTALL)
-    assert row.count(">·<") == 8  # verdict, without, with, Δ, low, high, p, q
-    first = html[html.index('class="heat"') : html.index("</table>", html.index('class="heat"'))]
-    assert first.count('<td class="none">') == 1
-    assert "not measured" in first
+    look, inside = cells_of(first_matrix(html))["e3"]
+    assert look == "undefined"
+    assert "undefined" in inside
+    made = copy.deepcopy(record)
+    del made["effects"][3]
+    matrix = first_matrix(report_html(made))
+    assert matrix.count('<td class="missing">') == 1
+    for cell in re.findall(r'<td class="missing">.*?</td>', matrix, re.DOTALL):
+        assert "Not measured" in cell
+        assert "<b>·</b>" in cell
+        assert "[" not in cell
+    legend = re.findall(r'<p class="legend">.*?</p>', html, re.DOTALL)[0]
+    assert "not measured" not in legend  # there is none in this one
+    assert "·" not in legend
 
 
-def test_cells_of_a_matrix_tell_their_details_and_lead_to_row_and_examples(page: Page, record: StudyRecord) -> None:
-    cells = {a["href"]: a for tag, a in page.elements if tag == "a" and "title" in a}
-    at = next(i for i, e in enumerate(record["effects"]) if e["kind"] == "pair" and e["delta"] is not None)
-    cell = cells[f"#e{at}"]
-    e = record["effects"][at]
-    assert (cell["title"] or "").splitlines()[0] == f"{e['task']} with {e['companion']}, against alone; {e['metric']}"
-    assert f"q {e['q']:.3f}" in (cell["title"] or "")
-    assert cell["data-examples"] in page.ids()
+def test_a_verdict_has_one_word(html: str) -> None:
+    words = Page(html).words
+    assert "more than the sum" not in words
+    assert "less than the sum" not in words
 
 
-def test_text_on_cells_can_be_read_in_light_and_dark(html: str) -> None:
-    pairs = re.findall(r"--l:(#\w+);--k:(#\w+);--d:(#\w+);--e:(#\w+)", html)
-    assert len(pairs) > 20
-    assert all(contrast(a, b) >= 4.5 and contrast(c, d) >= 4.5 for a, b, c, d in pairs)
+def test_an_interval_stays_within_the_metrics_range(record: StudyRecord) -> None:
+    assert range_of(record, "span") == (0.0, 100.0)
+    assert range_of(record, "stsb") == (-100.0, 100.0)  # a correlation
+    made = copy.deepcopy(record)
+    made["tasks"][1]["unit"] = "−mse, so that higher is better"
+    assert range_of(made, "sst2") == (-math.inf, 0.0)
+    made["tasks"][1]["unit"] = "my_metric"
+    assert range_of(made, "sst2") == (-math.inf, math.inf)
+    e = next(e for e in made["effects"] if e["kind"] == "pair" and e["task"] == "span" and e["metric"] == "jaccard")
+    e.update(base=98.0, score=97.0, delta=-1.0, low=-30.0, high=28.0)
+    assert bounds(e, (0.0, 100.0)) == (-98.0, 2.0)
+    key = f"e{made['effects'].index(e)}"
+    page = report_html(made)
+    summary = page[: page.index(f'id="{key}"')].rsplit("<summary", 1)[1]
+    assert summary.count("v8z") == 1  # the arrowhead at the end that cannot be
+    assert "[−30.0, 28.0]" in summary
 
 
-def test_text_of_the_page_can_be_read_in_light_and_dark() -> None:
-    css = files("multitask.interference").joinpath("report.css").read_text()
-    themes = [
-        dict(re.findall(r"--(\w[\w-]*): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
-    ]
-    assert len(themes) == 2
-    for theme in themes:
-        for ground in ("bg", "soft", "band"):
-            for ink in ("ink", "muted", "gain", "loss", "link"):
-                if ground != "band" or ink == "ink":
-                    assert contrast(theme[ink], theme[ground]) >= 4.5, (ink, ground)
-        assert contrast(theme["ink"], theme["warn"]) >= 4.5
+def test_every_effect_can_be_opened_and_is_a_row_with_its_numbers(html: str, record: StudyRecord) -> None:
+    table = html[html.index('<table id="effects"') :]
+    rows = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</table>")], re.DOTALL)[1:]
+    assert len(rows) == len(record["effects"])
+    for i, (e, row) in enumerate(zip(record["effects"], rows, strict=True)):
+        digits = 3 if e["metric"] == LIKELIHOOD else 1
+        for v in (e["low"], e["high"], e["detectable"]):
+            assert v is None or f'<td class="n">{plain(v, digits)}</td>' in row
+        assert e["delta"] is None or signed(e["delta"], digits) in row
+        word = evidence(e, unlearned_tasks(record)).word
+        assert word in row
+        if e["metric"] != LIKELIHOOD:
+            assert html.count(f'<div class="inside" id="e{i}">') == 1
+            assert f'href="#e{i}"' in row
+
+
+def test_an_opened_verdict_shows_scores_seeds_shares_and_both_predictions(record: StudyRecord) -> None:
+    made = copy.deepcopy(record)
+    c = next(c for c in made["changed"] if c["kind"] == "pair" and c["task"] == "span")
+    c.update(
+        target="joy", base=["joy", "joy", "anger", "joy", ""], with_company=["anger", "anger", "joy", "joy", "joy"]
+    )
+    e = next(e for e in made["effects"] if (e["kind"], e["task"], e["companion"]) == ("pair", "span", c["companion"]))
+    key = made["effects"].index(e)
+    html = report_html(made)
+    start = html.index(f'<div class="inside" id="e{key}">')
+    inside = html[start : html.index("</details>", start)]
+    words = Page(inside.rsplit("</div>", 1)[0] + "</div>").words
+    assert f"{e['base']:.1f} alone → {e['score']:.1f} with sst2" in words
+    for arm in ("single", "joint"):
+        (dots,) = re.findall(rf'class="dots {arm}" d="([^"]+)"', inside)
+        assert dots.count("M") == 5
+    assert re.search(r"0, 1\s*joy ✓ the target\s*anger\s*2\s*anger\s*joy ✓ the target", words)
+    assert re.search(r"4\s*\(empty\)\s*joy ✓ the target", words)
+    start = html.index(f'id="e{made["effects"].index(next(e for e in made["effects"] if e["kind"] == "company"))}"')
+    company = html[start : html.index("</details>", start)]
+    assert "<b>span</b> 9,600 examples: 33.3 % of the examples, 33.0 % of the loss" in company
+
+
+# ---------------------------------------------------------------------------------------------------------- provenance
+
+
+def test_the_footer_says_with_what_from_what_and_how_to_repeat_it(html: str, record: StudyRecord) -> None:
+    footer = Page(html[html.index("<footer>") : html.index("</footer>") + 9]).words
+    for part in ("2026-01-01 12:00:00 UTC", "multitask 0.1.0, torch 2.13.0", "abababab", "cdcdcdcd"):
+        assert part in footer
+    assert record["setting"]["command"] in footer
+
+
+def test_a_record_of_an_earlier_version_is_read_and_has_no_date(record: StudyRecord, tmp_path: Path) -> None:
+    old: dict[str, Any] = {**copy.deepcopy(record)}
+    del old["made"]
+    write_json(tmp_path / "interference.json", old)
+    html = report_html(read_record(tmp_path / "interference.json"))
+    assert "Last model finished" not in html
+    assert "Data fingerprints" not in html
+
+
+def test_the_same_record_gives_the_same_bytes(html: str, record: StudyRecord, tmp_path: Path) -> None:
+    write_report(copy.deepcopy(record), tmp_path / "deep" / "report.html")
+    assert (tmp_path / "deep" / "report.html").read_bytes() == html.encode()
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["report.html"]
+
+
+# ------------------------------------------------------------------------------------------- safe, small, and readable
 
 
 def test_nothing_is_loaded_from_outside(html: str, page: Page) -> None:
     for tag, attributes in page.elements:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form", "img")
-        assert "src" not in attributes
-        for name in ("href", "xlink:href"):
-            assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
-        assert "url(http" not in (attributes.get("style") or "")
+        assert not {"src", "style"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+        assert (attributes.get("href") or "#").startswith("#"), (tag, attributes)
     assert "@import" not in html
+    assert "url(" not in html
     assert not re.search(r"https?://", html)
 
 
-def test_the_policy_allows_this_script_and_no_other(html: str, page: Page) -> None:
-    scripts = [data for tag, data in page.texts if tag == "script"]
-    assert scripts == ["\n" + files("multitask.interference").joinpath("report.js").read_text(encoding="utf-8")]
-    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
-    policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy == (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    assert not any(name.startswith("on") for _, a in page.elements for name in a)
-
-
-def test_every_string_of_the_record_is_escaped(record: StudyRecord) -> None:
+def test_every_string_of_the_record_is_escaped() -> None:
     def spoil(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
             return {k: spoil(v, k) for k, v in value.items()}
@@ -202,156 +330,77 @@ def test_every_string_of_the_record_is_escaped(record: StudyRecord) -> None:
 
     spoiled = spoil(copy.deepcopy(example_record(("span", "sst2"))))
     spoiled["setting"]["lr"] = {"single" + HOSTILE: 0.1, "joint": 0.2}
+    spoiled["made"]["data"] = {
+        t: spoil(v) for t, v in zip(spoiled["setting"]["tasks"], [{"train": "ab"}] * 2, strict=True)
+    }
+    spoiled["made"]["versions"] = {"torch" + HOSTILE: "2" + HOSTILE}
     html = report_html(spoiled)
     page = Page(html)
     clean = Page(report_html(example_record(("span", "sst2"))))
-    assert [tag for tag, _ in page.elements if tag in ("script", "img")] == ["script"]
-    # The same elements, but for axis labels and wrapped lines in the figures.
-    names = {tag for tag, _ in clean.elements} - {"svg", "g", "path", "text", "use", "tspan"}
+    assert [tag for tag, _ in page.elements if tag in ("script", "img", "style")] == ["style", "script"]
+    # The same elements, but for breaks in long names, brackets that stay together and code between backticks.
+    names = {tag for tag, _ in clean.elements} - {"wbr", "span", "code"}
     for name in names:
         assert sum(t == name for t, _ in page.elements) == sum(t == name for t, _ in clean.elements), name
     assert "\x00" not in html
-    html.encode()  # no half of a surrogate pair is left
+    html.encode()  # no lone surrogate is left
     assert "<img src=x onerror=alert(2)>" in page.words
 
 
-@given(st.text(), st.text())
-def test_text_comes_back_as_it_was_and_makes_no_markup(value: str, title: str) -> None:
-    page = Page(element("p", value, title=title))
-    assert [tag for tag, _ in page.elements] == ["p"]
-    printable = "".join(c for c in value if c.isprintable() or c in " \n\t")
-    shown = "".join(data for _, data in page.texts)
-    assert "".join(c for c in shown if c in printable) == "".join(c for c in printable if c in shown)
-    if value.isprintable():
-        assert shown == value
-
-
-def test_joined_strings_are_escaped_unless_they_are_markup() -> None:
-    assert join(["<", text("<"), element("b", "x")], " & ") == "&lt; & &lt; & <b>x</b>"
-
-
-def test_a_table_needs_a_cell_for_each_column() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        table("t", [Column("a"), Column("b")], [["1"]])
-    made = table("t", [Column("a", number=False), Column("b")], [["<", Cell("1", 1.0)]])
-    assert '<th scope="row">&lt;</th><td class="n" data-key="1">1</td>' in made
-
-
-def test_an_inline_figure_shares_no_id_and_no_style_with_the_page() -> None:
-    svg = (
-        '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns:xlink="a" xmlns="b" width="9pt"><defs><style>*{}</style></defs>'
-        '<!-- x --><g id="text_1" style="fill: #1f2328"><path id="p1" clip-path="url(#c1)"/><clipPath id="c1">'
-        '</clipPath><use xlink:href="#p1"/></g></svg>'
-    )
-    assert inline_figure(svg, "mix", "A & B") == (
-        '<svg role="img" aria-label="A &amp; B" class="figure" width="9pt"><defs></defs><g style="fill: var(--ink)">'
-        '<path id="mix-p1" clip-path="url(#mix-c1)"/><clipPath id="mix-c1"></clipPath><use href="#mix-p1"/></g></svg>'
-    )
-
-
-def test_the_same_record_gives_the_same_bytes(html: str, record: StudyRecord, tmp_path: Path) -> None:
-    write_report(copy.deepcopy(record), tmp_path / "deep" / "report.html")
-    assert (tmp_path / "deep" / "report.html").read_bytes() == html.encode()
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["report.html"]
-
-
-def test_a_large_study_with_long_examples_stays_below_two_megabytes() -> None:
-    record = example_record(("span", "sst2", "tweet_sentiment", "stsb", "trec", "emotion"))
-    tasks = record["setting"]["tasks"]
-    cells = [
-        (kind, t, u, m)
-        for kind in ("pair", "without")
-        for t in tasks
-        for u in tasks
-        if u != t
-        for m in ("examples", "steps")
-    ]
-    cells += [("company", t, None, m) for t in tasks for m in ("examples", "steps")]
-    one = record["changed"][0]
-    record["changed"] = [
-        {**one, "kind": kind, "task": t, "companion": u, "match": m, "direction": d, "inputs": "words & more " * 300}
-        for kind, t, u, m in cells
-        for d in ("worse", "better")
-        for _ in range(20)
-    ]
-    html = report_html(record)
-    assert len(html.encode()) < 2_000_000
-    assert html.count("<article") == 2 * 3 * len(cells)
-    assert f"{2 * 17 * len(cells):,} more are in interference.json" in html
-    assert "more characters)" in html
-
-
-def test_changed_examples_show_both_answers_of_every_seed() -> None:
-    record = poor()
-    record["changed"] = [
-        {
-            **record["changed"][0],
-            "target": "joy",
-            "base": ["joy", "joy", "anger", "joy", ""],
-            "with_company": ["anger", "anger", "joy", "joy", "joy"],
-        }
-    ]
-    page = Page(report_html(record))
-    words = page.words[page.words.index("Changed examples The") :]
-    assert "span with all, against alone equal exposure, 1 worse" in words
-    assert "seed alone with all" in words
-    assert "0, 1 joy ✓ the target anger 2 anger joy ✓ the target 3 joy ✓ the target joy ✓ the target" in words
-    assert "4 (empty) joy ✓ the target" in words
-
-
-def test_one_seed_gives_no_verdict_and_says_so() -> None:
-    page = Page(report_html(example_record(("span", "sst2"), seeds=1)))
-    assert "1 seed: evaluation noise only. Nothing here says what training again would give." in page.words
-    assert "One seed: evaluation noise only, no verdict about training." in page.words
-    table = page.words[page.words.index("All effects task") :]
-    assert "1 seed: none" in table
-    assert not re.search("▲ gain|▼ loss|no evidence", table)
-
-
-def test_two_tasks_without_pairs_have_no_empty_matrices() -> None:
-    record = poor()
-    record["effects"] = [e for e in record["effects"] if e["kind"] == "null" and e["metric"] != LIKELIHOOD]
-    record.update(changed=[], advice=None, confusion=[], gaps=[], learning_rates=[], null=None, summary=[])
-    page = Page(report_html(record))
-    assert [a["id"] for tag, a in page.elements if tag == "section" and a.get("id")] == [
-        *("summary", "noise", "effects", "settings")
-    ]
-    assert not [tag for tag, _ in page.elements if tag == "svg"]
-
-
 def test_words_between_backticks_are_code_and_still_escaped() -> None:
-    record = poor()
+    record = example_record(("span", "sst2"))
     record["notes"] = ["`equal` means `<b>`; a ` alone stays"]
     html = report_html(record)
     assert "<li><code>equal</code> means <code>&lt;b&gt;</code>; a ` alone stays</li>" in html
 
 
-def test_advice_without_an_interval_claims_no_gain() -> None:
-    record = poor()
-    assert record["advice"] is not None
-    record["advice"].update(gain_over_joint=None, low=None, high=None)
+def test_a_large_study_with_long_examples_stays_small() -> None:
+    record = example_record(tuple(f"task_{i}" for i in range(12)))
+    tasks = record["setting"]["tasks"]
+    cells = [(kind, t, u) for kind in ("pair", "without") for t in tasks for u in tasks if u != t]
+    cells += [("company", t, None) for t in tasks]
+    one = record["changed"][0]
+    record["changed"] = [
+        {**one, "kind": kind, "task": t, "companion": u, "direction": d, "inputs": "words & more " * 300}
+        for kind, t, u in cells
+        for d in ("worse", "better")
+        for _ in range(3)
+    ]
+    html = report_html(record)
+    assert len(html.encode()) < 2_500_000  # 1,320 effects; the page before this one took 2.75 million bytes for them
+    assert html.count("<article") == 2 * len(cells)  # the same number for each effect and direction
+    assert "more characters)" in html
+    assert 'class="matrix many"' in html
+
+
+def test_text_of_the_page_can_be_read_in_light_and_dark() -> None:
+    css = files("multitask.pages").joinpath("templates", "page.css").read_text(encoding="utf-8")
+    themes = [
+        dict(re.findall(r"--(\w[\w-]*): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    ]
+    assert len(themes) == 2
+    for theme in themes:
+        for ground in ("bg", "soft"):
+            for ink in ("ink", "muted", "gain", "loss", "link"):
+                assert contrast(theme[ink], theme[ground]) >= 4.5, (ink, ground)
+        assert contrast(theme["ink"], theme["warn"]) >= 4.5
+        assert contrast(theme["muted"], theme["band"]) >= 4.5
+        for ground in ("gain", "loss"):
+            assert contrast(theme["on"], theme[ground]) >= 4.5
+
+
+def test_a_record_with_next_to_nothing_is_a_page() -> None:
+    record = example_record(("span", "sst2"))
+    record.update(effects=[], scores=[], exposure=[], curves=[], confusion=[], changed=[], gaps=[], learning_rates=[])
+    record.update(advice=None, null=None, summary=[])
     words = Page(report_html(record)).words
-    assert "At most 2 models. The best grouping found, points" in words  # on to the table
+    assert "Nothing was compared" in words
 
 
-def test_an_unknown_learning_rate_score_or_gap_is_a_dot() -> None:
-    record = poor()
+def test_an_unknown_learning_rate_score_or_gap_is_no_number() -> None:
+    record = example_record(("span", "sst2"))
     record["learning_rates"] = [{"arm": "single", "lr": 0.01, "score": None, "chosen": True}]
     record["gaps"] = [{"task": "span", "deployed": None, "per_task": None, "gap": None}]
-    words = Page(report_html(record)).words
-    assert "single 0.01 · ✓ chosen" in words
-    assert "span · · ·" in words
-
-
-def test_the_settings_repeat_the_study(page: Page, record: StudyRecord) -> None:
-    words = page.words[page.words.index("To repeat it multitask") :]
-    assert record["setting"]["command"] in words
-    assert "intervals 95 %, 10,000 bootstrap resamples over seeds and examples" in words
-    assert "learning rate 0.01 for all arms" in words
-
-
-def test_controls_are_hidden_until_the_script_has_filled_them(page: Page) -> None:
-    assert "button" not in {tag for tag, _ in page.elements}
-    places = [a for _, a in page.elements if a.get("class") == "filters"]
-    assert len(places) == 2
-    assert all("hidden" in a for a in places)
+    html = report_html(record)
+    assert re.search(r"0\.01</td><td[^>]*>–</td><td[^>]*>chosen", html)
+    assert re.search(r">span</th><td[^>]*>·</td><td[^>]*>·</td><td[^>]*>·</td>", html)

@@ -65,9 +65,7 @@ STUDY_ORDER = """
     design study
     grouping advice learned answer
     collect of_task assemble
-    tables
-    canvas drawings panels figures
-    report_parts report_effects report_tables report_matrices report_background report_examples report
+    tables evidence canvas drawings panels figures report
     findings
     partial watching execute estimate conduct tabulate options
 """.split()  # noqa: SIM905

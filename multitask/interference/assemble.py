@@ -12,7 +12,7 @@ from multitask.interference.advice import advise
 from multitask.interference.alike import kind_of, merge_alike
 from multitask.interference.intervals import CONFIDENCE
 from multitask.interference.of_task import Material, OfTask
-from multitask.interference.record import FORMAT, LIKELIHOOD, Effect, LearningRate, Setting, StudyRecord, Summary
+from multitask.interference.record import FORMAT, LIKELIHOOD, Effect, LearningRate, Made, Setting, StudyRecord, Summary
 from multitask.interference.statistics import (
     FDR,
     Estimate,
@@ -65,6 +65,7 @@ def make_record(material: Material, advance: Callable[[int], None] = lambda _: N
         "gaps": [g for f in found for g in f.gaps],
         "learning_rates": _learning_rates(material),
         "null": _null(effects),
+        "made": _made(material),
     }
     record["advice"] = advise(record, material.groups)
     return record
@@ -137,6 +138,25 @@ def _null(effects: Sequence[Effect]) -> dict[str, Any] | None:
         return None
     alarms = sum(e["verdict"] in ("gain", "loss") for e in cells)
     return {"cells": len(cells), "alarms": alarms, "rate": alarms / len(cells)}
+
+
+def _made(material: Material) -> Made:
+    """From the cells' run.json: a study that is tabulated again has the same date."""
+    runs = [cell.run for cell in material.cells.values()]
+    versions: dict[str, dict[str, None]] = {}
+    data: dict[str, dict[str, str]] = {}
+    for run in runs:
+        for name, version in run.get("versions", {}).items():
+            versions.setdefault(name, {})[str(version)] = None
+        for task, about in run["tasks"].items():
+            if task in material.tasks:
+                data.setdefault(task, {s: about[s]["fingerprint"] for s in ("train", "validation")})
+    times = [str(run["finished"]) for run in runs if run.get("finished")]
+    return {
+        "versions": {name: ", ".join(sorted(found)) for name, found in versions.items()},
+        "finished": max(times, default=None),
+        "data": data,
+    }
 
 
 def _setting(material: Material) -> Setting:

@@ -290,6 +290,17 @@ class LearningRate(TypedDict):
     chosen: bool
 
 
+class Made(TypedDict):
+    """When and from what the models were made, as their run folders say."""
+
+    versions: dict[str, str]
+    """{package: its version}; several, in one string, where the models were trained with several."""
+    finished: str | None
+    """When the last model was, in ISO 8601."""
+    data: dict[str, dict[str, str]]
+    """{task: {split: the fingerprint of its examples}}"""
+
+
 class StudyRecord(TypedDict):
     """All of interference.json."""
 
@@ -314,6 +325,7 @@ class StudyRecord(TypedDict):
     learning_rates: list[LearningRate]
     null: dict[str, Any] | None
     """{"cells": int, "alarms": int, "rate": float}: gains and losses among the `null` effects."""
+    made: Made
 
 
 def write_record(path: Path, record: StudyRecord) -> None:
@@ -334,5 +346,6 @@ def read_record(path: Path) -> StudyRecord:
     for summary in record["summary"] if isinstance(record.get("summary"), list) else ():
         if isinstance(summary, dict):
             summary.setdefault("mean_left_out", [])  # an earlier version had no mean where a task had none
+    record.setdefault("made", {"versions": {}, "finished": None, "data": {}})  # an earlier version did not keep it
     check_shape(record, StudyRecord, path)  # it may be a stranger's
     return cast(StudyRecord, record)

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.folder import atomic
+from multitask.printable import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -70,7 +71,7 @@ def render_page(template: str, *, package: str, title: str, **values: Any) -> st
             **{"sections": [], **values},
         )
     )
-    return printable(page)
+    return visible(page)  # once, over all of it: no value can be forgotten
 
 
 def write_page(path: Path, page: str) -> None:
@@ -91,7 +92,7 @@ def environment(package: str) -> Environment:
         lstrip_blocks=True,
         loader=ChoiceLoader([PackageLoader(package), PrefixLoader({"pages": PackageLoader(HERE)})]),
     )
-    made.filters["prose"] = prose
+    made.filters.update(prose=prose, breakable=breakable, tied=tied)
     return made
 
 
@@ -117,14 +118,30 @@ def prose(line: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(line))))  # noqa: S704  # escaped just before
 
 
-def printable(page: str) -> str:
-    r"""Control characters are shown as pictures, lone surrogates and what HTML forbids as U+FFFD.
+def breakable(name: str) -> Markup:
+    """A long name may go on in the next line after a `_`, `-`, `/` or `.`.
 
-    >>> printable("<b>\x00</b>\r"), printable("a\ud83db")
-    ('<b>␀</b>␍', 'a\ufffdb')
+    >>> breakable("tweet_sentiment")
+    Markup('tweet_<wbr>sentiment')
     """
-    shown = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", lambda m: chr(0x2400 + ord(m[0])), page)
-    return re.sub("[\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]", "\ufffd", shown.replace("\r", "␍"))
+    from markupsafe import Markup, escape
+
+    whole = re.split(r"([_\-/.]+)", name)
+    return Markup("").join(Markup("{}<wbr>").format(part) if i % 2 else escape(part) for i, part in enumerate(whole))
+
+
+def tied(line: str) -> Markup:
+    """Intervals, which are in brackets, stay on one line.
+
+    >>> tied("−1.0 [−2, 0] & so on")
+    Markup('−1.0 <span class="tied">[−2, 0]</span> &amp; so on')
+    """
+    from markupsafe import Markup, escape
+
+    whole = re.split(r"(\[[^\][]{1,40}\])", line)
+    return Markup("").join(
+        Markup('<span class="tied">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(whole)
+    )
 
 
 def _text(package: str, name: str) -> str:

@@ -96,7 +96,7 @@ def curves(series: Sequence[Series], *, width: int = 300, height: int = 150, lab
     steps = [x for s in series for x in s.x] or [0]
     across = Axis(min(0, *steps), max(1, *steps), 40, width - 8)
     parts = [text(0, 0 + 4, unit, anchor="start")] if unit else []
-    for tick in up.ticks(3):
+    for tick in up.ticks(4):
         y = up.at(tick)
         parts += [rule(across.left, y, across.right, y), text(across.left - 5, y + 3.5, _short(tick), anchor="end")]
     parts += [text(across.at(t), height - 5, _short(t), anchor="middle") for t in across.ticks(3)]
@@ -115,7 +115,7 @@ def interval(
     margin: float | None = None,
     bounds: tuple[float, float] = (-math.inf, math.inf),
     label: str = "",
-    height: int = 20,
+    height: int = 27,
 ) -> Markup:
     """An effect and its interval, in a row of its own; rows on one axis stand under each other.
 
@@ -164,8 +164,23 @@ def mark(x: float, y: float, look: str) -> Markup:
     return _tag("circle", "quiet open", cx=x, cy=y, r=4)
 
 
+def strip(
+    axis: Axis, values: Numbers, *, baseline: float | None = None, look: str = "single", label: str = ""
+) -> Markup:
+    """Values as points on one bare axis, in the height of a line; a dashed line marks the baseline."""
+    parts = [rule(axis.left, 11, axis.right, 11)]
+    if _finite(baseline) and axis.holds(baseline):
+        parts.append(_tag("path", "dashed", d=f"M{_n(axis.at(baseline))} 2V20"))
+    return _svg(axis.left + axis.right, 22, label, *parts, dots(axis, values, 11, look))
+
+
 def points(
-    axis: Axis, rows: Sequence[tuple[str, str, Numbers]], *, baseline: float | None = None, label: str = ""
+    axis: Axis,
+    rows: Sequence[tuple[str, str, Numbers]],
+    *,
+    baseline: float | None = None,
+    joined: bool = False,
+    label: str = "",
 ) -> Markup:
     """Values as points with their mean, a row for each (name, look, values), on one axis with ticks.
 
@@ -173,35 +188,48 @@ def points(
         axis: Leave room for the names on its left.
         rows: What is shown, from above.
         baseline: Marked by a dashed line.
+        joined: Whether a line joins values at the same place of two rows.
         label: What it shows, for those who cannot see it.
     """
     bottom = 22 * len(rows) + 4
-    parts: list[Markup] = [rule(axis.left, bottom, axis.right, bottom)]
-    for tick in axis.ticks():
-        x = axis.at(tick)
-        parts += [rule(x, bottom, x, bottom + 4), text(x, bottom + 15, _short(tick), anchor="middle")]
-    if baseline is not None and axis.holds(baseline):
-        x = axis.at(baseline)
-        parts.append(_tag("path", "zero", d=f"M{_n(x)} 0V{bottom}", stroke_dasharray="3 3"))
+    lines = f"M{_n(axis.left)} {bottom}H{_n(axis.right)}" + _ticks(axis, bottom, bottom + 4)
+    for i in range(1, len(rows) if joined else 0):
+        for a, b in zip(rows[i - 1][2], rows[i][2], strict=False):
+            if _finite(a) and _finite(b):
+                lines += f"M{_n(axis.at(a))} {22 * i - 9}L{_n(axis.at(b))} {22 * i + 13}"
+    parts = [_tag("path", "axis", d=lines), _labels(axis, bottom + 15)]
+    if _finite(baseline) and axis.holds(baseline):
+        parts.append(_tag("path", "dashed", d=f"M{_n(axis.at(baseline))} 0V{bottom}"))
     for i, (name, look, values) in enumerate(rows):
         y = 22 * i + 13
         whole = [v for v in values if _finite(v)]
-        parts.append(text(0, y + 4, name, anchor="start"))
-        parts += [_tag("circle", f"point {look}", cx=axis.at(v), cy=y, r=3.6) for v in whole]
+        parts += [text(0, y + 4, name), dots(axis, values, y, look)]
         if whole:
-            x = axis.at(sum(whole) / len(whole))
-            parts.append(rule(x, y - 8, x, y + 8, "mean ink"))
+            parts.append(_tag("path", "mean", d=f"M{_n(axis.at(sum(whole) / len(whole)))} {y - 8}v16"))
     return _svg(axis.right + 12, bottom + 20, label, *parts)
+
+
+def dots(axis: Axis, values: Numbers, y: float, look: str) -> Markup:
+    """Points at one height, as one path: lines without length, with round ends."""
+    return _tag("path", f"dots {look}", d="".join(f"M{_n(axis.at(v))} {_n(y)}h0" for v in values if _finite(v)))
+
+
+def _ticks(axis: Axis, top: float, bottom: float) -> str:
+    return "".join(f"M{_n(axis.at(tick))} {_n(top)}V{_n(bottom)}" for tick in axis.ticks())
+
+
+def _labels(axis: Axis, y: float, *, sign: bool = False) -> Markup:
+    """Numbers under the ticks."""
+    from markupsafe import Markup
+
+    shown = [text(axis.at(t), y, ("+" if sign and t > 0 else "") + _short(t)) for t in axis.ticks()]
+    return Markup('<g class="ticks">') + Markup("").join(shown) + Markup("</g>")
 
 
 def ruler(axis: Axis, *, unit: str = "") -> Markup:
     """The axis that stands under rows of `interval`."""
-    parts = [rule(axis.left, 1, axis.right, 1)]
-    for tick in axis.ticks():
-        x = axis.at(tick)
-        sign = "+" if tick > 0 else ""
-        parts += [rule(x, 1, x, 5), text(x, 16, f"{sign}{_short(tick)}", anchor="middle")]
-    return _svg(axis.left + axis.right, 20, unit, *parts)
+    lines = f"M{_n(axis.left)} 1H{_n(axis.right)}" + _ticks(axis, 1, 5)
+    return _svg(axis.left + axis.right, 20, unit, _tag("path", "axis", d=lines), _labels(axis, 16, sign=True))
 
 
 def bar(share: float | None, *, width: int = 90, look: str = "joint", label: str = "") -> Markup:

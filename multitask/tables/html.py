@@ -20,6 +20,7 @@ def html_table(
     attributes: Sequence[Mapping[str, str | None]] = (),
     links: Mapping[tuple[int, int], str] = {},
     filtered: Container[str] = (),
+    keys: bool = True,
 ) -> Markup:
     """One `<table>` with its caption; the first cell of a row names it. Without rows a paragraph with the title.
 
@@ -29,6 +30,7 @@ def html_table(
         classes: Of the table; `sortable` is what the pages' script looks for.
         attributes: Of each row, in their order; an attribute that is None is left out.
         links: {(row, column), from 0: where the text of this cell leads to}.
+        keys: Whether cells have `data-key`; without, a large table is much smaller, and sorts by what it shows.
         filtered: Names of columns whose values a control may choose among: they have `data-filter`.
     """
     table = visible_in(table)
@@ -42,7 +44,7 @@ def html_table(
     ]
     for i, row in enumerate(table.rows):
         cells = (
-            _cell(c, column, j == 0, links.get((i, j)))
+            _cell(c, column, j == 0, links.get((i, j)), keys)
             for j, (column, c) in enumerate(zip(table.columns, row, strict=True))
         )
         own = attributes[i] if i < len(attributes) else _NONE
@@ -74,13 +76,13 @@ def _head(column: Column, filtered: bool) -> Markup:
     return Markup("<th{}>{}</th>").format(_attributes(own), column.name)
 
 
-def _cell(cell: Cell, column: Column, first: bool, link: str | None) -> Markup:
+def _cell(cell: Cell, column: Column, first: bool, link: str | None, keys: bool) -> Markup:
     classes = ["" if column.left else "n", (cell.verdict or "").replace(" ", "-"), cell.emphasis]
     finite = cell.value is not None and math.isfinite(cell.value)
     own = {
         "scope": "row" if first else None,
         "class": " ".join(filter(None, classes)) or None,
-        "data-key": repr(float(cell.value)) if finite and cell.value is not None else None,
+        "data-key": repr(float(cell.value)) if keys and finite and cell.value is not None else None,
     }
     text: Markup = escape(cell.text)
     if cell.marked and cell.verdict in MARKS:

@@ -1,4 +1,4 @@
-"""The HTML report in Chromium: no errors, no network, sorting, filters, details, phone, print, no script, dark mode.
+"""The study's page in Chromium: first screen, no errors, no network, what opens, phone, print, no script, dark mode.
 
 Chromium is Debian's package `chromium`. Without it these tests fail: a report that nobody opened is not tested.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from multitask.interference.answer import answer
 from multitask.interference.record import LIKELIHOOD, StudyRecord
 from multitask.interference.report import write_report
 
@@ -24,12 +25,15 @@ QUIET = (
     *("--disable-component-update", "--disable-sync"),
 )
 TASKS = ("span", "sst2", "tweet_sentiment_with_a_long_name", "stsb")
-EFFECTS = "#effects-table tbody tr"
+EFFECTS = "#effects tbody tr"
 
 
 @pytest.fixture(scope="module")
 def record() -> StudyRecord:
     made: StudyRecord = example_record(TASKS)
+    for about in made["tasks"]:
+        about["baseline"] = 20.0
+    made["warnings"].append("another one")
     made["changed"][0]["inputs"] = "<img src=x onerror=alert(1)> <script>document.title = 'taken'</script> a needle & b"
     return made
 
@@ -80,31 +84,111 @@ def opened(browser: Any, address: str) -> Iterator[Opened]:
     assert made.requests == [address]
 
 
+@pytest.mark.parametrize("width, height, phone", [(1400, 900, False), (390, 844, True)])
+def test_answer_matrix_and_chip_stand_on_the_first_screen(
+    browser: Any, address: str, record: StudyRecord, width: int, height: int, phone: bool
+) -> None:
+    size = {"width": width, "height": height}
+    made = Opened(browser, address, viewport=size, is_mobile=phone, has_touch=phone)
+    for selector in (".answer", ".chip > summary", "#first-matrix table.heat"):
+        box = made.page.locator(selector).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height, selector
+    lines = made.page.locator(".answer li").all_inner_texts()
+    assert [" ".join(line.split()) for line in lines] == [
+        " ".join(f"{s.mark} {s.text}".split()) for s in answer(record).sentences
+    ]
+    assert made.complaints == []
+    made.context.close()
+
+
+def test_a_large_matrix_stands_on_the_first_screen_too(browser: Any, tmp_path: Path) -> None:
+    made: StudyRecord = example_record(tuple(f"a_task_with_a_long_name_{i}" for i in range(12)))
+    made.update(changed=[], curves=[])
+    write_report(made, tmp_path / "report.html")
+    for width, height in ((1400, 900), (390, 844)):
+        opened = Opened(browser, (tmp_path / "report.html").as_uri(), viewport={"width": width, "height": height})
+        box = opened.page.locator("#first-matrix").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+        if width > height:
+            assert box["y"] + box["height"] <= height
+        opened.context.close()
+
+
 def test_it_opens_without_errors_and_asks_for_nothing(opened: Opened) -> None:
     assert opened.page.title() == "Interference: " + ", ".join(TASKS)
-    assert opened.shown("section h2") == 19  # 18 sections and the warnings
-    assert opened.page.locator("svg.figure").count() == 4
+    assert opened.shown("main > section > h2") == 4
+    opened.page.locator("nav a").nth(2).click()
+    assert opened.page.locator("#together").is_visible()
+
+
+def test_the_chip_opens_the_warnings(opened: Opened, record: StudyRecord) -> None:
+    assert opened.shown(".chip li") == 0
+    assert opened.page.locator(".chip > summary").inner_text() == "⚠ 2 warnings"
+    opened.page.locator(".chip > summary").click()
+    assert opened.page.locator(".chip li").all_inner_texts() == record["warnings"]
+
+
+def test_a_cell_says_its_sentence_on_hover_and_on_focus(opened: Opened) -> None:
+    cell = opened.page.locator("#first-matrix .heat a").nth(1)
+    tip = cell.locator(".tip")
+    opacity = "node => getComputedStyle(node).opacity"
+    assert tip.evaluate(opacity) == "0"
+    cell.hover()
+    assert tip.evaluate(opacity) == "1"
+    assert tip.inner_text().startswith("span with ")
+    box, matrix = tip.bounding_box(), opened.page.locator("#first-matrix table").bounding_box()
+    assert box["y"] >= matrix["y"] + matrix["height"]  # nothing of the matrix is covered
+    opened.page.mouse.move(0, 0)
+    assert tip.evaluate(opacity) == "0"
+    opened.page.locator("#first-matrix .scroll").focus()
+    opened.page.keyboard.press("Tab")
+    assert opened.page.locator("#first-matrix .heat a .tip").first.evaluate(opacity) == "1"
+
+
+def test_a_cell_leads_to_its_verdict_which_is_then_open(opened: Opened) -> None:
+    cell = opened.page.locator("#first-matrix .heat a").first
+    inside = opened.page.locator(cell.evaluate("link => link.hash"))
+    assert not inside.is_visible()
+    cell.click()
+    inside.wait_for(state="visible")
+    assert inside.locator(".dots").count() == 2
+    assert "of the loss" in inside.inner_text() or "Δ of each seed" in inside.inner_text()
+
+
+def test_a_verdict_opens_by_the_keyboard_and_shows_both_predictions(opened: Opened) -> None:
+    summary = opened.page.locator("details.effect > summary").first
+    summary.focus()
+    opened.page.keyboard.press("Enter")
+    article = opened.page.locator("details.effect[open] article").first
+    assert article.is_visible()
+    assert "<script>document.title = 'taken'</script> a needle & b" in article.inner_text()
+    assert re.search(r"alone\s+with all", article.inner_text())
 
 
 def test_a_click_on_a_header_sorts_and_says_so(opened: Opened) -> None:
-    head = opened.page.locator("#effects-table thead th", has_text="Δ").first
+    opened.page.evaluate("document.querySelector('#effects').closest('details').open = true")
+    head = opened.page.locator("#effects thead th", has_text="Δ").first
     column = 8
     assert head.get_attribute("aria-sort") == "none"
     for direction in ("ascending", "descending"):
         head.locator("button").click()
         assert head.get_attribute("aria-sort") == direction
-        keys = opened.page.locator(f"{EFFECTS} > :nth-child({column + 1})").evaluate_all(
-            "cells => cells.map(cell => cell.dataset.key === undefined ? null : Number(cell.dataset.key))"
-        )
-        values = [k for k in keys if k is not None]
+        texts = opened.page.locator(f"{EFFECTS} > :nth-child({column + 1})").all_inner_texts()
+        values = [float(t.replace("−", "-")) for t in texts if t != "·"]
         assert values == sorted(values, reverse=direction == "descending")
-        assert len(values) == len(keys) - 1
-        assert keys[-1] is None  # not measured: last both ways
-    assert opened.page.locator("#effects-table th[aria-sort]:not([aria-sort=none])").count() == 1
+        assert len(values) == len(texts) - 1
+        assert texts[-1] == "·"  # not measured: last both ways
+    assert opened.page.locator("#effects th[aria-sort]:not([aria-sort=none])").count() == 1
 
 
 def test_headers_sort_by_the_keyboard_and_words_as_words(opened: Opened) -> None:
-    button = opened.page.locator("#effects-table thead button").first
+    opened.page.evaluate("document.querySelector('#effects').closest('details').open = true")
+    button = opened.page.locator("#effects thead button").first
     button.focus()
     opened.page.keyboard.press("Enter")
     opened.page.keyboard.press("Space")
@@ -113,85 +197,21 @@ def test_headers_sort_by_the_keyboard_and_words_as_words(opened: Opened) -> None
     assert len(set(names)) == len(TASKS)
 
 
-def test_every_table_but_the_heat_maps_can_be_sorted(opened: Opened) -> None:
-    heads = "table.sortable thead th"
-    assert opened.page.locator(heads).count() > 100
-    assert opened.page.locator(f"{heads}:not([aria-sort])").count() == 0
-    assert opened.page.locator(f"{heads}:not(:has(button))").count() == 0
-
-
-def test_filters_leave_the_effects_that_were_asked_for(opened: Opened, record: StudyRecord) -> None:
-    place = opened.page.locator(".filters[data-table]")
+def test_the_filter_leaves_the_effects_that_have_every_word(opened: Opened, record: StudyRecord) -> None:
+    opened.page.evaluate("document.querySelector('#effects').closest('details').open = true")
+    place = opened.page.locator(".filter")
     assert opened.shown(EFFECTS) == len(record["effects"])
-    place.get_by_label("task").select_option("sst2")
-    place.get_by_label("comparison").select_option("pair − single")
-    place.get_by_label("budget").select_option("equal compute")
-    place.get_by_label("metric").select_option(LIKELIHOOD)
+    place.locator("input").fill("SST2 pair compute log_likelihood stsb")
     wanted = [
         e
         for e in record["effects"]
-        if (e["task"], e["kind"], e["match"], e["metric"]) == ("sst2", "pair", "steps", LIKELIHOOD)
+        if (e["kind"], e["match"], e["metric"]) == ("pair", "steps", LIKELIHOOD)
+        and {e["task"], e["companion"]} == {"sst2", "stsb"}
     ]
-    assert opened.shown(EFFECTS) == len(wanted) == 3
-    assert place.locator("output").inner_text() == f"3 of {len(record['effects'])} effects"
-    place.get_by_label("text").fill("stsb")
-    assert opened.shown(EFFECTS) == 1
-    place.get_by_role("button", name="Show all").click()
+    assert opened.shown(EFFECTS) == len(wanted) == 2
+    assert place.locator("output").inner_text() == f"2 of {len(record['effects'])}"
+    place.locator("input").fill("")
     assert opened.shown(EFFECTS) == len(record["effects"])
-    place.get_by_label("verdict").select_option("▼ loss")
-    losses = [e for e in record["effects"] if e["verdict"] == "loss" and e["kind"] != "non_additivity"]
-    assert opened.shown(EFFECTS) == len(losses) > 0
-
-
-def test_filters_leave_the_examples_that_were_asked_for(opened: Opened, record: StudyRecord) -> None:
-    place = opened.page.locator(".filters[data-examples]")
-    output = place.locator("output")
-    count = len(record["changed"])
-    assert output.inner_text() == f"{count} of {count} examples"
-    assert opened.shown("details.group > article") == 4  # the first group is unfolded
-    place.get_by_label("comparison").select_option("pair − single")
-    place.get_by_label("task").select_option("stsb")
-    place.get_by_label("companion").select_option("span")
-    place.get_by_label("direction").select_option("worse")
-    assert opened.shown("details.group > article") == 2
-    assert opened.shown("details.group") == 1
-    assert set(opened.page.locator("details.group > article:visible h4").all_inner_texts()) == {
-        f"▼ worse −1.00 (score, 0 to 1) validation:{i}" for i in range(2)
-    }
-    place.get_by_role("button", name="Show all").click()
-    place.get_by_label("text").fill("NEEDLE")
-    assert output.inner_text() == f"1 of {count} examples"
-    shown = opened.page.locator("details.group > article:visible").inner_text()
-    assert "<script>document.title = 'taken'</script> a needle & b" in shown
-    place.get_by_label("text").fill("nowhere")
-    assert opened.shown("details.group") == 0
-
-
-def test_a_cell_shows_its_details_on_hover_focus_and_tap(opened: Opened) -> None:
-    tip = opened.page.locator("#tip")
-    cells = opened.page.locator("#matrix .heat a")
-    assert not tip.is_visible()
-    cells.nth(0).hover()
-    assert re.search(r"span with sst2, against alone; jaccard\nΔ .* points, 95 % interval \[", tip.inner_text())
-    assert "each seed: " in tip.inner_text()
-    opened.page.keyboard.press("Escape")
-    assert not tip.is_visible()
-    cells.nth(3).focus()
-    assert "sst2 with" in tip.inner_text()
-    cells.nth(0).click()
-    tip.get_by_role("link", name="Changed examples").click()
-    group = opened.page.locator("details.group:target")
-    assert group.get_attribute("open") is not None
-    assert group.locator("summary").inner_text().startswith("span with sst2, against alone")
-    assert not tip.is_visible()
-
-
-def test_a_link_to_something_filtered_away_shows_it_again(opened: Opened) -> None:
-    opened.page.locator(".filters[data-table]").get_by_label("task").select_option("stsb")
-    row = opened.page.locator("#matrix .heat a").first.evaluate("link => link.hash")
-    assert not opened.page.locator(row).is_visible()
-    opened.page.evaluate("hash => { location.hash = hash; }", row)
-    opened.page.locator(row).wait_for(state="visible")
 
 
 def test_a_phone_never_scrolls_the_page_sideways(browser: Any, address: str) -> None:
@@ -200,53 +220,52 @@ def test_a_phone_never_scrolls_the_page_sideways(browser: Any, address: str) -> 
         width = made.page.evaluate("document.documentElement.scrollWidth")
         assert width == 360, step
         outside = made.page.evaluate(
-            "[...document.querySelectorAll('body *')].filter(node => !node.closest('.scroll, .sr, .skip') "
+            "[...document.querySelectorAll('body *')].filter(node => !node.closest('.scroll, .sr, .skip, svg') "
             "&& node.getBoundingClientRect().right > 360.5).map(node => node.outerHTML.slice(0, 80))"
         )
         assert outside == []
         made.page.evaluate("document.querySelectorAll('details').forEach(node => { node.open = true; })")
-    box = made.page.locator("#effects .scroll")
+    box = made.page.locator(".scroll:has(> #effects)")
     assert box.evaluate("node => node.scrollWidth > node.clientWidth")  # tables do, in their own box
-    made.page.locator("#matrix .heat a").first.tap()
-    edges = made.page.locator("#tip").evaluate(
-        "node => { const r = node.getBoundingClientRect(); return [r.left, r.right]; }"
-    )
-    assert 0 <= edges[0] < edges[1] <= 360
     assert made.complaints == []
     made.context.close()
 
 
-def test_it_prints_with_all_sections_and_without_controls(opened: Opened) -> None:
+def test_it_prints_with_all_that_is_folded_and_without_controls(opened: Opened) -> None:
     pdf = opened.page.pdf(prefer_css_page_size=True)
     assert pdf.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 8
-    assert opened.page.locator("details[open]").count() == 1  # printing folds up again what it unfolded
+    assert opened.page.locator("details[open]").count() == 0  # printing folds up again what it unfolded
     opened.page.emulate_media(media="print")
     opened.page.set_viewport_size({"width": 1032, "height": 703})  # A4 landscape between its margins
     opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert opened.shown("section h2") == 19
-    assert opened.shown("details.group > article") == opened.page.locator("article").count()
-    assert opened.shown(".filters, nav, #tip") == 0
+    assert opened.shown("main > section > h2") == 4
+    assert opened.shown("article") == opened.page.locator("article").count() > 0
+    assert opened.shown(".chip li") == 2
+    assert opened.shown(".filter, nav, .tip, .readout") == 0
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 1032  # nothing is cut at the right
 
 
-def test_without_a_script_everything_is_there_but_the_controls(browser: Any, address: str, record: StudyRecord) -> None:
+def test_without_a_script_everything_is_there_but_the_controls(browser: Any, address: str) -> None:
     made = Opened(browser, address, java_script_enabled=False)
-    assert made.shown(EFFECTS) == len(record["effects"])
-    assert made.shown("section h2") == 19
-    assert made.shown("button, select, input, .filters") == 0
-    made.page.locator("details.group > summary").nth(1).click()
-    assert made.shown("details.group > article") == 8
-    assert "against alone" in (made.page.locator("#matrix .heat a").first.get_attribute("title") or "")
+    assert made.shown("main > section > h2") == 4
+    assert made.shown("button, select, input, .filter") == 0
+    made.page.locator("details.effect > summary").first.click()
+    assert made.shown("details.effect article") == 4
+    cell = made.page.locator("#first-matrix .heat a").nth(2)
+    target = str(cell.get_attribute("href"))
+    assert not made.page.locator(target).is_visible()
+    cell.click()
+    made.page.locator(target).wait_for(state="visible")  # a link into what is folded unfolds it
     made.context.close()
 
 
 def test_dark_mode_is_dark_and_paper_is_not(browser: Any, address: str) -> None:
     made = Opened(browser, address, color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
-    ink = "getComputedStyle(document.querySelector('#forest svg text')).fill"
+    ink = "getComputedStyle(document.querySelector('.forest svg text')).fill"
     assert made.page.evaluate(ground) == "rgb(15, 20, 26)"
-    assert made.page.evaluate(ink) in ("rgb(230, 237, 243)", "rgb(163, 175, 187)")
+    assert made.page.evaluate(ink) == "rgb(163, 175, 187)"
     made.page.emulate_media(media="print", color_scheme="dark")
     assert made.page.evaluate(ground) == "rgb(255, 255, 255)"
     made.context.close()
@@ -302,13 +321,15 @@ def test_nothing_in_a_record_runs_in_the_report(browser: Any, tmp_path: Path) ->
     write_report(made, tmp_path / "report.html")
     opened = Opened(browser, (tmp_path / "report.html").as_uri())
     opened.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    opened.page.locator("#effects-table thead button").first.click()  # the page's own script runs
-    assert opened.page.locator("#effects-table th[aria-sort=ascending]").count() == 1
+    opened.page.locator("#effects thead button").first.click()  # the page's own script runs
+    assert opened.page.locator("#effects th[aria-sort=ascending]").count() == 1
     assert opened.page.evaluate("window.taken") is None
     assert opened.page.locator("iframe, img, script:not(:last-of-type), a[href^=javascript]").count() == 0
     opened.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.taken = 1\">')")
     opened.page.wait_for_timeout(200)
     assert opened.page.evaluate("window.taken") is None  # the policy stops what escaping would have let through
+    opened.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p id=late style=\"color:red\">x</p>')")
+    assert opened.page.locator("#late").evaluate("node => getComputedStyle(node).color") != "rgb(255, 0, 0)"
     assert not [complaint for complaint in opened.complaints if "dialog" in complaint]
     assert len([r for r in opened.requests if not r.startswith("file:")]) == 0
     opened.context.close()

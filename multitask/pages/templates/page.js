@@ -6,6 +6,11 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 // ---- tables that sort by the buttons in their headers; what was not measured stays last in both directions
 
 const words = new Intl.Collator("en", { numeric: true });
+const valueOf = (cell) => {
+  if (cell.dataset.key !== undefined) return Number(cell.dataset.key);
+  const shown = parseFloat(cell.textContent.replace("−", "-").replace("<", "").replaceAll(",", ""));
+  return Number.isNaN(shown) ? null : shown;
+};
 for (const table of all("table.sortable")) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   heads.forEach((head, column) => {
@@ -22,7 +27,7 @@ for (const table of all("table.sortable")) {
       const rows = [...table.tBodies[0].rows].map((row) => {
         const cell = row.cells[column];
         if (!number) return [cell.textContent.trim(), row];
-        return [cell.dataset.key === undefined ? null : Number(cell.dataset.key), row];
+        return [valueOf(cell), row];
       });
       rows.sort(([a], [b]) => {
         if (a === null || b === null) return (a === null) - (b === null);

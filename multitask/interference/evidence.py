@@ -1,0 +1,140 @@
+"""What an effect may claim, and in which words: one place for tables, figures and report, so that they cannot differ.
+
+Words
+    look    the class of a cell or a mark: `gain`, `loss`, `equal`; `none` for no evidence; `unlearned`, `one-seed`,
+            `undefined` and `missing` for effects that may claim nothing. Only gain and loss have a colour.
+    range   the least and the largest score that a metric can have, in points
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from multitask.interference.learned import CORRELATIONS
+from multitask.interference.lookup import confidence, interval, plain, primary, signed
+from multitask.interference.palette import MARKS
+from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.tables.cells import NOT_LEARNED, verdict_cell
+
+BOUNDED = ("bleu", "chrf")
+"""Metrics (their first letters) that are in points by themselves."""
+
+
+class Evidence(NamedTuple):
+    """What an effect may claim."""
+
+    look: str
+    mark: str
+    word: str
+
+
+MISSING_EVIDENCE = Evidence("missing", "", "not measured")
+
+
+def evidence(effect: Effect | None, not_learned: frozenset[str] = frozenset()) -> Evidence:
+    """What an effect may claim; None is one that was not measured.
+
+    Args:
+        effect: Of a record.
+        not_learned: From `tables.cells.unlearned_tasks`.
+    """
+    if effect is None:
+        return MISSING_EVIDENCE
+    word = verdict_cell(effect, not_learned).text
+    if effect["delta"] is None:
+        return Evidence("undefined", "", word)
+    if word == NOT_LEARNED:
+        return Evidence("unlearned", "", word)
+    if effect["verdict"] is None:
+        return Evidence("one-seed", "", word)
+    look = effect["verdict"] if effect["verdict"] in ("gain", "loss", "equal") else "none"
+    return Evidence(look, MARKS.get(effect["verdict"], ""), word)
+
+
+def compared(effect: Effect) -> str:
+    """Whose score, in which company.
+
+    >>> compared({"kind": "pair", "task": "sst2", "companion": "span"})
+    'sst2 with span'
+    """
+    task, companion = effect["task"], effect["companion"]
+    return {
+        "company": f"{task} with all",
+        "pair": f"{task} with {companion}",
+        "without": f"{companion} among all, for {task}",
+        "null": f"{task} with a copy of itself",
+        "dilution": f"{task}, dilution",
+        "non_additivity": f"{task} with all, beyond the sum of its pairs",
+    }.get(effect["kind"], task)
+
+
+def sides(effect: Effect) -> tuple[str, str]:
+    """Names of the two arms: without the company, and with it."""
+    companion = effect["companion"] or ""
+    return {
+        "company": ("alone", "with all"),
+        "pair": ("alone", f"with {companion}"),
+        "without": (f"without {companion}", "with all"),
+        "null": ("alone", "with a copy"),
+        "dilution": ("alone, equal exposure", "alone, equal compute"),
+    }.get(effect["kind"], ("without", "with"))
+
+
+def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str]) -> str:
+    """An effect in one sentence: who, how much, and what may be concluded."""
+    nats = effect["metric"] == LIKELIHOOD
+    digits, unit = (3, "nats") if nats else (1, f"points of {effect['metric']}")
+    claim = evidence(effect, not_learned)
+    who = compared(effect)
+    if claim.look == "undefined":
+        return f"{who}: undefined, for the score is undefined in one of the models."
+    size = f"{signed(effect['delta'], digits)} {unit}"
+    if effect["low"] is not None and effect["high"] is not None:
+        size += f", {confidence(record)} interval {interval(effect['low'], effect['high'], digits)}"
+    ends = {
+        "gain": "gain",
+        "loss": "loss",
+        "equal": f"equal: within ±{plain(effect['margin'], digits)}",
+        "unlearned": "not judged, for alone the task is not above its baseline",
+        "one-seed": "no verdict, for 1 seed shows evaluation noise only" if effect["seeds"] < 2 else "no verdict",
+    }
+    end = ends.get(claim.look, "no evidence either way")
+    if claim.look == "none" and effect["detectable"] is not None:
+        end += f"; {plain(effect['detectable'], digits)} or more would be seen"
+    return f"{who}: {size}: {end}."
+
+
+def range_of(record: StudyRecord, task: str) -> tuple[float, float]:
+    """The least and the largest score of a task's primary metric; infinite where the metric has no such end."""
+    about = next(t for t in record["tasks"] if t["name"] == task)
+    metric, unit = primary(record)[task], about["unit"]
+    if unit.startswith("−"):  # an error, turned round so that higher is better
+        return -math.inf, 0.0
+    low, high = (-100.0 if metric in CORRELATIONS else 0.0), 100.0
+    seen = [
+        about["baseline"],
+        *(v for s in record["scores"] if (s["task"], s["metric"]) == (task, metric) for v in s["per_seed"]),
+    ]
+    inside = all(low <= v <= high for v in seen if v is not None and math.isfinite(v))
+    if inside and (unit.endswith("× 100") or metric.startswith(BOUNDED)):
+        return low, high
+    return -math.inf, math.inf
+
+
+def bounds(effect: Effect, of_task: tuple[float, float]) -> tuple[float, float]:
+    """The least and the largest difference that can be: a score cannot leave its metric's range.
+
+    >>> bounds({"base": 84.0, "metric": "accuracy"}, (0.0, 100.0))
+    (-84.0, 16.0)
+    """
+    if effect["base"] is None or effect["metric"] == LIKELIHOOD:
+        return -math.inf, math.inf
+    return of_task[0] - effect["base"], of_task[1] - effect["base"]
+
+
+def inside(effect: Effect, of_task: tuple[float, float]) -> tuple[float | None, float | None]:
+    """The ends of an effect's interval as they are drawn."""
+    least, most = bounds(effect, of_task)
+    low, high = effect["low"], effect["high"]
+    return (None if low is None else max(low, least)), (None if high is None else min(high, most))

@@ -1,0 +1,95 @@
+"""Curves, and every task alone against its baseline: the pictures of the page that are not effects."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from multitask.interference.evidence import range_of
+from multitask.interference.learned import learned
+from multitask.interference.lookup import plain, primary, score_of
+from multitask.interference.record import Curve, StudyRecord
+from multitask.pages import charts
+
+
+class AloneView(NamedTuple):
+    """A task alone: what everything else is compared with."""
+
+    task: str
+    metric: str
+    points: Markup
+    score: str
+    baseline: str
+    baseline_name: str
+    learned: bool | None
+    noise: str
+    detectable: str
+    margin: str
+    evaluated: str
+
+
+class CurvesView(NamedTuple):
+    """Charts of one task."""
+
+    task: str
+    loss: Markup
+    score: Markup
+
+
+def alone(record: StudyRecord) -> list[AloneView]:
+    """A row a task, with the points of its seeds beside its baseline."""
+    lead = record["setting"]["match"][0]
+    margins = {e["task"]: e["margin"] for e in record["effects"] if e["metric"] == primary(record).get(e["task"])}
+    found = []
+    for t in record["tasks"]:
+        single = score_of(record, t["name"], "single", lead, t["metric"])
+        values = single["per_seed"] if single else []
+        low, high = range_of(record, t["name"])
+        if math.isfinite(low) and math.isfinite(high):
+            axis = charts.Axis(low, high, 5, 175)
+        else:
+            axis = charts.axis_of([*values, t["baseline"]], 5, 175)
+        mean, sd = (single["mean"], single["sd"]) if single else (None, None)
+        found.append(
+            AloneView(
+                t["name"],
+                t["metric"],
+                charts.strip(axis, values, baseline=t["baseline"], label=f"Score of each seed of {t['name']} alone"),
+                plain(mean, 1) + (f" ± {plain(sd, 1)}" if sd is not None else ""),
+                plain(t["baseline"], 1),
+                t["baseline_name"],
+                learned(record, t["name"]),
+                plain(t["noise_floor"], 2),
+                plain(t["detectable"], 1),
+                f"±{plain(margin)}" if (margin := margins.get(t["name"])) is not None else "·",
+                f"{t['validation']:,}",
+            )
+        )
+    return found
+
+
+def curves(record: StudyRecord) -> list[CurvesView]:
+    """Loss and, if it was watched, score over the steps; alone and in the joint run."""
+    found = []
+    for task in primary(record):
+        own = [c for c in record["curves"] if c["task"] == task]
+        loss = [_series(c, "loss") for c in own if _any(c["loss"])]
+        score = [_series(c, "score") for c in own if _any(c["score"])]
+        if loss or score:
+            of_loss = charts.curves(loss, label=f"Training loss of {task}", unit="loss, nats a token")
+            of_score = charts.curves(score, label=f"Score of {task}", unit="score, points")
+            found.append(CurvesView(task, of_loss if loss else Markup(), of_score if score else Markup()))
+    return found
+
+
+def _any(values: list[float | None]) -> bool:
+    return any(v is not None and math.isfinite(v) for v in values)
+
+
+def _series(c: Curve, kind: str) -> charts.Series:
+    look = c["arm"] if c["arm"] in ("single", "joint") else "quiet"
+    if kind == "loss":
+        return charts.Series(look, c["steps"], c["loss"], c["loss_low"], c["loss_high"])
+    return charts.Series(look, c["score_steps"], c["score"], c["score_low"], c["score_high"])

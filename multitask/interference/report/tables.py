@@ -1,0 +1,99 @@
+"""The page's tables, by the question that they belong to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from markupsafe import Markup
+
+from multitask.interference.lookup import BUDGETS, likelihood, primary
+from multitask.interference.record import StudyRecord
+from multitask.interference.tables.background import (
+    advice_table,
+    confusion_table,
+    gaps_table,
+    learning_rates_table,
+    tasks_table,
+)
+from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
+from multitask.interference.tables.effects import all_effects_table, effects_table
+from multitask.tables.html import html_notes, html_table
+from multitask.tables.numbers import number
+from multitask.tables.table import Cell, Column, Table
+
+
+def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[Markup]]:
+    """{place of the page: its tables}; a place may have none.
+
+    Args:
+        record: The study.
+        opened: {id of an effect: where it can be opened}
+    """
+    metrics, nats = primary(record), likelihood(record)
+    matches = record["setting"]["match"]
+    found: dict[str, list[Table | None]] = {
+        "null": [effects_table(record, "null", m, metrics) for m in matches],
+        "twin": [effects_table(record, kind, m, nats) for kind in ("company", "null") for m in matches],
+        "summary": [summary_table(record)],
+        "dilution": [budgets_table(record, metrics)],
+        "confusion": [confusion_table(record)],
+        "advice": [advice_table(record)],
+        "gaps": [gaps_table(record)],
+        "rates": [learning_rates_table(record)],
+        "exposure": [exposure_table(record)],
+        "scores": [scores_table(record)],
+        "tasks": [tasks_table(record)],
+    }
+    made = {place: [shown(t) for t in tables if t is not None] for place, tables in found.items()}
+    effects = lean(all_effects_table(record))
+    links = {(i, 0): f"#{opened[id(e)]}" for i, e in enumerate(record["effects"]) if id(e) in opened}
+    # Without keys: they are a third of a table of a thousand effects.
+    table = html_table(effects, id="effects", links=links, keys=False)
+    made["effects"] = [scroll(table, effects.title) + html_notes(effects)] if effects.rows else []
+    return made
+
+
+def lean(table: Table) -> Table:
+    """The table of all effects without what stands where an effect is opened; one mark a row, at the verdict."""
+    opened = ("sign-flip p", "margin", "examples", "Δ of each seed")
+    kept = [i for i, column in enumerate(table.columns) if column.name not in opened]
+    change = [column.name for column in table.columns].index("Δ")
+    rows = tuple(tuple(row[i]._replace(verdict=None) if i == change else row[i] for i in kept) for row in table.rows)
+    return dataclasses.replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
+
+
+def shown(table: Table) -> Markup:
+    """A table in its box, then its notes; without rows the notes alone."""
+    return scroll(html_table(table), table.title) + html_notes(table) if table.rows else html_notes(table)
+
+
+def scroll(content: Markup, label: str) -> Markup:
+    """A box that scrolls sideways, by keys too, so that the page never does."""
+    return Markup('<div class="scroll" tabindex="0" role="region" aria-label="{}">{}</div>').format(label, content)
+
+
+def scores_table(record: StudyRecord) -> Table | None:
+    """The primary score of every arm and seed."""
+    metrics = primary(record)
+    seeds = record["setting"]["seeds"]
+    found = [s for s in record["scores"] if s["metric"] == metrics.get(s["task"])]
+    if not found:
+        return None
+    columns = (
+        *(Column(name, left=True) for name in ("task", "arm", "companions", "budget")),
+        *map(Column, ("mean", "sd", *(f"seed {seed}" for seed in seeds))),
+    )
+    rows = tuple(
+        (
+            Cell(s["task"]),
+            Cell(s["arm"]),
+            Cell(", ".join(s["companions"])),
+            Cell(BUDGETS.get(s["match"] or "", "")),
+            number(s["mean"], 2),
+            number(s["sd"], 2),
+            *(number(v, 2) for v in (*s["per_seed"], *[None] * (len(seeds) - len(s["per_seed"])))),
+        )
+        for s in found
+    )
+    return Table("The score of every arm and seed, points", columns, rows)
