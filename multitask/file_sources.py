@@ -14,6 +14,7 @@ from pathlib import Path
 
 from multitask.errors import UserError, shown
 from multitask.readers import PLAIN, READERS, Form, ending_of, read_rows
+from multitask.short_repr import Plain, short_repr
 from multitask.split_files import folder_files, in_order, split_files
 from multitask.table import JoinedRows, Rows, check_split
 
@@ -79,6 +80,9 @@ class FileSource:
     folder: Path
     form: Form = PLAIN
 
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
+
     @property
     def description(self) -> str:
         """The folder."""
@@ -124,6 +128,9 @@ class PathSource:
     named: tuple[tuple[str, tuple[Path, ...]], ...]
     """(split, its files, folders or patterns)."""
     form: Form = PLAIN
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
 
     @property
     def description(self) -> str:

@@ -19,6 +19,7 @@ from multitask.field_docs import explain_fields
 from multitask.rates import MixingSettings, Strategy, check_sizes, effective_sizes, mixing_rates, temperature_schedule
 from multitask.registry import Registry, did_you_mean, place_of
 from multitask.short_repr import Plain, short_repr
+from multitask.tables.table import text_table
 
 __all__ = [
     "MIXTURES",
@@ -75,6 +76,15 @@ class Mixture:
         members = ", ".join(m if rate is None else f"{m}={rate:g}" for m, rate in self.members)
         settings = {name: value for name, value in self.settings.items() if value is not None}
         return short_repr(self, self.name, Plain(members), **settings)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, "by size" if rate is None and not self.settings else "·" if rate is None else f"{rate:g}")
+            for name, rate in self.members
+        ]
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items() if value is not None)
+        title = f"Mixture {self.name}" + (f": {settings}" if settings else "")
+        return text_table(title, ("member", "relative rate"), rows)._repr_html_()
 
     @property
     def tasks(self) -> tuple[str, ...]:

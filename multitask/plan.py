@@ -40,6 +40,7 @@ from multitask.permutation import MAX_ROWS, stream_rows
 from multitask.registry import did_you_mean
 from multitask.schedule import Ramp, RateSchedule, exact
 from multitask.short_repr import Plain, short_repr
+from multitask.tables.table import text_table
 
 FORMAT = 2
 """Raised when a stored plan, or what a plan means, changes: a study's cells are only comparable within one format.
@@ -102,6 +103,11 @@ class MixingPlan:
     def __repr__(self) -> str:
         b = (f"{task}={'a ramp' if isinstance(b, Ramp) else b}" for task, b in self.per_step.items())
         return short_repr(self, Plain(", ".join(b)), rows=sum(self.sizes.values()), seed=self.seed)
+
+    def _repr_html_(self) -> str:
+        b = ((task, "a ramp" if isinstance(b, Ramp) else f"{float(b):g}") for task, b in self.per_step.items())
+        rows = [(task, f"{self.sizes[task]:,}", said) for task, said in b]
+        return text_table(f"Mixing plan, seed {self.seed}", ("task", "rows", "examples a step"), rows)._repr_html_()
 
     @classmethod
     def from_rates(

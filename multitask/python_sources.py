@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multitask.errors import UserError, shown
+from multitask.short_repr import Plain, short_repr
 from multitask.table import ArrowRows, Row, Rows, check_split, columns_of, rows_fingerprint
 
 
@@ -49,6 +50,9 @@ class DatasetSource:
 
     data: Mapping[str, Any]
     home: str = ""
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
 
     @property
     def description(self) -> str:
@@ -110,6 +114,9 @@ class PythonSource:
     names: tuple[str, ...]
     home: str = ""
     """The file of the task; of a function its own is known."""
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
 
     @property
     def description(self) -> str:

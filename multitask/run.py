@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import html
 import importlib.metadata
 import math
 import os
@@ -134,6 +135,14 @@ class Run:
 
     def __repr__(self) -> str:
         return short_repr(self, str(self.folder))
+
+    def _repr_html_(self) -> str:
+        from multitask.runs.facts import run_scores
+
+        try:
+            return run_scores(self.folder)._repr_html_()
+        except UserError as error:  # not finished, or not as it was written
+            return html.escape(f"{self!r}: {error}")
 
     @property
     def metrics(self) -> pd.DataFrame:

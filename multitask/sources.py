@@ -27,6 +27,7 @@ from multitask.python_sources import DatasetSource, PythonSource, dataset, rows
 from multitask.readers import READERS
 from multitask.registry import did_you_mean
 from multitask.sample import SAMPLED, sample_rows
+from multitask.short_repr import Plain, short_repr
 from multitask.split_files import like_folder
 from multitask.table import Row, Rows, check_split, rows_fingerprint
 
@@ -98,6 +99,9 @@ class HubSource:
     revision: str
     renamed: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
+
     @property
     def description(self) -> str:
         """The data set's id, configuration and revision."""
@@ -160,6 +164,9 @@ class SampleSource:
     """See `sample`."""
 
     name: str
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
 
     @property
     def description(self) -> str:

@@ -205,6 +205,11 @@ class Task:
         kind = {"labels": list(self.labels)} if self.labels else {"output": self.output}
         return short_repr(self, self.name, prefix=self.prefix, **kind, metrics=metrics)
 
+    def _repr_html_(self) -> str:
+        from multitask.task_list import task_table
+
+        return task_table(self)._repr_html_()
+
     @property
     def primary(self) -> Metric:
         """The metric that tables and checkpoint choice use."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from multitask.errors import shown
+from multitask.python_sources import PythonSource
 from multitask.sample import SAMPLED, sample_rows
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
-from multitask.task import TASKS, Task
+from multitask.task import TASKS, Example, Task
 
 
 class TaskRow(NamedTuple):
@@ -98,6 +101,35 @@ def describe_task(name: str) -> str:
     lines += [f"  {word:<11}{text}" for word, text in facts.items() if text]
     example = _example(task)
     return "\n".join([*lines, "", example] if example else lines)
+
+
+def task_table(task: Task) -> Table:
+    """A task in a few rows, with an example where that costs nothing: no file is read and nothing is loaded for it."""
+    rows = [
+        ("prefix", json.dumps(task.prefix, ensure_ascii=False)),
+        ("labels" if task.labels else "output", ", ".join(task.labels) or task.output),
+        ("metrics", ", ".join(metric.name for metric in task.metrics)),
+        ("source", _row(task).source or "none: its rows come from --data"),
+    ]
+    example = _example_at_hand(task)
+    if example is not None:
+        rows += [("input", shown(example.inputs, 400)), ("target", shown(example.target, 400) or '""')]
+    title = f"{task.name}: {task.description}" if task.description else task.name
+    columns = (Column("task", left=True), Column(task.name, left=True, wrap=True))
+    return Table(title, columns, tuple(tuple(map(Cell, row)) for row in rows))
+
+
+def _example_at_hand(task: Task) -> Example | None:
+    """What a row in memory, or of the generated sample, becomes."""
+    made = next((name for name in (task.name, task.folder) if name in SAMPLED), None)
+    held = isinstance(task.source, PythonSource) and isinstance(task.source.source, Mapping)
+    if not held and made is None:
+        return None
+    try:
+        rows = task.source.rows(task.source.splits()[0]) if held and task.source else sample_rows(str(made), "train")
+        return next(example for row in rows[:20] for example in task.examples(row, "train"))
+    except Exception:  # a row that does not fit, or a formatter that is not ready yet: checks of the data say so
+        return None
 
 
 def _row(task: Task) -> TaskRow:

@@ -96,7 +96,7 @@ def test_a_short_repr_keeps_short_values_whole_and_never_fails():
     assert many.endswith("…)")
 
 
-NAMES = ("Decoding", "Example", "Metric", "MixingPlan", "Mixture", "Run", "Task", "TrainConfig")
+NAMES = ("Decoding", "Example", "Metric", "MixingPlan", "Mixture", "Run", "Study", "Task", "TrainConfig")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,3 +126,54 @@ def test_the_mix_of_a_run_is_a_flat_frame(tmp_path):
     ]
     assert mix["task"].tolist() == ["a.b", "c"]
     assert mix["planned_epochs"].tolist() == [1.5, 1.5]
+
+
+# ------------------------------------------------------------------------------------------------------------ notebooks
+
+
+def test_a_task_shows_its_prefix_metrics_and_an_example():
+    shown = TASKS.get("span")._repr_html_()
+    for text in ("span sentiment: ", "jaccard", "none: its rows come from --data", "input", "target"):
+        assert text in shown
+    task = multitask.Task(
+        "mine",
+        lambda row: multitask.Example(row["a"], "<b>"),
+        "mine <i>: ",
+        multitask.rows({"train": [{"a": "one & two"}]}),
+        metrics=(METRICS.get("accuracy"),),
+    )
+    shown = task._repr_html_()
+    assert "mine &lt;i&gt;: one &amp; two" in shown
+    assert "&lt;b&gt;" in shown
+    broken = task.replace(formatter=lambda row: row["none"])
+    assert "input" not in broken._repr_html_()
+
+
+def test_nothing_is_read_or_loaded_for_an_example(tmp_path):
+    def load(split):
+        raise AssertionError
+
+    task = TASKS.get("rte").replace(source=multitask.rows(load))
+    assert "rte" in task._repr_html_()
+    assert "no_such_folder" in task.replace(source=multitask.files("no_such_folder"))._repr_html_()
+
+
+def test_a_run_shows_its_scores_beside_the_baselines(tmp_path):
+    run = multitask.Run(tmp_path / "<run>")
+    assert "&lt;run&gt;" in run._repr_html_()
+    assert "is not there" in run._repr_html_()
+    run.folder.mkdir()
+    (run.folder / "metrics.json").write_text('{"a": {"accuracy": 0.75, "log_likelihood": -1.5, "invalid_rate": 0.0}}')
+    (run.folder / "baselines.json").write_text('{"a": {"answers": "always \'<x>\'", "accuracy": 0.5}}')
+    shown = run._repr_html_()
+    for text in ("0.750", "0.500", "+0.250", "&lt;x&gt;", "Scores of &lt;run&gt;"):
+        assert text in shown
+    assert "log_likelihood" not in shown
+
+
+def test_a_mixture_and_a_plan_show_their_tasks():
+    mixture = multitask.Mixture("two", (("span", 2.0), ("sst2", 1.0)))
+    assert '<td class="n">2</td>' in mixture._repr_html_()
+    plan = multitask.MixingPlan({"span": 9000, "sst2": 100}, {"span": 3, "sst2": "1/2"}, seed=4)
+    for text in ("Mixing plan, seed 4", "9,000", "0.5"):
+        assert text in plan._repr_html_()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
+from multitask.field_docs import explain_fields
 from multitask.folder import atomic
 from multitask.interference.answer import LINES, WIDTH, Answer, answer
 from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record, write_record
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@explain_fields
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """What a study found. `Study.read(folder)` needs interference.json and nothing else: no models, no data, no torch.

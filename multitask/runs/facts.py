@@ -18,6 +18,7 @@ from multitask.runs.files import OTHERS, Metrics
 from multitask.runs.reading import Finished
 from multitask.shape import check_shape
 from multitask.tables.numbers import MISSING, number, range_cell, tally
+from multitask.tables.scores import score_table
 from multitask.tables.table import Cell, Column, Table
 
 ERRORS = "standard_errors.json"
@@ -215,6 +216,20 @@ def scores_table(facts: RunFacts) -> Table:
     )
     notes = ("The interval is the score ± 1.96 standard errors over examples: another seed may differ by more.",)
     return Table("Scores", columns, tuple(rows), notes * measured, key="scores")
+
+
+def run_scores(folder: Path) -> Table:
+    """A run's scores beside their baselines: what a notebook shows of it.
+
+    Raises:
+        UserError: If it is not finished.
+    """
+    run = Finished(folder)
+    path = folder / ERRORS
+    errors: Metrics | None = read_json(path, Metrics) if path.is_file() else None
+    left_out = ("invalid_rate", "log_likelihood")
+    scores = {task: {m: v for m, v in of.items() if m not in left_out} for task, of in run.metrics.items()}
+    return score_table(scores, run.baselines, title=f"Scores of {folder.name}", errors=errors)
 
 
 def mix_table(facts: RunFacts) -> Table:
