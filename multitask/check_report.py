@@ -148,8 +148,8 @@ def _rows(report: CheckReport) -> Table:
     rows = tuple(
         (
             Cell(name),
-            Cell("generated" if task.generated and first else ""),
             Cell(f"{split} (held out)" if s.held_out else split),
+            Cell("generated" if task.generated and first else ""),
             tally(s.rows),
             Cell(", ".join(f"{n:,} {reason}" for reason, n in s.skipped.items())),
             *map(tally, (s.duplicates, s.conflicting, s.empty_targets)),
@@ -159,8 +159,8 @@ def _rows(report: CheckReport) -> Table:
     )
     columns = (
         Column("task", left=True),
-        Column("", left=True),
         Column("split", left=True),
+        Column("", left=True),
         Column("rows"),
         Column("skipped", left=True, wrap=True),
         Column("duplicate inputs"),
@@ -168,7 +168,7 @@ def _rows(report: CheckReport) -> Table:
         Column("empty targets"),
         Column("<unk>"),
     )
-    return Table("Rows", columns, rows, key="rows", grouped=True)
+    return Table("Rows", columns, rows, key="rows", grouped=True, keys=2)
 
 
 def _lengths(report: CheckReport) -> Table:
@@ -190,11 +190,12 @@ def _lengths(report: CheckReport) -> Table:
         ),
         Column("unreachable", optional=1),
     )
-    return Table("Lengths in tokens", columns, tuple(rows), key="lengths", grouped=True)
+    return Table("Lengths in tokens", columns, tuple(rows), key="lengths", grouped=True, keys=2)
 
 
 def _ceilings(report: CheckReport) -> Table:
-    ways = ("generated", "aligned", "pieces", "ranked")
+    found = {way for task in report.tasks.values() for way in task.round_trip.ceilings}
+    ways = [way for way in ("generated", "aligned", "pieces", "ranked") if way in found]
     rows = []
     for name, task in report.tasks.items():
         trip = task.round_trip
@@ -204,7 +205,8 @@ def _ceilings(report: CheckReport) -> Table:
         )
     columns = (
         *(Column("task", left=True), Column("metric", left=True)),
-        *map(Column, ("targets that survive", "perfect", *ways)),
+        *(Column("targets that survive"), Column("perfect", optional=1)),
+        *map(Column, ways),
     )
     title = "Round trip through the tokenizer, and the best score it allows (validation)"
     return Table(title, columns, tuple(rows), key="ceilings")
@@ -223,9 +225,9 @@ def _labels(report: CheckReport) -> Table | None:
             rows.append((Cell(name), Cell(label), Cell(note), *splits, tally(one.tokens)))
     columns = (
         *(Column("task", left=True), Column("label", left=True, wrap=True), Column("", left=True, wrap=True)),
-        *map(Column, ("train", "validation", "tokens")),
+        *(Column("train"), Column("validation"), Column("tokens", optional=1)),
     )
-    return Table("Labels", columns, tuple(rows), key="labels", grouped=True) if rows else None
+    return Table("Labels", columns, tuple(rows), key="labels", grouped=True, keys=2) if rows else None
 
 
 def _overlaps(report: CheckReport) -> Table | None:
@@ -240,7 +242,8 @@ def _overlaps(report: CheckReport) -> Table | None:
         return None
     more = len(report.overlaps) - len(rows)
     columns = (
-        *(Column("trained", left=True), Column("evaluated", left=True), Column("e.g.", left=True, wrap=True)),
+        *(Column("trained", left=True), Column("evaluated", left=True)),
+        Column("e.g.", left=True, wrap=True, optional=2),
         *(
             Column("whole input"),
             Column("field", optional=1),
@@ -250,7 +253,7 @@ def _overlaps(report: CheckReport) -> Table | None:
         ),
     )
     title = "Evaluated texts that stand in training" + (f" ({more} more pairs share a few phrases)" if more else "")
-    return Table(title, columns, tuple(rows), key="overlaps")
+    return Table(title, columns, tuple(rows), key="overlaps", keys=2)
 
 
 def _splits(report: CheckReport) -> list[tuple[str, TaskReport, str, SplitReport, bool]]:

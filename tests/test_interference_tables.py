@@ -322,19 +322,6 @@ def test_the_company_table_is_in_one_piece_at_any_width_and_says_which_columns_i
     assert ("Left out at this width: " in " ".join(text[at : at + 12])) == (width < 160)
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 160])
-def test_a_table_in_parts_loses_nothing_but_optional_columns(width):
-    record = example_record(LONG)
-    text = plain(record, width)
-    for table in tables(record):
-        at = placed(" ".join(text.split()), table.title)
-        assert at >= 0
-        for i, c in enumerate(table.columns):
-            assert c.optional or c.name in text or c.short in text
-            for row in table.rows:
-                assert c.optional or all(word in text for word in row[i].text.split())
-
-
 def test_every_part_begins_with_the_key():
     lines = plain(example_record(LONG), 80).splitlines()
     rules = [i for i, line in enumerate(lines) if line.startswith("──")]

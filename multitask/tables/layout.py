@@ -7,12 +7,12 @@ their middle. A word or a number is never broken over lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from multitask.tables.table import Table
+from multitask.tables.table import Column, Table
 
 GAP = 2
 """Spaces between columns."""
@@ -38,93 +38,101 @@ def lines_of(table: Table, row: int, column: int) -> list[str]:
     cell = table.rows[row][column]
     if table.grouped and column == 0 and row and table.rows[row - 1][0] == cell:
         return [""]
-    marks = not table.columns[column].left and any(r[column].marked for r in table.rows)
-    first = f"{cell.text} {cell.mark or ' '}" if marks else cell.text
+    first = f"{cell.text} {cell.mark or ' '}" if column in table.marked_columns else cell.text
     return [first, cell.detail] if cell.detail else [first]
+
+
+class _Sizes(NamedTuple):
+    """How wide the cells of a column are, without its head."""
+
+    whole: int
+    word: int
+    """The longest word."""
+
+    @classmethod
+    def of(cls, table: Table, column: int) -> _Sizes:
+        lines = [line for row in range(len(table.rows)) for line in lines_of(table, row, column)]
+        return cls(max(map(cell_len, lines), default=0), max(map(_longest_word, lines), default=0))
+
+    def least(self, column: Column, head: str) -> int:
+        """The narrowest that the column can be."""
+        whole = min(self.whole, max(LEAST, self.word)) if column.wrap else self.whole
+        return max(whole, _longest_word(head))
 
 
 def arrange(table: Table, width: int) -> Layout:
     """How to print a table in `width` columns."""
     names = [c.name for c in table.columns]
     every = list(range(len(names)))
-    found = _fit(table, every, names, width, wrap=False)
+    sizes = [_Sizes.of(table, i) for i in every]
+
+    def fit(columns: Sequence[int], heads: Sequence[str], *, wrap: bool = True) -> dict[int, int] | None:
+        """The widths of columns that fit beside each other, or None."""
+        room = width - GAP * (len(columns) - 1)
+        most = {i: max(sizes[i].whole, cell_len(heads[i])) for i in columns}
+        if sum(most.values()) <= room:
+            return most
+        least = {i: sizes[i].least(table.columns[i], heads[i]) for i in columns}
+        if not wrap or sum(least.values()) > room:
+            return None
+        return _spread(least, most, room, [i for i in columns if table.columns[i].wrap])
+
+    found = fit(every, names, wrap=False)
     if found is not None:
         return Layout([found], names, [])
-    short = _short_heads(table)
+    # A short name only where the name is what makes the column wide.
+    short = [
+        c.short if c.short and _longest_word(c.name) > size.whole else c.name
+        for c, size in zip(table.columns, sizes, strict=True)
+    ]
     optional = [i for i in every if table.columns[i].optional]
     optional.sort(key=lambda i: (table.columns[i].optional, i))
     for drop in range(len(optional) + 1):
         left_out = sorted(optional[len(optional) - drop :])
         shown = [i for i in every if i not in left_out]
         for heads in (names, short):
-            found = _fit(table, shown, heads, width)
+            found = fit(shown, heads)
             if found is not None:
                 return Layout([found], heads, left_out)
-    key, *rest = [i for i in every if not table.columns[i].optional] or every
+    needed = [i for i in every if not table.columns[i].optional] or every
+    keys, rest = needed[: table.keys], needed[table.keys :]
+    least = {i: sizes[i].least(table.columns[i], short[i]) for i in every}
     parts: list[dict[int, int]] = []
     inside: list[int] = []
     for i in rest:
-        together = _fit(table, [key, *inside, i], short, width)
-        if together and inside:
+        together = fit([*keys, *inside, i], short)
+        if together is not None and inside:
             inside.append(i)
             parts[-1] = together
         else:
             inside = [i]
-            parts.append(together or _shortened(table, key, i, short, width))
-    return Layout(parts or [_shortened(table, key, None, short, width)], short, sorted(optional))
+            parts.append(_shortened([*keys, i], least, width) if together is None else together)
+    return Layout(parts or [_shortened(keys, least, width)], short, sorted(optional))
 
 
-def _fit(
-    table: Table, columns: Sequence[int], heads: Sequence[str], width: int, *, wrap: bool = True
-) -> dict[int, int] | None:
-    """The widths of columns that fit beside each other, or None."""
-    room = width - GAP * (len(columns) - 1)
-    most = {i: max(_content(table, i, cell_len), cell_len(heads[i])) for i in columns}
-    if sum(most.values()) <= room:
-        return most
-    least = {i: _least(table, i, heads[i]) for i in columns}
-    if not wrap or sum(least.values()) > room:
-        return None
+def _spread(least: dict[int, int], most: dict[int, int], room: int, wrapped: Sequence[int]) -> dict[int, int]:
+    """Widths between the least and the most that fill the room."""
+    widths = dict(least)
     spare = room - sum(least.values())
-    heads_only = [i for i in columns if not table.columns[i].wrap]
-    for i in sorted(heads_only, key=lambda i: most[i] - least[i]):  # who needs little first: more are whole then
-        more = min(most[i] - least[i], spare)
-        least[i] += more
+    for i in sorted(widths.keys() - set(wrapped), key=lambda i: (most[i] - least[i], i)):
+        more = min(most[i] - least[i], spare)  # who needs little first: more heads are whole then
+        widths[i] += more
         spare -= more
-    wrapped = [i for i in columns if i not in heads_only]
-    while spare and (growing := [i for i in wrapped if least[i] < most[i]]):  # texts of like width need fewest lines
-        least[min(growing, key=least.__getitem__)] += 1
+    while spare and (growing := [i for i in wrapped if widths[i] < most[i]]):  # texts of like width need fewest lines
+        widths[min(growing, key=widths.__getitem__)] += 1
         spare -= 1
-    return least
-
-
-def _least(table: Table, column: int, head: str) -> int:
-    whole = _content(table, column, cell_len)
-    if table.columns[column].wrap:
-        whole = min(whole, max(LEAST, _content(table, column, _longest_word)))
-    return max(whole, _longest_word(head))
-
-
-def _content(table: Table, column: int, measure: Callable[[str], int]) -> int:
-    return max((measure(line) for row in range(len(table.rows)) for line in lines_of(table, row, column)), default=0)
+    return widths
 
 
 def _longest_word(text: str) -> int:
     return max(map(cell_len, text.split()), default=0)
 
 
-def _short_heads(table: Table) -> list[str]:
-    """Short names where the name is what makes the column wide."""
-    return [
-        c.short if c.short and _longest_word(c.name) > _content(table, i, cell_len) else c.name
-        for i, c in enumerate(table.columns)
-    ]
-
-
-def _shortened(table: Table, key: int, other: int | None, heads: Sequence[str], width: int) -> dict[int, int]:
-    """A key and one column of which one has a name that is too long: the key gives way first."""
-    if other is None:
-        return {key: min(width, _least(table, key, heads[key]))}
-    wanted = _least(table, other, heads[other])
-    own = min(_least(table, key, heads[key]), max(LEAST_KEY, width - GAP - wanted))
-    return {key: own, other: min(wanted, width - GAP - own)}
+def _shortened(columns: Sequence[int], least: dict[int, int], width: int) -> dict[int, int]:
+    """Widths of columns that do not fit beside each other: the widest of those before the last give way first."""
+    widths = {i: least[i] for i in columns}
+    room = width - GAP * (len(columns) - 1)
+    for giving in (columns[:-1], columns):
+        while sum(widths.values()) > room and (wide := [i for i in giving if widths[i] > LEAST_KEY]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths

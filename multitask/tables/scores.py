@@ -40,7 +40,7 @@ def score_table(
             other = base.get(metric)
             over = value - other if value is not None and other is not None else None
             answers = str(base.get("answers") or MISSING) if other is not None else MISSING
-            row = [Cell(task + " (generated)" * (task in generated)), Cell(metric), number(value, 3)]
+            row = [Cell(task), Cell(metric), number(value, 3)]
             if errors is not None:
                 row.append(number(errors.get(task, {}).get(metric), 3))
             row += [number(other, 3), change(over, 3), Cell(answers)]
@@ -53,12 +53,15 @@ def score_table(
         Column("task", left=True),
         Column("metric", left=True),
         Column("score"),
-        *[Column("± se", optional=2)] * (errors is not None),
+        *[Column("± se", optional=1)] * (errors is not None),
         Column("baseline"),
-        Column("difference", short="diff.", optional=1),
+        Column("difference", short="diff.", optional=2),
         Column("baseline answers", left=True, optional=3, wrap=True),
         *[Column("invalid", optional=4)] * (invalid is not None),
         *[Column("examples", optional=5)] * (examples is not None),
     )
-    notes = ("± se: standard error of the score over examples.",) if errors is not None else ()
-    return Table(title, columns, tuple(rows), notes, key="scores", grouped=True)
+    notes = ["± se: standard error of the score over examples."] if errors is not None else []
+    made_up = [task for task in scores if task in generated]
+    if made_up:
+        notes.append(f"On the generated sample: {', '.join(made_up)}.")
+    return Table(title, columns, tuple(rows), tuple(notes), key="scores", grouped=True, keys=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
 
 from multitask.printable import visible
@@ -71,11 +72,20 @@ class Table:
     """A stable name, for programs and for links."""
     grouped: bool = False
     """Whether rows of one key belong together: a terminal shows the key once."""
+    keys: int = 1
+    """So many columns, from the first, name a row: they stand in every part of a table that is printed in parts."""
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.rows} - {len(self.columns)}
         if widths:
             raise ValueError(f"table {self.title!r} has {len(self.columns)} columns and a row of {widths.pop()} cells.")
+
+    @cached_property
+    def marked_columns(self) -> frozenset[int]:
+        """Positions of the columns of numbers in which some cell has a mark."""
+        return frozenset(
+            i for i, c in enumerate(self.columns) if not c.left and any(row[i].marked for row in self.rows)
+        )
 
     def column(self, name: str) -> list[Cell]:
         """The cells of a column."""

@@ -218,4 +218,4 @@ def exposure_table(record: StudyRecord) -> Table | None:
     )
     note = "planned, realised: the task's share of the examples. cut inputs: longer than the limit."
     title = "What each arm was given of each task, mean over seeds"
-    return Table(title, columns, rows, (note,), "exposure", grouped=True)
+    return Table(title, columns, rows, (note,), "exposure", grouped=True, keys=2)
