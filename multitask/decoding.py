@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from multitask.ranking import label_scores, log_likelihoods
 from multitask.scoring import FlatScorer
 from multitask.search import write
 from multitask.spans import Automaton, SourceSpan, align, source_spans
-from multitask.special_tokens import encode, first_tokens
+from multitask.special_tokens import encode, first_tokens, target_texts
 from multitask.task import Example, Task
 from multitask.tokens import Ragged, Tokenizer, text_of
 
@@ -54,6 +55,10 @@ class Prediction:
     """Where labels are decoded by `both`: what the model writes, after the task's post-processing."""
     normalised: str | None = None
     """There too: the label whose log-likelihood *per token* is largest."""
+    answer_log_likelihood: float = math.nan
+    """With `scored`: of the answer as decoded, summed over its tokens and the end of sequence, in nats."""
+    label_log_likelihoods: tuple[float, ...] = ()
+    """With `scored`, for labels: the same of each label, in the task's order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +73,8 @@ class Decoder:
         targets: Token ids of their targets; None to predict without targets.
         labels_by: `rank` scores the labels; `generate` lets the model write freely, and a foreign string is wrong;
             `both` scores them and keeps what the model writes beside it.
+        scored: Give the log-likelihood of each answer too, as it would be if the answer were the target; and of labels
+            that are scored, all of them.
     """
 
     task: Task
@@ -76,6 +83,7 @@ class Decoder:
     inputs: Ragged
     targets: Ragged | None = None
     labels_by: Literal["rank", "generate", "both"] = "rank"
+    scored: bool = False
     _sources: dict[int, SourceSpan] = field(default_factory=dict, init=False, repr=False)
 
     @torch.inference_mode()
@@ -95,6 +103,7 @@ class Decoder:
         targets = None if self.targets is None else [self.targets[r] for r in rows]
         beside: list[tuple[str | None, str | None]] = [(None, None)] * len(rows)
         likelihood: np.ndarray | None = None
+        scores: np.ndarray | None = None
         if self.task.output == "labels" and self.labels_by != "generate":
             scores = label_scores(scorer, self._label_ids)  # [B, L]
             raw = self._likeliest(scores)
@@ -119,12 +128,27 @@ class Decoder:
         if likelihood is None:
             likelihood = np.full(len(rows), np.nan) if targets is None else log_likelihoods(scorer, targets)
         lengths = [0] * len(rows) if targets is None else [len(t) for t in targets]
+        found: list[tuple[Any, ...]] = list(beside)
+        if self.scored:
+            own = self._answer_likelihoods(scorer, raw, rows) if scores is None else scores.max(1)
+            labels = [()] * len(rows) if scores is None else map(tuple, scores.astype(np.float64).tolist())
+            found = [(*one, float(ll), of) for one, ll, of in zip(beside, own, labels, strict=True)]
         return [
             Prediction(
                 row, self._answer(text, row), text, float(ll), n, self._is_valid(text, self.examples[row]), *more
             )
-            for row, text, ll, n, more in zip(rows, raw, likelihood, lengths, beside, strict=True)
+            for row, text, ll, n, more in zip(rows, raw, likelihood, lengths, found, strict=True)
         ]
+
+    def _answer_likelihoods(
+        self, scorer: FlatScorer | PlainScorer, answers: Sequence[str], rows: Sequence[int]
+    ) -> np.ndarray:
+        """[B] as evaluation would give them of these answers as targets."""
+        told = [
+            Example(self.examples[r].inputs, answer, context=self.examples[r].context)
+            for answer, r in zip(answers, rows, strict=True)
+        ]
+        return log_likelihoods(scorer, encode(self.tokenizer, target_texts(self.tokenizer, self.task, told)))
 
     def _answer(self, raw: str, row: int) -> str:
         return self.task.postprocess(raw, self.examples[row]) if self.task.postprocess else raw

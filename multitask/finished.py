@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, TypedDict, get_type_hints
 
 from multitask.config import TrainConfig, check_config, located
 from multitask.definitions import LEARNT, changes, check_settings_file, definition, definitions_in, said
 from multitask.errors import UserError
 from multitask.folder import is_finished, read_run
+from multitask.metrics import resolve_metrics
+from multitask.new_inputs import FormatterNeededError
 from multitask.plugins import is_included
 from multitask.prepare import load_plugins
 from multitask.registry import did_you_mean
 from multitask.shape import check_shape
-from multitask.task import TASKS, Task
+from multitask.task import DEFAULT_METRIC, TASKS, Decoding, Example, OutputKind, Row, Task
 from multitask.yaml_files import read_yaml
+
+LARGEST = 1_000_000
+"""Of the limits that a run folder may set for answers: it may be untrusted."""
 
 
 def run_config(run: Path) -> TrainConfig:
@@ -115,11 +120,72 @@ def prediction_task(
 ) -> Task:
     """The task of that name as the run knows it, with its renamed columns; checked without loading the model.
 
+    One of the user's own whose file is not included is made of what the run folder says: it answers strings, but no
+    rows, of which only its formatter can make inputs.
+
     Raises:
         UserError: If the run is not finished, there is no such task, or the run was trained on another of that name.
     """
     config = check_finished(run)
-    load_includes(run, config, include)
+    load_plugins(list(include))
+    known = definitions_in(read_run(run), run / "run.json")
+    if name not in TASKS and name in known:
+        return _stored_task(run, name, known[name], config)
+    if name not in TASKS:
+        load_includes(run, config, include)
+        raise UserError(f"unknown task '{name}': {did_you_mean(name, sorted({*TASKS, *known}))}")
     task = renamed(TASKS.get(name), config)
     check_tasks(run, {name: task}, say)
     return task
+
+
+class _Words(TypedDict):
+    """What a run.json says of a task, of that which answering strings needs."""
+
+    prefix: str
+    output: OutputKind
+    labels: list[str]
+    max_input_tokens: int
+    max_target_tokens: int
+    decoding: dict[str, Any]
+    code: dict[str, str | None]
+
+
+def _stored_task(run: Path, name: str, found: Any, config: TrainConfig) -> Task:
+    path = run / "run.json"
+    check_shape(found, _Words, path)
+    hints = get_type_hints(Decoding)
+    for part, value in found["decoding"].items():
+        if part not in hints:
+            raise UserError(f"{path} has the unknown decoding setting '{part}': {did_you_mean(part, list(hints))}")
+        check_shape({part: value}, dict[str, hints[part]], path)  # type: ignore[valid-type]
+    limits = {part: found[part] for part in ("max_input_tokens", "max_target_tokens")}
+    for part, value in {**limits, **{p: found["decoding"].get(p, 1) for p in ("max_new_tokens", "num_beams")}}.items():
+        if not 1 <= value <= LARGEST:
+            raise UserError(f"{path}: {part} of task '{name}' must be from 1 to {LARGEST:,}. Got {value}.")
+    given = f"--include {config.include[0]} with its path" if config.include else "the file that registers it"
+    if found["code"].get("postprocess") is not None:
+        raise UserError(
+            f"task '{name}' changes what the model writes by a function of its own (postprocess), which {run} does not "
+            f"hold: give {given}, if you trust that file."
+        )
+
+    def no_formatter(row: Row) -> Example:
+        raise FormatterNeededError(
+            f"rows of task '{name}' become inputs by its formatter, which {run} does not hold: give {given}, if you "
+            f"trust that file; or give lines of text, which need none: what comes after {found['prefix']!r}."
+        )
+
+    try:
+        return Task(
+            name=name,
+            formatter=no_formatter,
+            prefix=found["prefix"],
+            output=found["output"],
+            labels=tuple(found["labels"]),
+            metrics=resolve_metrics([DEFAULT_METRIC[found["output"]]]),
+            decoding=Decoding(**found["decoding"]),
+            **limits,
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

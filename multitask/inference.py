@@ -37,6 +37,8 @@ from multitask.tokens import Ragged, load_tokenizer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from multitask.decoding import Prediction
+
 
 @quietly()
 def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
@@ -173,6 +175,67 @@ def _say(line: str) -> None:
 # ----------------------------------------------------------------------------------------------------------- predicting
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """A finished run's model, loaded once, that answers examples of one task."""
+
+    task: Task
+    model: Any
+    tokenizer: Any
+    batch_tokens: int
+    """Padded input tokens of a batch."""
+    scores: bool = False
+    """Give the likelihoods of answers too."""
+
+    @classmethod
+    def load(cls, run: str | Path, task: Task, *, scores: bool = False) -> Predictor:
+        """Load the model of a run.
+
+        Args:
+            run: The run folder.
+            task: From `finished.prediction_task`.
+            scores: Give the likelihoods of answers too.
+        """
+        model, tokenizer, config = load_run(run)
+        return cls(as_trained(task, model), model, tokenizer, config.batch_tokens, scores)
+
+    @property
+    def columns(self) -> list[str]:
+        """The keys of an answer."""
+        labels = ["probability", "probabilities", "log_likelihoods"] if self.task.output == "labels" else []
+        return ["input", "prediction", "valid", *(["log_likelihood", *labels] if self.scores else [])]
+
+    def __call__(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        """An answer to each example, in order; see `predict`."""
+        from multitask.data import batches_of
+        from multitask.decoding import Decoder
+
+        ids = encode(self.tokenizer, [e.inputs for e in examples])
+        limit = self.task.max_input_tokens
+        tokens = Ragged.of([i if len(i) <= limit else [*i[: limit - 1], i[-1]] for i in ids])
+        decoder = Decoder(self.task, self.tokenizer, examples, tokens, scored=self.scores)
+        made = {}
+        with counting("predicting", len(examples)) as counter:
+            for rows in batches_of(np.argsort(-tokens.lengths, kind="stable"), tokens.lengths, self.batch_tokens):
+                made.update({p.row: p for p in decoder(self.model, rows)})
+                counter.advance(len(rows))
+        return [self._answer(example, made[i]) for i, example in enumerate(examples)]
+
+    def _answer(self, example: Example, made: Prediction) -> dict[str, Any]:
+        plain = {"input": example.inputs.removeprefix(self.task.prefix), "prediction": made.text, "valid": made.valid}
+        if not self.scores:
+            return plain
+        scores: dict[str, Any] = {"log_likelihood": made.answer_log_likelihood}
+        if self.task.output == "labels":
+            likelihoods = np.array(made.label_log_likelihoods)
+            shares = np.exp(likelihoods - likelihoods.max())
+            shares /= shares.sum()
+            scores["probability"] = float(shares.max())
+            scores["probabilities"] = dict(zip(self.task.labels, shares.tolist(), strict=True))
+            scores["log_likelihoods"] = dict(zip(self.task.labels, likelihoods.tolist(), strict=True))
+        return {**plain, **scores}
+
+
 @quietly()
 def predict(
     run: str | Path,
@@ -180,6 +243,7 @@ def predict(
     inputs: Iterable[str | Mapping[str, Any]],
     *,
     include: Sequence[str] = (),
+    scores: bool = False,
 ) -> pd.DataFrame:
     """Predictions for new inputs.
 
@@ -188,7 +252,10 @@ def predict(
         task: A task's name; the prefix is put in front for you.
         inputs: Strings (what comes after the prefix, e.g. "positive text: so happy today" for `span`) or rows with the
             task's columns (`{"text": …, "sentiment": "positive"}`; those of the target alone may be missing).
-        include: Python files that register tasks, besides the run's own.
+        include: Python files that register tasks. Rows of a task of one's own need its file; strings do not.
+        scores: Add what the model thinks of its answers, in nats: `log_likelihood`, of the answer, summed over its
+            tokens; for tasks with labels also `log_likelihoods` of all labels, {label: nats}, their `probabilities`
+            (those shares of the sum of their likelihoods) and the `probability` of the answer.
 
     Returns:
         A row an input, in order: input, prediction, valid (whether the model's output is of the task's kind).
@@ -203,25 +270,6 @@ def predict(
     chosen = prediction_task(Path(run), task, include, _say)
     examples = new_examples(chosen, inputs)
     if not examples:
-        return pd.DataFrame({"input": [], "prediction": [], "valid": []})
-    from multitask.data import batches_of
-    from multitask.decoding import Decoder
-
-    model, tokenizer, config = load_run(run)
-    chosen = as_trained(chosen, model)
-    ids = encode(tokenizer, [e.inputs for e in examples])
-    limit = chosen.max_input_tokens
-    tokens = Ragged.of([i if len(i) <= limit else [*i[: limit - 1], i[-1]] for i in ids])
-    decoder = Decoder(chosen, tokenizer, examples, tokens)
-    made = {}
-    with counting("predicting", len(examples)) as counter:
-        for rows in batches_of(np.argsort(-tokens.lengths, kind="stable"), tokens.lengths, config.batch_tokens):
-            made.update({p.row: p for p in decoder(model, rows)})
-            counter.advance(len(rows))
-    return pd.DataFrame(
-        {
-            "input": [e.inputs.removeprefix(chosen.prefix) for e in examples],
-            "prediction": [made[i].text for i in range(len(examples))],
-            "valid": [made[i].valid for i in range(len(examples))],
-        }
-    )
+        return pd.DataFrame({name: [] for name in Predictor(chosen, None, None, 0, scores).columns})
+    predictor = Predictor.load(run, chosen, scores=scores)
+    return pd.DataFrame(predictor(examples), columns=predictor.columns)

@@ -21,15 +21,24 @@ from multitask.table import Rows
 from multitask.task import UNLABELLED, Example, Task
 
 
-def new_examples(task: Task, inputs: Iterable[str | Mapping[str, Any]]) -> list[Example]:
+class FormatterNeededError(UserError):
+    """A row of a task of which only the words are known, and not how it makes an input of a row."""
+
+
+def new_examples(task: Task, inputs: Iterable[str | Mapping[str, Any]], first: int = 1) -> list[Example]:
     """Strings and rows as Examples without targets, prefix in front.
+
+    Args:
+        task: The task.
+        inputs: Strings (what comes after the prefix) and rows.
+        first: The number of the first one, for ids and errors.
 
     Raises:
         UserError: If a row lacks a column that its input is made of, or does not fit the task.
     """
     made = []
-    for number, one in enumerate(inputs, 1):
-        where = inputs.where(number - 1) if isinstance(inputs, Rows) else f"row {number}"
+    for number, one in enumerate(inputs, first):
+        where = inputs.where(number - first) if isinstance(inputs, Rows) else f"row {number}"
         example = text_example(task, one, number) if isinstance(one, str) else row_example(task, one, number, where)
         try:
             check_example(example)
@@ -79,6 +88,8 @@ def row_example(task: Task, row: Mapping[str, Any], number: int, where: str | No
             f"{where} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
             f"it has {shown(', '.join(map(str, row))) or 'no columns'}."
         ) from error
+    except FormatterNeededError:
+        raise
     except Exception as error:  # the formatter is the user's, so anything may come
         kind = "" if isinstance(error, (UserError, ValueError)) else f"{type(error).__name__}: "
         raise UserError(f"{where} does not fit task '{task.name}': {kind}{shown(error, 240)}") from error
@@ -159,8 +170,13 @@ def check_no_header(task: Task, lines: Sequence[str], *, name: str) -> None:
             )
 
 
-def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]]:
+def read_inputs(lines: Iterable[str], *, name: str, first: int = 1) -> list[str | dict[str, Any]]:
     """Lines as inputs: plain text, or JSON objects as rows. Empty lines are left out.
+
+    Args:
+        lines: With or without their ends.
+        name: Where they come from, for errors.
+        first: The number of the first line.
 
     Raises:
         UserError: If a line that begins as a JSON object is not one; if all lines together are a JSON list.
@@ -170,7 +186,7 @@ def read_inputs(lines: Iterable[str], *, name: str) -> list[str | dict[str, Any]
     if text.startswith("[") and text.endswith("]") and _is_json(text):
         raise UserError(f"{name}: this is a JSON list; write one object a line, or give it as --input FILE.json.")
     inputs: list[str | dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         text = line.rstrip("\r\n")
         if not text.strip():
             continue

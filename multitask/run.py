@@ -169,11 +169,11 @@ class Run:
         """The task's predictions on its validation split."""
         return read_predictions(self.folder / "predictions" / f"{task}.parquet", {})
 
-    def predict(self, task: str, inputs: Sequence[str | Mapping[str, Any]]) -> pd.DataFrame:
-        """Predictions for new inputs; see `multitask.predict`."""
+    def predict(self, task: str, inputs: Sequence[str | Mapping[str, Any]], *, scores: bool = False) -> pd.DataFrame:
+        """Predictions for new inputs, with their likelihoods if `scores`; see `multitask.predict`."""
         from multitask.inference import predict
 
-        return predict(self.folder, task, inputs)
+        return predict(self.folder, task, inputs, scores=scores)
 
 
 def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings: Any) -> Run:

@@ -6,10 +6,13 @@ import errno
 import io
 import json
 import os
+import pty
+import queue
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -220,7 +223,7 @@ def parquet_of(items):
 )
 def test_predict_reads_the_rows_of_a_file_and_never_answers_for_its_header(capsys, monkeypatch, name, content):
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    monkeypatch.setattr("multitask.cli.predict._read_text", None)
+    monkeypatch.setattr("multitask.cli.predict.read_file", None)
     if name == "rows.csv":
         message = "rows.csv, line 3 does not fit task 'ticket': target '' is not one of the labels"
         assert main(["predict", "run", "--task", "ticket", "--input", name]) == 2
@@ -282,6 +285,89 @@ def test_predict_answers_a_text_that_is_a_columns_name_or_in_brackets(capsys, mo
 def test_predict_of_nothing_says_nothing(capsys, monkeypatch):
     typed(monkeypatch, "\n\n")
     assert said(capsys, "predict", "run", "--task", "ticket") == ""
+
+
+class Heard(io.StringIO):
+    """Standard output that says when a line was written."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = queue.Queue()
+
+    def write(self, text):
+        if text.endswith("\n"):
+            self.lines.put(text)
+        return super().write(text)
+
+
+def answered_one_by_one(monkeypatch, reader, say, lines, *arguments):
+    """The answers to lines of which each is sent when the one before was answered."""
+    heard = Heard()
+    answers = []
+
+    def converse():
+        for line in lines:
+            say(line)
+            answers.append(json.loads(heard.lines.get(timeout=60)))
+        say(None)
+
+    monkeypatch.setattr(sys, "stdin", reader)
+    monkeypatch.setattr(sys, "stdout", heard)
+    thread = threading.Thread(target=converse)
+    thread.start()
+    try:
+        assert main(["predict", "run", "--task", "ticket", *arguments]) == 0
+    finally:
+        thread.join(60)
+    return answers
+
+
+def test_predict_answers_each_line_of_a_slow_pipe_at_once(monkeypatch):
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as reader:
+
+        def say(line):
+            os.write(writing, line.encode()) if line else os.close(writing)
+
+        lines = ["\ufeffmy invoice\n", "\n\nthe app\r\n", '{"body": "x"}\n']
+        answers = answered_one_by_one(monkeypatch, reader, say, lines)
+    assert [answer["input"] for answer in answers] == ["my invoice", "the app", "x"]
+
+
+def test_predict_answers_who_types_and_goes_on_after_a_mistake(monkeypatch, capsys):
+    master, slave = pty.openpty()
+    try:
+        with os.fdopen(slave) as reader:
+
+            def say(line):
+                os.write(master, line.encode() if line else b"\x04")
+
+            lines = ["my invoice\n", '{"body"\n{"text": "y"}\nthe app\n', '{"body": "x"}\n']
+            answers = answered_one_by_one(monkeypatch, reader, say, lines, "--scores")
+    finally:
+        os.close(master)
+    assert [answer["input"] for answer in answers] == ["my invoice", "the app", "x"]
+    assert all(set(answer["probabilities"]) == {"billing", "technical"} for answer in answers)
+    error = capsys.readouterr().err
+    assert "one input a line; Ctrl-D ends" in error
+    assert "multitask: error: standard input, line 2: begins as a JSON object: not JSON: " in error
+    assert "multitask: error: row 3 has no column 'body', which the input of task 'ticket' is made of" in error
+
+
+def test_predict_answers_lines_without_the_tasks_file_and_says_that_rows_need_it(capsys, monkeypatch, tmp_path, shop):
+    typed(monkeypatch, "my invoice\nthe app\n")
+    expected = said(capsys, "predict", "run", "--task", "ticket", "--scores")
+    monkeypatch.delitem(TASKS._objects, "ticket")
+    monkeypatch.chdir(tmp_path)
+    typed(monkeypatch, "my invoice\nthe app\n")
+    assert said(capsys, "predict", str(shop / "run"), "--task", "ticket", "--scores") == expected
+    typed(monkeypatch, '{"body": "x"}\n')
+    assert main(["predict", str(shop / "run"), "--task", "ticket"]) == 2
+    assert capsys.readouterr().err == (
+        f"multitask: error: rows of task 'ticket' become inputs by its formatter, which {shop}/run does not hold: give "
+        "--include my_tasks.py with its path, if you trust that file; or give lines of text, which need none: what "
+        "comes after 'route ticket: '.\n"
+    )
 
 
 def test_predict_returns_a_piece_of_the_text_for_a_span(capsys, monkeypatch):

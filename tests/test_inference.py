@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 
 import pytest
 
 import multitask
+import multitask.finished
 from multitask.errors import UserError
 from multitask.finished import check_finished, run_config
 from multitask.inference import evaluate, predict
@@ -188,6 +191,83 @@ def test_no_inputs_give_an_empty_frame(run):
     frame = predict(run.folder, "toy_text", [])
     assert list(frame.columns) == ["input", "prediction", "valid"]
     assert len(frame) == 0
+    assert list(predict(run.folder, "toy_text", [], scores=True).columns) == [*frame.columns, "log_likelihood"]
+
+
+@pytest.mark.parametrize("kind", ["labels", "span", "text"])  # a number is scored as a text, and this one writes none
+def test_scores_are_what_evaluation_says_of_the_answers_as_targets(run, monkeypatch, kind):
+    """The task whose formatter gives the answers as targets has their log-likelihoods in its predictions."""
+    task = TASKS.get(f"toy_{kind}")
+    texts = ["red blue green", "big", "old new fast slow warm cold"]
+    plain, scored = predict(run.folder, task.name, texts), predict(run.folder, task.name, texts, scores=True)
+    assert scored[plain.columns].equals(plain)
+    answers = dict(zip(texts, plain["prediction"], strict=True))
+    source = multitask.rows({"validation": [{"text": text} for text in texts]})
+
+    def formatter(row):
+        return Example(row["text"], answers[row["text"]], context=row["text"] if kind == "span" else None)
+
+    monkeypatch.setitem(TASKS._objects, task.name, task.replace(formatter=formatter, source=source))
+    expected = evaluate(run.folder, task.name)[task.name].frame
+    assert list(expected["prediction"]) == list(expected["target"])
+    assert list(scored["log_likelihood"]) == pytest.approx(list(expected["log_likelihood"]), abs=1e-4)
+    assert list(scored.columns[3:]) == ["log_likelihood"] + (
+        ["probability", "probabilities", "log_likelihoods"] if kind == "labels" else []
+    )
+
+
+def test_probabilities_are_the_labels_shares_of_their_likelihood(run):
+    frame = run.predict("toy_labels", ["red blue", "big"], scores=True)
+    for row in frame.to_dict("records"):
+        assert list(row["probabilities"]) == ["no", "yes"]
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["prediction"]]
+        assert row["log_likelihood"] == row["log_likelihoods"][row["prediction"]]
+        odds = math.exp(row["log_likelihoods"]["yes"] - row["log_likelihoods"]["no"])
+        assert row["probabilities"]["yes"] / row["probabilities"]["no"] == pytest.approx(odds)
+
+
+@pytest.mark.parametrize("kind", ["labels", "span", "number", "text"])
+def test_strings_are_answered_by_what_the_folder_says_of_a_task_as_by_the_task_itself(run, monkeypatch, kind):
+    texts = ["red blue green", "positive text: big `small` old", f"toy {kind}: warm"]
+    expected = run.predict(f"toy_{kind}", texts, scores=True)
+    monkeypatch.delitem(TASKS._objects, f"toy_{kind}")
+    assert run.predict(f"toy_{kind}", texts, scores=True).equals(expected)
+
+
+def test_rows_of_a_task_that_is_not_there_need_its_file(run, monkeypatch):
+    monkeypatch.delitem(TASKS._objects, "toy_text")
+    with pytest.raises(UserError) as caught:
+        run.predict("toy_text", ["red", {"text": "red"}])
+    assert str(caught.value) == (
+        f"rows of task 'toy_text' become inputs by its formatter, which {run.folder} does not hold: give the file that "
+        "registers it, if you trust that file; or give lines of text, which need none: what comes after 'toy text: '."
+    )
+    with pytest.raises(UserError, match=r"^unknown task 'toy_texts': did you mean 'toy_text' or 'toy_"):
+        run.predict("toy_texts", ["red"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"code": {"postprocess": "0" * 64}}, "changes what the model writes by a function of its own (postprocess)"),
+        ({"decoding": {"num_beams": 0}}, "num_beams of task 'toy_text' must be from 1 to 1,000,000. Got 0."),
+        ({"decoding": {"nonsense": 1}}, "has the unknown decoding setting 'nonsense'"),
+        ({"decoding": {"span": "worst"}}, "span"),
+        ({"output": "picture"}, "output"),
+        ({"labels": ["a"], "output": "labels"}, "scores labels, so it needs two or more. Got ['a']."),
+    ],
+)
+def test_a_folder_that_says_what_cannot_be_is_refused(run, monkeypatch, change, message):
+    monkeypatch.delitem(TASKS._objects, "toy_text")
+    plain = multitask.finished.definitions_in
+
+    def changed(record, path):
+        return {name: {**about, **change} for name, about in plain(record, path).items()}
+
+    monkeypatch.setattr(multitask.finished, "definitions_in", changed)
+    with pytest.raises(UserError, match=re.escape(message)):
+        run.predict("toy_text", ["red"])
 
 
 def test_an_unknown_task_is_refused_before_the_model_is_loaded(run, monkeypatch):

@@ -1,18 +1,22 @@
-"""multitask predict: what a finished run says to new inputs."""
+"""multitask predict: answers of a finished run to new inputs."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from multitask.cli.commands import Command, parser_of
 from multitask.cli.common import add_include, announce, loading, with_hyphens, write_output
+from multitask.cli.lines import is_typed, read_batches, read_file
 from multitask.errors import UserError
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries
+from multitask.terminal.width import print_notice
+
+Answers = list[dict[str, Any]]
 
 
 def _add_options(parser: Any) -> None:
@@ -20,18 +24,25 @@ def _add_options(parser: Any) -> None:
     parser.add_argument("--task", required=True, metavar="NAME", help="Which task; its prefix is added for you.")
     parser.add_argument("--input", metavar="FILE", help="Lines or rows, instead of standard input.")
     parser.add_argument("--output", metavar="FILE", help="Write to FILE instead of standard output.")
+    parser.add_argument(
+        "--scores",
+        action="store_true",
+        help="Add the log-likelihood of each answer, and the probability of each label where a task has labels.",
+    )
     add_include(parser)
 
 
 COMMAND = Command(
     "predict",
-    "Predictions for lines of text (what comes after the task's prefix) or JSON rows; JSON lines come out. "
-    "Empty lines are left out. An --input of the ending csv, tsv, json, jsonl or parquet is read as rows.",
+    "Predictions for lines of text (what comes after the task's prefix) or JSON rows; JSON lines come out, each as "
+    "soon as its line is there. Empty lines are left out. An --input of the ending csv, tsv, json, jsonl or parquet "
+    "is read as rows. Rows of a task of your own need its --include; lines of text do not.",
     "RUN --task NAME [options]",
     _add_options,
     examples=(
         "multitask predict runs/first --task sst2",
-        "multitask predict runs/first --task sst2 --input rows.csv --output answers.jsonl",
+        "multitask predict runs/first --task sst2 --scores < lines.txt",
+        "multitask predict runs/first --task sst2 --input rows.csv --output out.jsonl",
     ),
 )
 
@@ -47,41 +58,91 @@ def run(arguments: list[str]) -> int:
     announce("predict", options.task, options.run)
     quiet_libraries()
     from multitask.finished import prediction_task
-    from multitask.new_inputs import check_no_header, new_examples, read_input_file, read_inputs
 
     # Before anyone types into the terminal, and before torch is imported, which takes seconds.
-    task = prediction_task(Path(options.run), options.task, options.include)
-    rows = read_input_file(Path(options.input)) if options.input else None
-    inputs: Iterable[str | Mapping[str, Any]]
-    if rows is not None:
-        inputs = rows
-    else:
-        name = options.input or "standard input"
-        lines = _read_text(options.input).split("\n")  # not splitlines(): a text may hold U+2028 and its like
-        check_no_header(task, lines, name=name)
-        inputs = read_inputs(lines, name=name)
-    new_examples(task, inputs)
-    with loading():
-        from multitask.inference import predict
+    task = prediction_task(Path(options.run), options.task, options.include, _say)
 
-    frame = predict(options.run, options.task, inputs, include=options.include)
-    text = visible("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in frame.to_dict(orient="records")))
-    write_output(output, text)
+    def load() -> Callable[[Any], Answers]:
+        with loading():
+            from multitask.inference import Predictor
+
+        return Predictor.load(options.run, task, scores=options.scores)
+
+    if options.input is None and is_typed(sys.stdin):
+        _converse(task, load(), output)
+        return 0
+    answers = _answers(task, options.input, load)
+    if output is None:
+        for batch in answers:
+            sys.stdout.write(_written(batch))
+            sys.stdout.flush()
+    else:
+        write_output(output, "".join(map(_written, answers)))
     return 0
 
 
-def _read_text(path: str | None) -> str:
-    if path is None and sys.stdin is None:
-        raise UserError("standard input is closed: give --input FILE.")
-    if path is None and sys.stdin.isatty():
-        print("reading from the terminal, one input a line; Ctrl-D ends", file=sys.stderr)
-    from multitask.compression import unpacked
+def _answers(task: Any, path: str | None, load: Callable[[], Callable[[Any], Answers]]) -> Iterator[Answers]:
+    """Batch by batch; the model is loaded when the first one is known to be right."""
+    from multitask.new_inputs import new_examples
 
-    name = f"--input {path}" if path else "standard input"
-    try:
-        content = unpacked(path, Path(path).read_bytes()) if path else sys.stdin.buffer.read()
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{name} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name} is not UTF-8 at byte {error.start}.") from error
+    predictor: Callable[[Any], Answers] | None = None
+    before = 0
+    for inputs in _inputs(task, path):
+        examples = new_examples(task, inputs, before + 1)
+        before += len(examples)
+        if examples:
+            predictor = predictor or load()
+            yield predictor(examples)
+
+
+def _inputs(task: Any, path: str | None) -> Iterator[Iterable[str | Mapping[str, Any]]]:
+    from multitask.new_inputs import check_no_header, read_input_file, read_inputs
+
+    rows = read_input_file(Path(path)) if path else None
+    if rows is not None:
+        yield rows
+        return
+    name, before = path or "standard input", 0
+    for lines in [read_file(path)] if path else read_batches():
+        if not before:
+            check_no_header(task, lines, name=name)
+        yield read_inputs(lines, name=name, first=before + 1)
+        before += len(lines)
+
+
+def _converse(task: Any, predictor: Callable[[Any], Answers], output: Path | None) -> None:
+    """Answer each line that is typed; a line that is wrong is said, and the next one may be right."""
+    from multitask.new_inputs import new_examples, read_inputs
+
+    print("one input a line; Ctrl-D ends", file=sys.stderr)
+    made, number = [], 0
+    for lines in read_batches():
+        for line in lines:
+            number += 1
+            try:
+                examples = new_examples(task, read_inputs([line], name="standard input", first=number), number)
+            except UserError as error:
+                print_notice(f"multitask: error: {' '.join(str(error).split())}")
+                continue
+            for answer in predictor(examples) if examples else ():
+                if output is None:
+                    sys.stdout.write(_written([answer]))
+                    sys.stdout.flush()
+                made.append(answer)
+    if output is not None:
+        write_output(output, _written(made))
+
+
+def _written(answers: Answers) -> str:
+    """A line of JSON each; likelihoods to six digits after the point, which rounding changes no more."""
+    return visible("".join(json.dumps(_rounded(one), ensure_ascii=False) + "\n" for one in answers))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _say(line: str) -> None:
+    print_notice(f"multitask: {visible(line)}")
