@@ -25,7 +25,7 @@ ORDER = """
     spans batching kernels flat optim data guard module
     generators signals checkpoints model_settings model_weights models model_check
     decoder scoring plain ranking pieces search decoding evaluation
-    config console definitions prepare finished vocabulary csv_log lightning processes progress
+    config console definitions prepare new_inputs finished vocabulary csv_log lightning processes progress
     results resuming
     runs run
 """.split()  # noqa: SIM905
