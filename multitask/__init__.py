@@ -7,7 +7,7 @@
         return Example(row["body"], row["queue"])
 
     run = train(tasks="ticket", data="data/")      # data/ticket/train.jsonl, validation.jsonl
-    run.metrics                                    # a DataFrame: task, metric, score, baseline
+    run.metrics                                    # a DataFrame: task, metric, score, se, baseline
 
     study = multitask.interference(tasks="span,sst2", seeds=5)
     print(study.to_markdown())                     # which tasks help and which hurt each other

@@ -12,6 +12,7 @@ from multitask.tables.numbers import number as cell_of
 from multitask.tables.scores import score_table
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
+from multitask.terminal.live import in_notebook
 from multitask.terminal.width import prose_width, wrap_words
 
 if TYPE_CHECKING:
@@ -28,17 +29,28 @@ def number(value: float | None, digits: int = 3) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
 
 
+def show_tables(*tables: Table) -> None:
+    """Tables where a person looks: on standard output, or as HTML in a notebook."""
+    if not in_notebook():
+        print_tables(*tables)
+        return
+    from IPython.display import display
+
+    display(*tables)  # type: ignore[no-untyped-call]
+
+
 def print_scores(scores: Mapping[str, TaskScores], *, split: str = "validation") -> None:
     """Each task's metrics beside the baseline's, and what looks wrong with its answers."""
     table = score_table(
         {name: s.metrics for name, s in scores.items()},
         {name: {"answers": s.baseline_name, **s.baseline} for name, s in scores.items()},
         title=f"Scores on the {split} split",
+        errors={name: s.standard_errors for name, s in scores.items()},
         invalid={name: s.invalid_rate for name, s in scores.items()},
         examples={name: len(s.frame) for name, s in scores.items()},
         generated=[name for name, s in scores.items() if s.generated],
     )
-    print_tables(table)
+    show_tables(table)
     say(*(f"WARNING: {line}" for s in scores.values() for line in (*s.warnings, *s.below_baseline)))
 
 
@@ -62,7 +74,7 @@ def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None)
         mix: From `load_mix`.
         tokens: {task: (mean input tokens, mean target tokens)}, if they are known.
     """
-    print_tables(mix_table(mix, tokens))
+    show_tables(mix_table(mix, tokens))
 
 
 def mix_table(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> Table:

@@ -21,6 +21,7 @@ from multitask.decoding import Decoder, Prediction
 from multitask.field_docs import explain_fields
 from multitask.metrics import Metric, Outputs
 from multitask.short_repr import short_repr
+from multitask.standard_errors import mean_error, scored
 from multitask.task import UNLABELLED, Example, Task
 from multitask.tokens import TokenizedTask, Tokenizer
 
@@ -54,6 +55,9 @@ class TaskScores:
     """{what it answers: its metrics}, for tasks with several baselines; see `baselines`."""
     below_baseline: tuple[str, ...] = ()
     """A sentence if the primary metric is worse than the baseline's."""
+    standard_errors: dict[str, float] = field(default_factory=dict)
+    """Of each metric over examples, in its own unit, and of log_likelihood and invalid_rate; NaN where there is none;
+    empty where they were not asked for. See `standard_errors`."""
 
     def __repr__(self) -> str:
         return short_repr(self, self.task, **{name: round(value, 4) for name, value in self.metrics.items()})
@@ -84,14 +88,26 @@ def score_task(
     predictions: Sequence[Prediction],
     *,
     train: Sequence[Example] = (),
+    errors: bool = False,
 ) -> TaskScores:
-    """All of a task's metrics over `predictions`, with the baseline that `train` gives."""
+    """All of a task's metrics over `predictions`, with the baseline that `train` gives; with `errors` theirs too."""
     predictions = sorted(predictions, key=lambda p: p.row)
     outputs = outputs_of(task, examples, predictions)
     found = score_baselines(task, train, [examples[p.row] for p in predictions])
     frame = predictions_frame(task, examples, predictions)
     likelihoods = np.asarray(outputs.log_likelihood)  # of the rows with a label
-    metrics = {m.name: m.compute(outputs) for m in task.metrics}
+    found_errors: dict[str, float] = {}
+    if errors:
+        both = {m.name: scored(m, outputs) for m in task.metrics}
+        metrics = {name: value for name, (value, _) in both.items()}
+        invalid = np.array([not p.valid for p in predictions], dtype=np.float64)
+        found_errors = {
+            **{name: error for name, (_, error) in both.items()},
+            "log_likelihood": mean_error(likelihoods),
+            "invalid_rate": mean_error(invalid),
+        }
+    else:
+        metrics = {m.name: m.compute(outputs) for m in task.metrics}
     return TaskScores(
         task=task.name,
         metrics=metrics,
@@ -104,6 +120,7 @@ def score_task(
         generated=bool(getattr(examples, "generated", False)),
         frame=frame,
         warnings=(*undefined(task, metrics, len(outputs)), *one_sided(task, frame)),
+        standard_errors=found_errors,
     )
 
 
@@ -162,7 +179,7 @@ def evaluate_task(
         predictions += decoder(model, rows)
         if advance:
             advance(len(rows))
-    return score_task(task, examples, predictions, train=train)
+    return score_task(task, examples, predictions, train=train, errors=True)
 
 
 def mean_points(

@@ -8,6 +8,7 @@ run.json               what was found and made: versions, settings, each task's 
                        checkpoints and events; its own says if it is as written
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
+standard_errors.json   {task: {metric: standard error over examples}}
 mix.json               planned and realised shares: examples, input and target tokens, epochs
 predictions/TASK.parquet   id, inputs, prediction, target, references, score, log_likelihood, …
 deployed.json          with --select per-task: what the one model that is kept scores
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json", "deployed.json"),
+    "standard_errors.json",
     "skipped_rows.jsonl",
     *("predictions", "model", "checkpoints", "events", "examples"),
 )

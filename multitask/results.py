@@ -136,10 +136,11 @@ def _from_rust(folder: Path) -> Iterator[None]:
 
 
 def write_scores(out: Path, scores: Mapping[str, TaskScores]) -> None:
-    """Write predictions, baselines and last metrics.json, whose presence says that the rest is there."""
+    """Write predictions, baselines, errors and last metrics.json, whose presence says that the rest is there."""
     for name, s in scores.items():
         with atomic(out / "predictions" / f"{name}.parquet") as temporary:
             s.frame.to_parquet(temporary, index=False)
+    write_json(out / "standard_errors.json", {name: s.standard_errors for name, s in scores.items()})
     write_json(out / "baselines.json", {name: _baselines(s) for name, s in scores.items()})
     write_json(out / "metrics.json", {name: s.numbers for name, s in scores.items()})
 

@@ -88,6 +88,7 @@ from multitask.resuming import (
     needs_total,
     stored_state,
 )
+from multitask.runs.files import read_errors
 from multitask.short_repr import short_repr
 from multitask.signals import kept
 from multitask.system_errors import system_error, told
@@ -146,16 +147,23 @@ class Run:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """A row a task and metric: task, metric, score, baseline."""
+        """A row a task and metric: task, metric, score, se (its standard error over examples), baseline."""
         import pandas as pd
 
         scores, baselines = read_json(self.folder / "metrics.json"), read_json(self.folder / "baselines.json")
+        errors = read_errors(self.folder) or {}
         rows = [
-            {"task": task, "metric": metric, "score": value, "baseline": baselines.get(task, {}).get(metric)}
+            {
+                "task": task,
+                "metric": metric,
+                "score": value,
+                "se": errors.get(task, {}).get(metric),
+                "baseline": baselines.get(task, {}).get(metric),
+            }
             for task, values in scores.items()
             for metric, value in values.items()
         ]
-        return pd.DataFrame(rows, columns=["task", "metric", "score", "baseline"])
+        return pd.DataFrame(rows, columns=["task", "metric", "score", "se", "baseline"])
 
     @property
     def mix(self) -> pd.DataFrame:
@@ -183,7 +191,7 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
 
         run = multitask.train(tasks="span,sst2", data="data/", model="google-t5/t5-small", out="runs/first",
                               trainer={"max_steps": 2000})
-        run.metrics              # a DataFrame: task, metric, score, baseline
+        run.metrics              # a DataFrame: task, metric, score, se, baseline
         run.predictions("span")  # a DataFrame: id, inputs, prediction, target, score, log_likelihood, …
         run.predict("span", ["positive text: so happy with it"])
 

@@ -9,6 +9,7 @@ import os
 import pty
 import queue
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from multitask.cli import main
 from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig
 from multitask.plugins import INCLUDED
+from multitask.run import Run
 from multitask.task import TASKS
 
 MY_TASKS = """
@@ -141,6 +143,20 @@ def test_train_evaluates_on_the_way_with_a_fixed_number_of_each_task(capsys):
     out = said(capsys, "train", *TINY, "--eval-every", "2", "--per-step", "4", "--out", "watched")
     assert "evaluation: ticket" in out
     assert "Mixture over 3 steps of 4 examples" in out
+    assert re.search(r"task +metric +score +± se +baseline", out)
+    assert "next:\n  multitask predict watched --task ticket --include my_tasks.py  # answers" in out
+
+
+def test_standard_errors_stand_beside_the_scores(capsys):
+    scores, errors = (json.loads(Path("run", f"{name}.json").read_text()) for name in ("metrics", "standard_errors"))
+    assert {task: list(of) for task, of in errors.items()} == {task: list(of) for task, of in scores.items()}
+    accuracy, rows = scores["ticket"]["accuracy"], len(Run(Path("run")).predictions("ticket"))
+    expected = (accuracy * (1 - accuracy) / (rows - 1)) ** 0.5
+    assert errors["ticket"]["accuracy"] == pytest.approx(expected)
+    frame = Run(Path("run")).metrics
+    assert frame["se"][0] == errors["ticket"]["accuracy"]
+    assert f"{expected:.3f}" in said(capsys, "report", "run")
+    assert json.loads(said(capsys, "report", "run", "--format", "json"))["standard_errors"] == errors
 
 
 def test_a_run_is_continued_by_its_folder_alone_and_for_longer(capsys):
@@ -175,7 +191,9 @@ def test_eval_repeats_the_scores_of_training(capsys):
 def test_eval_writes_its_scores_where_it_is_told_to(capsys):
     out = said(capsys, "eval", "run", "--labels_by", "generate", "--out", "scores")
     assert "Scores on the validation split" in out
-    assert {p.name for p in Path("scores").iterdir()} == {"metrics.json", "baselines.json", "predictions"}
+    assert {p.name for p in Path("scores").iterdir()} == {
+        *("metrics.json", "baselines.json", "standard_errors.json", "predictions"),
+    }
 
 
 def test_predict_answers_lines_and_rows_in_order(capsys, monkeypatch):

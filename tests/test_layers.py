@@ -21,7 +21,7 @@ ORDER = """
     lexicon sample sources raw_values bad_rows
     held_out examples misfits baselines testing
     schedule rates mixture permutation plan cautions
-    ownership folder pages cache tensor_files model_folder special_tokens tokens unwritable token_cache
+    standard_errors ownership folder pages cache tensor_files model_folder special_tokens tokens unwritable token_cache
     spans batching kernels flat optim data guard module
     generators signals checkpoints model_settings model_weights models model_check
     decoder scoring plain ranking pieces search decoding evaluation

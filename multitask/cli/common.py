@@ -68,8 +68,12 @@ def loading() -> Iterator[None]:
 
 def _is_watched() -> bool:
     """Whether a person looks at what the first process writes."""
-    first = all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
-    return first and is_live_terminal(sys.stderr)
+    return is_first_process() and is_live_terminal(sys.stderr)
+
+
+def is_first_process() -> bool:
+    """Whether this is not one of the others of a run on several devices, which are started by the same command."""
+    return all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def add_format(parser: Any) -> None:

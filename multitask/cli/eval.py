@@ -34,7 +34,11 @@ def _add_options(parser: Any) -> None:
     parser.add_argument(
         "--on-bad-row", choices=("error", "skip"), help="What is done about a bad row; by default as in the run."
     )
-    parser.add_argument("--out", metavar="DIR", help="Write metrics.json, baselines.json and predictions/ there too.")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="Write the scores and predictions/ there too, as in a run folder.",
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table", help="How to print the scores.")
 
 

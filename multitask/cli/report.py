@@ -48,13 +48,13 @@ def run(arguments: list[str]) -> int:
         from multitask.finished import check_finished
         from multitask.folder import read_json
         from multitask.interference.tables import render_run
-        from multitask.runs.files import Metrics, read_baselines
+        from multitask.runs.files import Metrics, read_baselines, read_errors
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
-        check_finished(folder, ("metrics.json", "baselines.json"))
+        check_finished(folder, ("metrics.json", "baselines.json", "standard_errors.json"))
         scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
-        text = render_run(scores, baselines, options.format)
+        text = render_run(scores, baselines, options.format, errors=read_errors(folder))
     text = text.rstrip("\n") + "\n"
     write_output(Path(options.output) if options.output else None, text)
     return 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from multitask.cli.commands import Command
-from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, shown_tasks
+from multitask.cli.common import EXIT_FAILED, announce, check_early, is_first_process, loading, shown_tasks
 from multitask.cli.settings import USED
-from multitask.config import default_folder
+from multitask.config import TrainConfig, default_folder
 from multitask.printable import visible
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
-from multitask.terminal.width import print_notice
+from multitask.terminal.width import output_width, print_notice
 
 COMMAND = Command(
     "train",
@@ -39,11 +42,30 @@ def run(arguments: list[str]) -> int:
 
     quiet_lightning()
     try:
-        train(config)
+        done = train(config)
     except StoppedError as error:
         print_notice(f"multitask: {visible(str(error))}")
         return 128 + error.signal
     except ProcessError as error:
         print_notice(f"multitask: error: {visible(str(error))}")
         return EXIT_FAILED
+    if is_first_process():
+        print(visible(next_commands(done.folder, config)))
     return 0
+
+
+def next_commands(run: Path, config: TrainConfig) -> str:
+    """What can be done with a finished run, as commands that can be typed as they stand."""
+    from multitask.folder import read_json
+
+    where = shlex.quote(str(run))
+    task = next(iter(read_json(run / "metrics.json")))
+    include = "".join(f" --include {shlex.quote(file)}" for file in config.include)
+    lines = [
+        (f"multitask predict {where} --task {shlex.quote(task)}{include}", "answers what you type, a line each"),
+        (f"multitask eval {where} --data DIR{include}", "scores on other data"),
+        (f"multitask report {where}", "these scores again, also as Markdown, LaTeX or CSV"),
+    ]
+    room = max(len(command) for command, _ in lines)
+    wide = room + 56 <= output_width()
+    return "\n".join(["next:", *(f"  {c:{room}}  # {about}" if wide else f"  {c}" for c, about in lines)])

@@ -9,7 +9,7 @@ from multitask.folder import read_json
 from multitask.shape import check_shape
 
 Metrics = dict[str, dict[str, float | None]]
-"""metrics.json, deployed.json: {task: {metric: value}}."""
+"""metrics.json, deployed.json, standard_errors.json: {task: {metric: value}}."""
 Baselines = dict[str, dict[str, Any]]
 """baselines.json: the same, the name of each task's `answers`, and {name: {metric: value}} of its `others`."""
 OTHERS = ("answers", "others")
@@ -99,6 +99,17 @@ class MixFile(TypedDict):
     """mix.json."""
 
     tasks: dict[str, Mixed]
+
+
+def read_errors(folder: Path) -> Metrics | None:
+    """Read a run's standard_errors.json; None if there is none, as in runs of before it was written.
+
+    Raises:
+        UserError: If it is not as it was written.
+    """
+    path = folder / "standard_errors.json"
+    found: Metrics | None = read_json(path, Metrics) if path.is_file() else None
+    return found
 
 
 def read_baselines(path: Path) -> Baselines:

@@ -78,6 +78,7 @@ def render_run(
     baselines: Mapping[str, Mapping[str, Any]] | None,
     format: Format,
     *,
+    errors: Mapping[str, Mapping[str, float | None]] | None = None,
     width: int | None = None,
     color: bool | None = None,
 ) -> str:
@@ -87,12 +88,13 @@ def render_run(
         scores: metrics.json.
         baselines: baselines.json; None if there is none.
         format: As in `render`.
+        errors: standard_errors.json; None if there is none.
         width: As in `render`.
         color: As in `render`.
     """
     if format == "json":
-        return _json({"scores": scores, "baselines": baselines})
-    table = score_table(scores, baselines)
+        return _json({"scores": scores, "baselines": baselines, **({"standard_errors": errors} if errors else {})})
+    table = score_table(scores, baselines, errors=errors)
     return csv_text(table) if format == "csv" else _render([table], format, None, width, color)
 
 
