@@ -63,7 +63,9 @@ def check_finished(run: Path, parts: Sequence[str] = ("model",)) -> TrainConfig:
     """
     config = run_config(run)
     if not (run / "model" / "config.json").is_file() or not is_finished(run, parts):
-        raise UserError(f"{run} has no model yet: the run is not finished; multitask train … --resume continues it.")
+        raise UserError(
+            f"{run} has no model yet: the run is not finished; multitask train --resume {run} continues it."
+        )
     if "model" in parts:  # which is used by these settings
         check_settings_file(run, read_run(run), lambda line: None)
     return config

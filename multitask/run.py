@@ -213,6 +213,8 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
     """
     known = [f.name for f in dataclasses.fields(TrainConfig)]
     for name in settings:
+        if name == "steps":
+            raise UserError("unknown setting 'steps': the number of steps is trainer={'max_steps': N}.")
         if name not in known:
             raise UserError(f"unknown setting '{name}': {did_you_mean(name, known)}")
     if not isinstance(settings.get("resume", False), bool):

@@ -157,7 +157,7 @@ def test_a_run_without_a_model_is_not_finished(tmp_path):
     with pytest.raises(UserError) as caught:
         check_finished(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} has no model yet: the run is not finished; multitask train … --resume continues it."
+        f"{tmp_path} has no model yet: the run is not finished; multitask train --resume {tmp_path} continues it."
     )
 
 

@@ -196,15 +196,20 @@ LONGER = {
 
 
 @pytest.mark.parametrize(("settings", "steps"), [*zip(LONGER.values(), (6, 4), strict=True)], ids=LONGER)
-def test_a_finished_run_that_is_asked_for_more_steps_becomes_the_longer_run(tmp_path, settings, steps):
-    """Of the first its last step was evaluated, too."""
+def test_a_finished_run_that_is_asked_for_more_steps_becomes_the_longer_run(tmp_path, at, settings, steps):
+    """Of the first its last step was evaluated, too; and it is interrupted on the way."""
     settings = {"warmup_steps": 3, **settings}
     whole = run(tmp_path / "whole", steps=8, **settings)
-    run(tmp_path / "run", steps=steps, **settings)
-    assert_identical(run(tmp_path / "run", steps=8, resume=True, **settings), whole)
-    assert logged(tmp_path / "run", "train/loss") == logged(whole, "train/loss")
-    assert read(tmp_path / "run", "run.json")["address"] == read(whole, "run.json")["address"]
-    one, other = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (tmp_path / "run", whole))
+    folder = run(tmp_path / "run", steps=steps, **settings)
+    at(7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(StoppedError, match=r"^stopped at step 7 of 8"):
+        train(resume=folder, trainer={"max_steps": 8}, quiet=True)
+    assert read(folder, "run.json")["status"] == "begun"
+    at()
+    assert_identical(train(resume=folder, quiet=True).folder, whole)
+    assert logged(folder, "train/loss") == logged(whole, "train/loss")
+    assert read(folder, "run.json")["address"] == read(whole, "run.json")["address"]
+    one, other = (yaml.safe_load((path / "config.yaml").read_text()) for path in (folder, whole))
     assert {**one, "out": None} == {**other, "out": None}
 
 

@@ -21,7 +21,7 @@ Answers = list[dict[str, Any]]
 
 def _add_options(parser: Any) -> None:
     parser.add_argument("run", metavar="RUN", help="The run folder.")
-    parser.add_argument("--task", required=True, metavar="NAME", help="Which task; its prefix is added for you.")
+    parser.add_argument("--task", metavar="NAME", help="Which task; its prefix is added for you.")
     parser.add_argument("--input", metavar="FILE", help="Lines or rows, instead of standard input.")
     parser.add_argument("--output", metavar="FILE", help="Write to FILE instead of standard output.")
     parser.add_argument(
@@ -50,6 +50,12 @@ COMMAND = Command(
 def run(arguments: list[str]) -> int:
     """Run `multitask predict`; gives the exit code."""
     options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
+    if options.task is None:
+        from multitask.config import task_words
+        from multitask.finished import run_config
+
+        names = [word.partition("=")[0] for word in task_words(run_config(Path(options.run)))]
+        raise UserError(f"--task must be given: {options.run} has {', '.join(names)}.")
     output = Path(options.output) if options.output else None
     if output and output.is_dir():
         raise UserError(f"--output {output} is a folder; give a file.")
