@@ -168,7 +168,7 @@ def _rows(report: CheckReport) -> Table:
         Column("empty targets"),
         Column("<unk>"),
     )
-    return Table("Rows", columns, rows, key="rows", grouped=True, keys=2)
+    return Table("Rows", columns, rows, key="rows", grouped=True, keys=2).without_empty_columns()
 
 
 def _lengths(report: CheckReport) -> Table:
@@ -227,7 +227,9 @@ def _labels(report: CheckReport) -> Table | None:
         *(Column("task", left=True), Column("label", left=True, wrap=True), Column("", left=True, wrap=True)),
         *(Column("train"), Column("validation"), Column("tokens", optional=1)),
     )
-    return Table("Labels", columns, tuple(rows), key="labels", grouped=True, keys=2) if rows else None
+    if not rows:
+        return None
+    return Table("Labels", columns, tuple(rows), key="labels", grouped=True, keys=2).without_empty_columns()
 
 
 def _overlaps(report: CheckReport) -> Table | None:

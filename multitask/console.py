@@ -30,9 +30,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def show_tables(*tables: Table) -> None:
-    """Tables where a person looks: on standard output, or as HTML in a notebook."""
+    """Tables where a person looks: between empty lines on standard output, or as HTML in a notebook."""
     if not in_notebook():
+        say("")
         print_tables(*tables)
+        say("")
         return
     from IPython.display import display
 

@@ -398,7 +398,7 @@ def test_predict_returns_a_piece_of_the_text_for_a_span(capsys, monkeypatch):
 
 
 def test_tasks_lists_and_describes(capsys):
-    assert " sst2 " in said(capsys, "tasks")
+    assert "\nsst2 " in said(capsys, "tasks")
     assert "'route ticket: '" in said(capsys, "tasks", "ticket", "--include", "my_tasks.py")
 
 

@@ -92,6 +92,12 @@ class Table:
         at = [c.name for c in self.columns].index(name)
         return [row[at] for row in self.rows]
 
+    def without_empty_columns(self) -> Table:
+        """The table without the columns that say nothing in any row; those that name a row stay."""
+        kept = [i for i in range(len(self.columns)) if i < self.keys or any(row[i].text for row in self.rows)]
+        rows = tuple(tuple(row[i] for i in kept) for row in self.rows)
+        return dataclasses.replace(self, columns=tuple(self.columns[i] for i in kept), rows=rows)
+
     def __repr__(self) -> str:
         return f"<Table {self.title!r}: {len(self.rows)} × {len(self.columns)}>"
 
