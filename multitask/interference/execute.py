@@ -160,7 +160,7 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
             while not asked.is_set() and (given := cells.get()) is not None:
                 number, config, folder, keep = given
                 messages.put(_Message("start", number))
-                _finish_cell(config, folder, keep, data, functools.partial(_tell, messages, number))
+                _finish_cell(config, folder, keep, data, functools.partial(_tell, messages, asked, number))
                 messages.put(_Message("done", number))
             messages.put(_Message("stopped", number))
         except UserError as error:
@@ -179,8 +179,11 @@ def work(base: TrainConfig, cells: Any, messages: Any, threads: int, parent: int
         messages.join_thread()
 
 
-def _tell(messages: Any, number: int, what: str, value: Any = None) -> None:
+def _tell(messages: Any, asked: threading.Event, number: int, what: str, value: Any = None) -> None:
     messages.put(_Message(what, number, value))
+    if asked.is_set():  # while the cell was being prepared; now its training has taken the signals over, and saves
+        asked.clear()
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _finish_cell(config: TrainConfig, folder: Path, keep_model: bool, data: _Data, tell: Callable[..., None]) -> None:

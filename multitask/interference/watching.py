@@ -35,8 +35,8 @@ TRAINED = 0.9
 """The part of a cell's cost that training is; the rest is its evaluation."""
 GAP, NUMBER, NAME = 2, 6, 24
 """Columns between columns, of a number, of a task's name at most."""
-SOON = 5.0
-"""Seconds before which nothing is said of the time that is left."""
+SOON, MODEL = 5.0, 0.05
+"""Seconds, and models, before which nothing is said of the time that is left: the first steps are slow."""
 
 
 class Work(NamedTuple):
@@ -109,7 +109,8 @@ class Progress:
         """The time that is left, as far as it can be known."""
         passed = 0.0 if self.began is None else time.monotonic() - self.began
         share = self.share
-        return f"{duration(passed / share * (1 - share))} left" if share > 0 and passed > SOON else "… left"
+        known = passed > SOON and share * len(self.cells) > MODEL
+        return f"{duration(passed / share * (1 - share))} left" if known else "… left"
 
     def line(self) -> str:
         """All in one line, for a pipe."""
