@@ -19,7 +19,9 @@ from multitask.interference.lookup import (
     signed,
 )
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
+from multitask.interference.tables.cells import defined
 from multitask.pages import charts
+from multitask.tables.numbers import change
 
 WIDTH = 380
 """Of a row's chart, in pixels."""
@@ -154,7 +156,7 @@ def _effect(
         chart=charts.interval(
             axis, e["delta"], e["low"], e["high"], look=claim.look, margin=e["margin"], bounds=bounds(e, of_task)
         ),
-        delta=signed(e["delta"], 1),
+        delta=defined(change(e["delta"])).text,
         interval=interval(e["low"], e["high"], 1) if e["low"] is not None else _no_interval(e),
         base=plain(e["base"], 1),
         score=plain(e["score"], 1),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.interference.answer import answer
-from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, primary
+from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, plain, primary
 from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
 from multitask.interference.report.forest import forest
@@ -63,7 +63,11 @@ def _values(record: StudyRecord) -> dict[str, Any]:
         "alone": alone(record),
         "curves": curves(record),
         "forest": forest(record, not_learned, keys),
-        "split_half": [(BUDGETS.get(s["match"], s["match"]), s["split_half"]) for s in record["summary"]],
+        "split_half": [
+            (BUDGETS.get(s["match"], s["match"]), plain(s["split_half"]))
+            for s in record["summary"]
+            if s["split_half"] is not None
+        ],
         "tables": tables.by_place(record, opened),
         "facts": _facts(record),
         "made": record["made"],

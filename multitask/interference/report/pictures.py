@@ -11,6 +11,7 @@ from multitask.interference.evidence import range_of
 from multitask.interference.learned import learned
 from multitask.interference.lookup import plain, primary, score_of
 from multitask.interference.record import Curve, StudyRecord
+from multitask.interference.tables.cells import measured_number
 from multitask.pages import charts
 
 
@@ -61,8 +62,8 @@ def alone(record: StudyRecord) -> list[AloneView]:
                 plain(t["baseline"], 1),
                 t["baseline_name"],
                 learned(record, t["name"]),
-                plain(t["noise_floor"], 2),
-                plain(t["detectable"], 1),
+                measured_number(t["noise_floor"], 2).text,
+                measured_number(t["detectable"], 1).text,
                 f"±{plain(margin)}" if (margin := margins.get(t["name"])) is not None else "·",
                 f"{t['validation']:,}",
             )
