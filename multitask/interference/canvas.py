@@ -30,8 +30,15 @@ def engine(figure: Figure) -> Any:
     return figure.get_layout_engine()
 
 
-def add_titles(figure: Figure, title: str, under: str) -> None:
-    """A title and a line of explanation above everything, broken to the figure's width."""
+def text_width(text: str, size: float) -> float:
+    """Inches that a text takes in the style that is in force."""
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text or " ", size=size).get_extents().width) / 72
+
+
+def add_titles(figure: Figure, title: str, under: str) -> float:
+    """A title and a line of explanation above everything, broken to its width; gives their height in inches."""
     width, height = figure.get_figwidth(), figure.get_figheight()
     y = 0.07  # inches from the top
     for text, size, weight, colour in ((title, 10.0, "bold", INK), (under, 8.5, "normal", MUTED)):
@@ -46,7 +53,9 @@ def add_titles(figure: Figure, title: str, under: str) -> None:
             linespacing=1.25,
         ).set_in_layout(False)
         y += len(lines) * size * 1.5 / 72
-    engine(figure).set(rect=(0, 0, 1, 1 - (y + 0.04) / height))
+    if engine(figure) is not None:
+        engine(figure).set(rect=(0, 0, 1, 1 - (y + 0.04) / height))
+    return y + 0.04
 
 
 def any_number(values: Sequence[float | None]) -> bool:

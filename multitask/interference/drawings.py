@@ -1,5 +1,7 @@
 """How effects are drawn: matrix and forest. `multitask.interference.figures` says when, and in which style.
 
+Colour says what the evidence supports, as `evidence` has it, and never how large an effect is.
+
 Words
     axes    matplotlib's word for one panel
     band    what counts as equal: from −margin to margin
@@ -7,10 +9,10 @@ Words
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from multitask.interference.canvas import add_titles, blank_figure
+from multitask.interference.canvas import add_titles, blank_figure, text_width
+from multitask.interference.evidence import Evidence, evidence, inside, range_of
 from multitask.interference.lookup import (
     BUDGETS,
     MISSING,
@@ -21,24 +23,13 @@ from multitask.interference.lookup import (
     measured,
     plain,
     primary,
-    scale_limit,
     score_of,
     short,
     signed,
 )
-from multitask.interference.palette import (
-    BAND,
-    GAIN,
-    LINE,
-    LOSS,
-    MARKS,
-    MUTED,
-    PAPER,
-    SINGLE,
-    diverging,
-    ink_on,
-)
+from multitask.interference.palette import BAND, FILLS, GAIN, INK, LINE, LOSS, MUTED, PAPER, SINGLE
 from multitask.interference.record import Effect, StudyRecord
+from multitask.interference.tables.cells import UNDEFINED, unlearned_tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,41 +37,52 @@ if TYPE_CHECKING:
 
 COLUMNS = (34, 90)
 """The forest takes one column more beyond so many rows."""
+PLOT, ROW, HEADING, AXIS = 2.6, 0.2, 0.25, 0.42
+"""Inches: width of a forest's axes; heights of a row, of a task's heading, and of what stands under its rows."""
 
 
 def draw_matrix(record: StudyRecord, kind: str, match: str) -> Figure | None:
-    """Heat map of `pair` or `without` effects; row: the task evaluated, column: its companion."""
+    """Matrix of `pair` or `without` effects; row: the task evaluated, column: its companion."""
     from matplotlib.patches import Rectangle
 
-    metrics = primary(record)
+    metrics, not_learned = primary(record), unlearned_tasks(record)
     effects = {(e["task"], e["companion"]): e for e in effects_of(record, kind, match, metrics)}
     if not measured(list(effects.values())):
         return None
     names, n = list(metrics), len(metrics)
     longest = max(len(short(name)) for name in names)
-    limit = scale_limit(record, metrics)
-    figure, (ax,) = blank_figure(max(4.6, 1.02 * n + 0.075 * longest + 0.9), 0.56 * n + (2.6 if longest <= 12 else 3.4))
+    figure, (ax,) = blank_figure(max(4.6, 1.02 * n + 0.075 * longest + 0.9), 0.56 * n + (2.2 if longest <= 12 else 3.0))
+    looks: dict[str, None] = {}
     for y, task in enumerate(names):
         for x, companion in enumerate(names):
-            effect = effects.get((task, companion))
             if task == companion:
                 score = score_of(record, task, "single", match, metrics[task])
-                fill, lines = BAND, _score_lines(score["mean"] if score else None, score["sd"] if score else None)
-            elif effect is None or effect["delta"] is None:
-                fill, lines = PAPER, (MISSING, "")
+                fill, ink = PAPER, INK
+                lines = _score_lines(score["mean"] if score else None, score["sd"] if score else None)
+                hatch = None
             else:
-                fill = diverging(effect["delta"], limit)
-                mark = MARKS.get(effect["verdict"] or "", "")
-                lines = (f"{signed(effect['delta'], 1)} {mark}".strip(), interval(effect["low"], effect["high"], 1))
-            ink = MUTED if fill == PAPER else ink_on(fill)
-            hatch = "////" if lines[0] == MISSING else None
+                effect = effects.get((task, companion))
+                claim = evidence(effect, not_learned)
+                looks[claim.look] = None
+                fill, ink = FILLS.get(claim.look, (PAPER, MUTED))
+                lines = _effect_lines(effect, claim)
+                hatch = "////" if claim.look in ("missing", "undefined") else None
+            bold = task == companion or lines[0].endswith(("▲", "▼", "="))
+            edge = LINE if task != companion else PAPER
             ax.add_patch(
-                Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor=LINE, hatch=hatch, linewidth=0.6)
+                Rectangle((x - 0.48, y - 0.47), 0.96, 0.94, facecolor=fill, edgecolor=edge, hatch=hatch, linewidth=0.6)
             )
-            ax.text(x, y - (0.16 if lines[1] else 0), lines[0], ha="center", va="center", color=ink, weight="bold")
+            ax.text(
+                *(x, y - (0.16 if lines[1] else 0), lines[0]),
+                ha="center",
+                va="center",
+                color=ink,
+                weight="bold" if bold else "normal",
+            )
             ax.text(x, y + 0.22, lines[1], ha="center", va="center", color=ink, fontsize=7)
     ax.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
-    ax.set_yticks(range(n), [f"{short(name)}\n{metrics[name]}" for name in names])
+    under = {name: "\nnot learned" if name in not_learned else f"\n{metrics[name]}" for name in names}
+    ax.set_yticks(range(n), [short(name) + under[name] for name in names])
     ax.set_xticks(range(n), [short(name) for name in names])
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     if longest > 12:
@@ -92,103 +94,145 @@ def draw_matrix(record: StudyRecord, kind: str, match: str) -> Figure | None:
         if kind == "pair"
         else "Leave one out: what the task of a column does to the task of a row in the company of all others"
     )
-    under = (
-        f"Δ in points at {BUDGETS[match]}, {confidence(record)} intervals. ▲ gain, ▼ loss, = equal, no mark: "
-        + ("1 seed, no verdict" if len(record["setting"]["seeds"]) == 1 else "no evidence")
-        + f". {MISSING} not measured. Diagonal: the task alone ± sd over seeds."
+    said = ", ".join(_WORDS[look] for look in _WORDS if look in looks)
+    add_titles(
+        figure,
+        title,
+        f"Δ in points at {BUDGETS[match]}, {confidence(record)} intervals: {said}. "
+        "Diagonal: the task alone ± sd over seeds.",
     )
-    _scale(figure, ax, limit)
-    add_titles(figure, title, under)
     return figure
+
+
+_WORDS = {
+    "gain": "▲ gain",
+    "loss": "▼ loss",
+    "equal": "= equal",
+    "none": "grey no evidence",
+    "one-seed": "grey 1 seed, no verdict",
+    "unlearned": "white not judged, for the task was not learned",
+    "undefined": f"{UNDEFINED} undefined",
+    "missing": f"{MISSING} not measured",
+}
+
+
+def _effect_lines(effect: Effect | None, claim: Evidence) -> tuple[str, str]:
+    if effect is None:
+        return MISSING, ""
+    if claim.look == "undefined":
+        return UNDEFINED, ""
+    ends = interval(effect["low"], effect["high"], 1) if effect["low"] is not None else ""
+    return f"{signed(effect['delta'], 1)} {claim.mark}".strip(), ends
 
 
 def _score_lines(mean: float | None, sd: float | None) -> tuple[str, str]:
     return (plain(mean, 1), "" if mean is None or sd is None else f"± {plain(sd, 1)}")
 
 
-def _scale(figure: Figure, ax: Axes, limit: float) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
+class _Group(NamedTuple):
+    """A task's part of the forest."""
 
-    steps = 40  # from 50 on a colour bar becomes pixels, also in SVG
-    colours = ListedColormap([diverging((2 * (i + 0.5) / steps - 1) * limit, limit) for i in range(steps)])
-    colours_of = ScalarMappable(Normalize(-limit, limit), colours)
-    bar = figure.colorbar(colours_of, ax=ax, orientation="horizontal", aspect=45, shrink=0.7, pad=0.03)
-    ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
-    bar.set_ticks(ticks, labels=[f"{t:+g}".replace("-", "−") if t else "0" for t in ticks])
-    bar.set_label("Δ in points", fontsize=8)
-    bar.outline.set_visible(False)
+    task: str
+    heading: str
+    rows: list[tuple[str, Effect]]
+
+    @property
+    def height(self) -> float:
+        """In inches."""
+        return HEADING + ROW * len(self.rows) + AXIS
 
 
 def draw_forest(record: StudyRecord) -> Figure | None:
-    """Effects of company and pairs with their intervals, a group for each task."""
-    lead, *others = record["setting"]["match"]
-    metrics = primary(record)
-    rows: list[tuple[str, str, Effect | None]] = []  # task, label, effect; a heading has none
-    for task in metrics:
-        one = {task: metrics[task]}
-        effects = [
-            (f"all, {BUDGETS[m]} ({SYMBOLS[m]})", e)
-            for m in (lead, *others)
-            for e in effects_of(record, "company", m, one)
-        ]
-        effects += [("dilution (C − I)", e) for e in effects_of(record, "dilution", None, one)]
-        effects += [(f"+ {short(e['companion'] or '')}", e) for e in effects_of(record, "pair", lead, one)]
-        effects = [(label, e) for label, e in effects if e["delta"] is not None]
-        if effects:
-            rows += [(task, f"{short(task)} ({metrics[task]})", None), *((task, label, e) for label, e in effects)]
-    if not rows:
+    """Effects of company and pairs with their intervals; every task has an axis of its own."""
+    from matplotlib.figure import Figure
+
+    lead = record["setting"]["match"][0]
+    not_learned = unlearned_tasks(record)
+    groups = [group for task in primary(record) if (group := _group(record, task, not_learned)).rows]
+    if not groups:
         return None
-    columns = _columns(rows)
-    longest, height = max(len(label) for _, label, _ in rows), max(len(c) for c in columns)
-    figure, axes = blank_figure((3.9 + 0.07 * longest) * len(columns), 0.2 * height + 1.5, columns=len(columns))
-    ends = [v for _, _, e in rows if e for v in (e["low"], e["high"], e["delta"]) if v is not None]
-    span = max(ends) - min(ends) or 1.0
-    for ax, column in zip(axes, columns, strict=True):
-        _forest_column(ax, column)
-        ax.set(xlim=(min(0.0, *ends) - 0.05 * span, max(0.0, *ends) + 0.05 * span), ylim=(height - 0.3, -0.7))
-        ax.set_xlabel("Δ in points: left is a loss, right a gain")
+    columns = _columns(groups)
+    rows = [row for group in groups for row in group.rows]
+    left = max(text_width(label, 9.0) for label, _ in rows) + 0.2
+    right = max(text_width(_numbers(e), 7.5) for _, e in rows) + 0.22
+    width = len(columns) * (left + PLOT + right) + 0.1
     one_seed = len(record["setting"]["seeds"]) == 1
-    add_titles(
-        figure,
+    marks = "1 seed: evaluation noise only, no verdict. " if one_seed else "▲ gain, ▼ loss, ■ equal, ○ no evidence. "
+    figure = Figure((width, 1.0))
+    titles = (
         "Effects of company, against the task alone",
-        f"{confidence(record)} intervals. "
-        + ("1 seed: evaluation noise only, no verdict. " if one_seed else "▲ gain, ▼ loss, ■ equal, ○ no evidence. ")
-        + f"Grey band: what counts as equal. Pairs at {BUDGETS[lead]}.",
+        f"Δ in points, {confidence(record)} intervals, an axis for each task. {marks}Grey band: what counts as equal. "
+        f"An arrowhead: beyond the metric's range. Pairs at {BUDGETS[lead]}.",
     )
+    top = add_titles(figure, *titles)
+    height = top + max(sum(g.height for g in column) for column in columns) + 0.05
+    for text in list(figure.texts):
+        text.remove()
+    figure.set_figheight(height)
+    add_titles(figure, *titles)
+    for i, column in enumerate(columns):
+        x, y = i * (left + PLOT + right) + 0.05, top
+        for group in column:
+            figure.text(x / width, 1 - (y + 0.04) / height, group.heading, va="top", weight="bold")
+            tall = ROW * len(group.rows)
+            place = ((x + left) / width, 1 - (y + HEADING + tall) / height, PLOT / width, tall / height)
+            _forest_axes(figure.add_axes(place), record, group, not_learned)
+            y += group.height
     return figure
 
 
-def _columns(rows: list[tuple[str, str, Effect | None]]) -> list[list[tuple[str, str, Effect | None]]]:
-    """Whole groups, side by side, so that none is much longer than a page."""
-    groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0])]
-    wanted = 1 + sum(len(rows) > n for n in COLUMNS)
-    limit = max(len(rows) / wanted, *map(len, groups)) if len(groups) > 1 else len(rows)
-    columns: list[list[tuple[str, str, Effect | None]]] = [[]]
+def _group(record: StudyRecord, task: str, not_learned: frozenset[str]) -> _Group:
+    lead, *others = record["setting"]["match"]
+    metric = primary(record)[task]
+    one = {task: metric}
+    found = [
+        (f"all, {BUDGETS[m]} ({SYMBOLS[m]})", e) for m in (lead, *others) for e in effects_of(record, "company", m, one)
+    ]
+    found += [("dilution (C − I)", e) for e in effects_of(record, "dilution", None, one)]
+    found += [(f"+ {short(e['companion'] or '')}", e) for e in effects_of(record, "pair", lead, one)]
+    said = f"{metric}, not learned: not judged" if task in not_learned else metric
+    return _Group(task, f"{short(task)} ({said})", [(label, e) for label, e in found if e["delta"] is not None])
+
+
+def _columns(groups: list[_Group]) -> list[list[_Group]]:
+    """Whole tasks, side by side, so that no column is much longer than a page."""
+    count = sum(len(group.rows) + 1 for group in groups)
+    wanted = min(1 + sum(count > n for n in COLUMNS), len(groups))
+    limit = max(sum(g.height for g in groups) / wanted, *(g.height for g in groups)) if len(groups) > 1 else 0.0
+    columns: list[list[_Group]] = [[]]
     for group in groups:
-        if columns[-1] and len(columns[-1]) + len(group) / 2 > limit:
+        if columns[-1] and sum(g.height for g in columns[-1]) + group.height / 2 > limit:
             columns.append([])
-        columns[-1] += group
+        columns[-1].append(group)
     return columns
 
 
-def _forest_column(ax: Axes, rows: list[tuple[str, str, Effect | None]]) -> None:
+def _numbers(e: Effect) -> str:
+    return f"{signed(e['delta'])} {interval(e['low'], e['high'])}" if e["low"] is not None else signed(e["delta"])
+
+
+def _forest_axes(ax: Axes, record: StudyRecord, group: _Group, not_learned: frozenset[str]) -> None:
     from matplotlib.patches import Rectangle
+    from matplotlib.ticker import MaxNLocator
 
     looks = {"gain": ("^", GAIN, GAIN), "loss": ("v", LOSS, LOSS), "equal": ("s", SINGLE, SINGLE)}
+    of_task = range_of(record, group.task)
+    ends = [v for _, e in group.rows for v in (*inside(e, of_task), e["delta"]) if v is not None]
+    span = max(0.0, *ends) - min(0.0, *ends) or 1.0
+    low, high = min(0.0, *ends) - 0.06 * span, max(0.0, *ends) + 0.06 * span
+    margin = next((e["margin"] for _, e in group.rows if e["margin"] is not None), None)
+    if margin is not None:
+        ax.add_patch(Rectangle((-margin, -0.5), 2 * margin, len(group.rows), facecolor=BAND, zorder=0))
     ax.axvline(0, color=MUTED, linewidth=0.8)
     at = ax.get_yaxis_transform()
-    for y, (_, label, e) in enumerate(rows):
-        if e is None:
-            ax.text(-0.02, y, label, ha="right", va="center", weight="bold", transform=at)
-            group = [r[2] for r in rows[y + 1 :] if r[0] == rows[y][0]]
-            margin = next((g["margin"] for g in group if g and g["margin"] is not None), None)
-            if margin is not None:
-                ax.add_patch(Rectangle((-margin, y + 0.5), 2 * margin, len(group), facecolor=BAND, zorder=0))
-            continue
-        marker, edge, face = looks.get(e["verdict"] or "", ("o", MUTED, PAPER))
-        if e["low"] is not None and e["high"] is not None:
-            ax.plot([e["low"], e["high"]], [y, y], color=edge, linewidth=1.4, solid_capstyle="butt")
+    for y, (label, e) in enumerate(group.rows):
+        marker, edge, face = looks.get(evidence(e, not_learned).look, ("o", MUTED, PAPER))
+        left, right = inside(e, of_task)
+        if left is not None and right is not None:
+            ax.plot([left, right], [y, y], color=edge, linewidth=1.4, solid_capstyle="butt")
+            for end, whole, arrow in ((left, e["low"], "<"), (right, e["high"], ">")):
+                if end != whole:
+                    ax.plot([end], [y], marker=arrow, linestyle="none", markersize=4.5, color=edge)
         ax.plot(
             [e["delta"] or 0.0],
             [y],
@@ -199,9 +243,10 @@ def _forest_column(ax: Axes, rows: list[tuple[str, str, Effect | None]]) -> None
             markeredgecolor=edge,
         )
         ax.text(-0.02, y, label, ha="right", va="center", transform=at)
-        ax.text(
-            1.02, y, f"{signed(e['delta'])} {interval(e['low'], e['high'])}", va="center", fontsize=7.5, transform=at
-        )
+        ax.text(1.03, y, _numbers(e), va="center", fontsize=7.5, transform=at)
+    ax.set(xlim=(low, high), ylim=(len(group.rows) - 0.5, -0.5))
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.tick_params(axis="x", labelsize=7.5, length=2.5)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")

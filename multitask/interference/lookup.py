@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from multitask.interference.palette import limit_of
 from multitask.interference.record import LIKELIHOOD, Effect, Exposure, Score, StudyRecord
 from multitask.tables.numbers import MISSING as MISSING
 from multitask.tables.numbers import interval as interval
@@ -56,17 +55,6 @@ def effects_of(record: StudyRecord, kind: str, match: str | None, metrics: dict[
 def measured(effects: list[Effect]) -> list[Effect]:
     """Those that have a value."""
     return [e for e in effects if e["delta"] is not None]
-
-
-def scale_limit(record: StudyRecord, metrics: dict[str, str]) -> float:
-    """The end of the colour scale: one for all matrices of a study, so that colours can be compared between them."""
-    twin = LIKELIHOOD in metrics.values()
-    values = [
-        e["delta"] or 0.0
-        for e in record["effects"]
-        if e["kind"] in MATRICES and e["metric"] == metrics.get(e["task"]) and e["delta"] is not None
-    ]
-    return limit_of(values, least=0.01 if twin else 1.0)
 
 
 def score_of(record: StudyRecord, task: str, arm: str, match: str | None, metric: str) -> Score | None:
