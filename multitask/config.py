@@ -100,15 +100,15 @@ class TrainConfig:
     loss_weights: dict[str, float] = field(default_factory=dict)
     """A factor on a task's loss, {task: factor}; 1 by default."""
     optimizer: Literal["adafactor", "adamw", "adamw-scaled"] | None = None
-    """By default adafactor for a pretrained model and adamw-scaled from scratch."""
+    """How weights are updated; by default adafactor for a pretrained model and adamw-scaled from scratch."""
     lr: float | None = None
     """Peak learning rate; by default 1e-3 for adafactor, 1e-2 for adamw-scaled, 1e-4 for adamw."""
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] | None = None
-    """Of the learning rate, after warm-up; by default constant for a pretrained model and linear from scratch."""
+    """How the learning rate goes on after warm-up; by default constant for a pretrained model, linear from scratch."""
     warmup_steps: int | None = None
-    """By default a twentieth of the steps, 500 at most."""
+    """Steps in which the learning rate rises from 0; by default a twentieth of all, 500 at most."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 for no clipping."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
@@ -124,9 +124,9 @@ class TrainConfig:
     precision: str = "fp32"
     """`fp32`, or `bf16`: autocast with fp32 weights. fp16 overflows in T5 and is refused."""
     seed: int = 0
-    """Of the weights, the order of examples and dropout."""
+    """Seed of the weights, the order of examples and dropout."""
     data_seed: int | None = None
-    """Of the choice of rows that are held out; by default `seed`. Runs that are compared must share it."""
+    """Seed of the choice of rows that are held out; by default `seed`. Runs that are compared must share it."""
     trainer: dict[str, Any] = field(default_factory=dict)
     """Any option of Lightning's Trainer: --trainer.max_steps 4000, --trainer.devices 2, …"""
 
@@ -144,7 +144,7 @@ class TrainConfig:
     selection_rows: int = 500
     """Training rows a task that are held out for `select`."""
     hold_selection: bool = False
-    """Hold them out even if this run chooses nothing on them, as runs of a study do that tunes its learning rate."""
+    """Hold those rows out even if nothing is chosen on them, as in a study that tunes its learning rate."""
     validation_rows: int | None = None
     """Rows a task that scores are reported on, by default all of its validation split; a choice by `data_seed`."""
     evaluate_on: Literal["validation", "selection"] = "validation"

@@ -191,6 +191,8 @@ TABS = {
     "multitask tasks check --hold": "--holdout --hold-selection",
     "multitask report --format mark": "markdown",
     "multitask eval runs/f": "runs/first",
+    "multitask predict runs/first --task ": "mine sst2",
+    "multitask train --trainer.dev": "--trainer.devices",
 }
 
 
@@ -200,7 +202,7 @@ def test_a_real_bash_completes_commands_options_tasks_presets_and_runs(tmp_path)
     program.write_text(f"#!{sys.executable}\nfrom multitask.cli import main\nmain()\n")
     program.chmod(0o755)
     (tmp_path / "runs/first").mkdir(parents=True)
-    (tmp_path / "runs/first/config.yaml").write_text("")
+    (tmp_path / "runs/first/config.yaml").write_text("tasks: mine=2,sst2\n")
     lines = [
         'eval "$(multitask completion bash)"',
         "press() { COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMPREPLY=(); _python_argcomplete multitask;"

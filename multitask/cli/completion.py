@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.cli.commands import Command, parser_of
+from multitask.errors import UserError
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -88,10 +89,27 @@ def _below(parsers: Any, name: str, **options: Any) -> Any:
     return parsers.add_parser(name, **options)
 
 
+TRAINER = ("accelerator", "accumulate_grad_batches", "devices", "max_steps", "max_time", "num_nodes", "strategy")
+"""Options of Lightning's Trainer that people use; to know all would take seconds, for Lightning has to be imported."""
+
+
+def _spell_parts(parser: Any) -> None:
+    """For `--trainer.OPTION` the options, for `--scale.TASK` what a task's name follows."""
+    for action in list(parser._actions):
+        for option in [one for one in action.option_strings if one != one.lower()]:
+            head = option[: option.index(".") + 1]
+            names = [f"{head}{name}" for name in TRAINER] if head == "--trainer." else [head]
+            for name in names:
+                parser.add_argument(name, help=action.help, metavar=action.metavar)
+            action.option_strings = []
+            action.help = argparse.SUPPRESS
+
+
 def _add_completers(parser: Any) -> None:
+    _spell_parts(parser)
     completers: dict[str, Callable[..., Iterable[str]]] = {
         "tasks": _complete_tasks,
-        "task": _complete_tasks,
+        "task": _complete_trained,
         "config": _complete_configs,
         "run": _complete_runs,
         "folder": _complete_runs,
@@ -109,6 +127,17 @@ def _complete_tasks(prefix: str, **_: Any) -> list[str]:
 
     before, comma, _last = prefix.rpartition(",")
     return [before + comma + name for name in TASKS if name not in before.split(",")]
+
+
+def _complete_trained(prefix: str, parsed_args: Any, **_: Any) -> list[str]:
+    """The tasks of the run that is named before."""
+    from multitask.config import task_words
+    from multitask.finished import run_config
+
+    try:
+        return [word.partition("=")[0] for word in task_words(run_config(Path(parsed_args.run)))]
+    except (UserError, TypeError):  # no run is named, or none that can be read
+        return _complete_tasks(prefix)
 
 
 def _complete_names(prefix: str, **_: Any) -> list[str]:
