@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitask.interference.record import LIKELIHOOD
-from multitask.interference.tables import FORMATS, preface, render, render_run, tables
+from multitask.interference.tables import FORMATS, preface, render, tables
 from multitask.interference.tables.cells import effect_cells
+from multitask.runs.render import render_run
 from multitask.tables.markdown import markdown_text
 from multitask.tables.numbers import count, number, probability
 from multitask.tables.table import Cell, Column, Table

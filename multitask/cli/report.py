@@ -47,8 +47,8 @@ def run(arguments: list[str]) -> int:
     else:
         from multitask.finished import check_finished
         from multitask.folder import read_json
-        from multitask.interference.tables import render_run
         from multitask.runs.files import Metrics, read_baselines, read_errors
+        from multitask.runs.render import render_run
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")

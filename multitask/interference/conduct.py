@@ -15,7 +15,7 @@ from typing import Any
 from multitask.cache import Cache
 from multitask.cautions import undrawn
 from multitask.config import TrainConfig
-from multitask.console import data_notes, say
+from multitask.console import data_notes, say, show_tables
 from multitask.definitions import FORMATTER, changes, definition, definitions_in, said
 from multitask.errors import UserError
 from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
@@ -48,7 +48,6 @@ from multitask.models import check_pretrained, contamination, is_from_scratch
 from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
 from multitask.system_errors import system_error, told
-from multitask.tables.terminal import print_tables
 from multitask.task import TASKS
 from multitask.terminal.counting import counting, duration
 
@@ -235,7 +234,7 @@ class Conduct:
             name = label(arm, self.design.family(arm)) + (" (twin)" if arm.twin else "")
             finished = sum(c not in missing for c in of_arm)
             arms.append(PlannedArm(name, tuple(arm.tasks), float(arm.budget), len(of_arm), finished))
-        print_tables(planned_table(arms, steps))
+        show_tables(planned_table(arms, steps))
         if trials:
             say(f"{len(trials)} trials of the learning rate ({len(self.config.lr_grid)} a kind of arm) come first.")
         examples = sum(float(c.arm.budget) * steps for c in (*missing, *trials))

@@ -14,7 +14,8 @@ from multitask.console import say
 from multitask.errors import UserError
 from multitask.folder import write_json
 from multitask.interference.record import read_record
-from multitask.interference.tables import render, render_run
+from multitask.interference.tables import render
+from multitask.runs.render import render_run
 from multitask.tables.terminal import print_table
 
 example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]

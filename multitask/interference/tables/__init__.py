@@ -8,15 +8,7 @@ background   the tasks, the noise, formats, checkpoints, learning rates, advice
 render       all of them in an order, and in a format
 """
 
-from multitask.interference.tables.render import (
-    FORMATS,
-    Format,
-    main_table,
-    preface,
-    render,
-    render_run,
-    render_tables,
-    tables,
-)
+from multitask.interference.tables.render import main_table, preface, render, tables
+from multitask.tables.render import FORMATS, render_tables
 
-__all__ = ["FORMATS", "Format", "main_table", "preface", "render", "render_run", "render_tables", "tables"]
+__all__ = ["FORMATS", "main_table", "preface", "render", "render_tables", "tables"]

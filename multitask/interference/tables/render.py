@@ -1,6 +1,6 @@
-"""A study's tables in an order, and they and a run's as text: terminal, Markdown, CSV, JSON, LaTeX, HTML.
+"""A study's tables in an order, and the study as text: terminal, Markdown, CSV, JSON, LaTeX, HTML.
 
-CSV of a study is one tidy table: a row an effect with all of its fields and a column a seed, then a row a score with
+CSV is one tidy table: a row an effect with all of its fields and a column a seed, then a row a score with
 kind `score`. JSON is the record itself. The others are the same tables with the budget, warnings and notes above them.
 
 Words
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any
 
 from multitask.folder import finite
 from multitask.interference.lookup import likelihood, primary
@@ -29,16 +29,9 @@ from multitask.interference.tables.company import budgets_table, company_table, 
 from multitask.interference.tables.effects import effects_table
 from multitask.interference.tables.matrices import matrix_table
 from multitask.printable import visible
-from multitask.tables.csv import csv_lines, csv_text
-from multitask.tables.html import html_text
-from multitask.tables.latex import latex_text
-from multitask.tables.markdown import markdown_text
-from multitask.tables.scores import score_table
+from multitask.tables.csv import csv_lines
+from multitask.tables.render import Format, render_tables
 from multitask.tables.table import Preface, Table
-from multitask.tables.terminal import terminal_text
-
-Format = Literal["table", "markdown", "csv", "json", "latex", "html"]
-FORMATS: tuple[str, ...] = get_args(Format)
 
 NULL = "null_control"
 """Kind `null` in CSV: readers take the word null for an empty field."""
@@ -65,37 +58,7 @@ def render(record: StudyRecord, format: Format, *, width: int | None = None, col
         return _csv(record)
     if format == "json":
         return _json(record)
-    return _render(tables(record), format, preface(record), width, color)
-
-
-def render_tables(found: Sequence[Table], format: Format) -> str:
-    """Some of the tables alone, in a format for people."""
-    return _render(found, format, None, None, None)
-
-
-def render_run(
-    scores: Mapping[str, Mapping[str, float | None]],
-    baselines: Mapping[str, Mapping[str, Any]] | None,
-    format: Format,
-    *,
-    errors: Mapping[str, Mapping[str, float | None]] | None = None,
-    width: int | None = None,
-    color: bool | None = None,
-) -> str:
-    """A run in one of `FORMATS`: a row a task and metric, each in its own unit.
-
-    Args:
-        scores: metrics.json.
-        baselines: baselines.json; None if there is none.
-        format: As in `render`.
-        errors: standard_errors.json; None if there is none.
-        width: As in `render`.
-        color: As in `render`.
-    """
-    if format == "json":
-        return _json({"scores": scores, "baselines": baselines, **({"standard_errors": errors} if errors else {})})
-    table = score_table(scores, baselines, errors=errors)
-    return csv_text(table) if format == "csv" else _render([table], format, None, width, color)
+    return render_tables(tables(record), format, preface(record), width=width, color=color)
 
 
 def preface(record: StudyRecord) -> Preface:
@@ -138,18 +101,6 @@ def main_table(record: StudyRecord) -> Table | None:
     main, lead = primary(record), record["setting"]["match"][0]
     matrices = (matrix_table(record, kind, lead, main) for kind in ("pair", "without"))
     return next((t for t in matrices if t is not None), None) or company_table(record, lead, main)
-
-
-def _render(found: Sequence[Table], format: str, above: Preface | None, width: int | None, color: bool | None) -> str:
-    if format == "table":
-        return terminal_text(found, above, width=width, color=color)
-    if format == "markdown":
-        return markdown_text(found, above)
-    if format == "latex":
-        return latex_text(found, above)
-    if format == "html":
-        return str(html_text(found, above))
-    raise ValueError(f"format must be one of {', '.join(FORMATS)}. Got {format!r}.")
 
 
 # Files for programs
