@@ -108,6 +108,10 @@ class FileSource:
         check_split(split, found, self.description, hint)
         return read_all(found[split], self.form)
 
+    def size(self, split: str) -> int:
+        """Bytes of a split's files."""
+        return _size(self._files().get(split, ()))
+
     def _files(self) -> dict[str, tuple[Path, ...]]:
         if not os.path.isdir(self.folder):
             raise UserError(f"there is no folder '{self.folder}'; {_fix(self.folder)}.")
@@ -150,13 +154,22 @@ class PathSource:
     def rows(self, split: str) -> Rows:
         """The rows of a split's files."""
         check_split(split, self.splits(), self.description)
-        found: list[Path] = []
-        for path in dict(self.named)[split]:
-            found += _expanded(path)
+        found = self._paths(split)
         twice = next((path for path, count in Counter(found).items() if count > 1), None)
         if twice is not None:
             raise UserError(f"split '{split}' names the file '{twice}' twice; leave one out.")
         return read_all(found, self.form)
+
+    def size(self, split: str) -> int:
+        """Bytes of a split's files."""
+        return _size(self._paths(split))
+
+    def _paths(self, split: str) -> list[Path]:
+        return [path for named in dict(self.named).get(split, ()) for path in _expanded(named)]
+
+
+def _size(paths: Sequence[Path]) -> int:
+    return sum(os.path.getsize(path) for path in paths if os.path.exists(path))
 
 
 def _expanded(path: Path) -> Sequence[Path]:

@@ -90,6 +90,26 @@ def f1_sums(outputs: Outputs) -> Floats:
     return _binary(targets == 1, never_invalid(targets, predictions, labels) == 1)
 
 
+def not_among_labels(gold: Outputs, label: str) -> Misfit | None:
+    """What of a task F1 of one label cannot score: that the label is none of the task's."""
+    if label in gold.labels:
+        return None
+    return Misfit(
+        f"{shown(repr(label), 60)} is none of the task's labels{': ' * bool(gold.labels)}"
+        f"{shown(', '.join(gold.labels), 80)}"
+    )
+
+
+def f1_label_sums(outputs: Outputs, label: str) -> Floats:
+    """[N, 3] true positives, false positives, false negatives of one label.
+
+    An invalid prediction misses its target's label and is a false positive of none, as in `f1_macro_sums`.
+    """
+    targets = np.array([t == label for t in outputs.targets], dtype=np.bool_)
+    predictions = np.array([p == label for p in outputs.predictions], dtype=np.bool_)
+    return _binary(targets, predictions)
+
+
 def multirc_f1_sums(outputs: Outputs) -> Floats:
     """[N, 3] as `f1_sums`, over all answers of all questions, "True" being positive whatever the order of labels.
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ from multitask import evaluate_bridge, label_metrics, number_metrics, text_metri
 from multitask.errors import UserError
 from multitask.field_docs import explain_fields
 from multitask.outputs import Floats, Misfit, Outputs
-from multitask.registry import Registry, place_of
+from multitask.registry import Registry, holder_of, place_of
 from multitask.short_repr import short_repr
 
 __all__ = ["METRICS", "Metric", "Outputs", "from_evaluate", "register_metric", "resolve_metrics"]
@@ -68,6 +69,14 @@ class Metric:
     """Why a target cannot be scored, None for one that can; None if every string can. Such a row is a bad row."""
     misfit: Callable[[Outputs], Misfit | None] | None = None
     """What of a whole split cannot be scored, from its gold answers; None if only scoring them can tell."""
+    low: float | None = None
+    """The least value there is, in the metric's own unit; None if it is not known, -inf if there is none."""
+    high: float | None = None
+    """The largest."""
+    outputs: tuple[str, ...] = ()
+    """The kinds of output it is for: labels, span, number, text; empty if that is not known."""
+    about: str = ""
+    """What it measures, in a sentence or two."""
     module: str = ""
     """Of a user's metric, the Python module that registers it: a worker process imports it to find the metric."""
 
@@ -246,18 +255,50 @@ def _add_mean(name: str, per_example: Callable[[Outputs], Floats], **fields: Any
     _add_total(name, _Counted(per_example), _quotient, per_example=per_example, **fields)
 
 
+_share: dict[str, Any] = {"low": 0.0, "high": 1.0}
+_INVALID = "An answer that is none of the labels is wrong."
 # labels. The per-example part of F1 and Matthews is whether the prediction is right; they are not its mean.
 _right = label_metrics.correct
-_add_mean("accuracy", _right)
-_add_total("f1", label_metrics.f1_sums, label_metrics.f1_of, per_example=_right, misfit=label_metrics.not_two_labels)
-_add_total("f1_macro", label_metrics.f1_macro_sums, label_metrics.f1_macro_of, per_example=_right)
-_add_total("mcc", label_metrics.mcc_sums, label_metrics.mcc_of, per_example=_right)
+_labels: dict[str, Any] = {**_share, "outputs": ("labels",)}
+_add_mean(
+    "accuracy", _right, **_share, outputs=("labels", "text"), about="Share of the answers that are the target, exactly."
+)
+_add_total(
+    "f1",
+    label_metrics.f1_sums,
+    label_metrics.f1_of,
+    per_example=_right,
+    misfit=label_metrics.not_two_labels,
+    **_labels,
+    about="F1 of the second of the task's two labels, its positive class. That is GLUE's rule: labels=('no', 'yes') "
+    f"counts 'yes'. {_INVALID} F1 of any class, of any number of labels, is 'f1/LABEL'; the mean over classes is "
+    "f1_macro; the micro-average is accuracy, since each example has one label.",
+)
+_add_total(
+    "f1_macro",
+    label_metrics.f1_macro_sums,
+    label_metrics.f1_macro_of,
+    per_example=_right,
+    **_labels,
+    about=f"Mean of each label's F1. Every label that occurs counts the same. {_INVALID}",
+)
+_add_total(
+    "mcc",
+    label_metrics.mcc_sums,
+    label_metrics.mcc_of,
+    per_example=_right,
+    **{**_labels, "low": -1.0},
+    about="Matthews correlation of answers and targets. CoLA's metric, for any number of labels (Gorodkin 2004); it is "
+    "0 for answers that are all one label.",
+)
 _add_total(
     "multirc_f1",
     label_metrics.multirc_f1_sums,
     label_metrics.f1_of,
     per_example=_right,
     target_fault=label_metrics.neither_true_nor_false,
+    **_labels,
+    about="F1 of 'True' over all answers of all questions. F1a of Khashabi et al. 2018, whatever the order of labels.",
 )
 _add(
     "multirc_em",
@@ -266,47 +307,154 @@ _add(
     of_sums=_quotient,
     per_example=_right,
     misfit=label_metrics.without_group,
+    **_labels,
+    about="Share of questions with every answer judged rightly. It needs Example(group=…).",
 )
 # numbers
-_number: dict[str, Any] = {"target_fault": number_metrics.not_a_number}
-_correlation: dict[str, Any] = {**_number, "misfit": number_metrics.constant_targets}
-_add_total("pearson", number_metrics.pearson_sums, number_metrics.pearson_of, **_correlation)
-_add("spearman", number_metrics.spearman, weighted=number_metrics.spearman_weighted, **_correlation)
-_add_mean("mse", number_metrics.squared_error, higher_is_better=False, scale=1.0, **_number)
+_number: dict[str, Any] = {"target_fault": number_metrics.not_a_number, "outputs": ("number",)}
+_correlation: dict[str, Any] = {**_number, "misfit": number_metrics.constant_targets, "low": -1.0, "high": 1.0}
+_UNREADABLE = "An answer that is no number counts as the one that lowers it most."
+_add_total(
+    "pearson",
+    number_metrics.pearson_sums,
+    number_metrics.pearson_of,
+    **_correlation,
+    about="Pearson's correlation of answers and targets. It is undefined where one of them is all one number. "
+    f"{_UNREADABLE}",
+)
+_add(
+    "spearman",
+    number_metrics.spearman,
+    weighted=number_metrics.spearman_weighted,
+    **_correlation,
+    about=f"Spearman's rank correlation of answers and targets. {_UNREADABLE}",
+)
+_add_mean(
+    "mse",
+    number_metrics.squared_error,
+    higher_is_better=False,
+    scale=1.0,
+    low=0.0,
+    high=math.inf,
+    **_number,
+    about="Mean squared error. An answer that is no number stands at the farther end of the range.",
+)
 # text
-_add_mean("jaccard", text_metrics.jaccard)
-_add_mean("exact_match", text_metrics.exact_match)
-_add_mean("token_f1", text_metrics.token_f1)
-_add_mean("sequence_accuracy", text_metrics.sequence_accuracy)
-_add_mean("rouge_1", text_metrics.rouge_1)
-_add_mean("rouge_2", text_metrics.rouge_2)
-_add_mean("rouge_l", text_metrics.rouge_l)
-_add_mean("rouge_lsum", text_metrics.rouge_lsum)
-# as T5's own code computes them
-_add_mean("rouge_1_unstemmed", functools.partial(text_metrics.rouge_1, stem=False))
-_add_mean("rouge_2_unstemmed", functools.partial(text_metrics.rouge_2, stem=False))
-_add_mean("rouge_l_unstemmed", functools.partial(text_metrics.rouge_l, stem=False))
-_add_mean("rouge_lsum_unstemmed", functools.partial(text_metrics.rouge_lsum, stem=False))
+_text: dict[str, Any] = {**_share, "outputs": ("text", "span")}
+_BEST = "Of several right answers the nearest counts."
+_add_mean(
+    "jaccard",
+    text_metrics.jaccard,
+    **_text,
+    about=f"Shared words over all words of answer and target. Words are sets in small letters. {_BEST}",
+)
+_add_mean(
+    "exact_match",
+    text_metrics.exact_match,
+    **_text,
+    about="Share of right answers, but for case, punctuation and articles. As SQuAD's script compares them.",
+)
+_add_mean(
+    "token_f1",
+    text_metrics.token_f1,
+    **_text,
+    about=f"F1 of the words of answer and target. Without case, punctuation and articles, as SQuAD's script. {_BEST}",
+)
+_add_mean(
+    "sequence_accuracy",
+    text_metrics.sequence_accuracy,
+    **_text,
+    about="Share of right answers, character for character.",
+)
+_ROUGE = {
+    "rouge_1": (text_metrics.rouge_1, "single words"),
+    "rouge_2": (text_metrics.rouge_2, "pairs of words"),
+    "rouge_l": (text_metrics.rouge_l, "the longest common subsequence"),
+    "rouge_lsum": (text_metrics.rouge_lsum, "the same, line by line"),
+}
+for _name, (_rouge, _of) in _ROUGE.items():
+    _add_mean(_name, _rouge, **_text, about=f"ROUGE of {_of}. F-measure with the Porter stemmer (Lin 2004). {_BEST}")
+for _name, (_rouge, _of) in _ROUGE.items():  # as T5's own code computes them
+    _plain = f"{_name} without a stemmer. As T5's own code computes it. {_BEST}"
+    _add_mean(f"{_name}_unstemmed", functools.partial(_rouge, stem=False), **_text, about=_plain)
+_of_100: dict[str, Any] = {"scale": 1.0, "low": 0.0, "high": 100.0, "outputs": ("text",)}
 _add(
     "bleu_intl",
     functools.partial(text_metrics.bleu, tokenize="intl"),
     sums=functools.partial(text_metrics.bleu_sums, tokenize="intl"),
     of_sums=text_metrics.bleu_of,
-    scale=1.0,
+    **_of_100,
+    about="BLEU of the corpus, words as T5 divides them. By sacrebleu with its international tokenizer.",
 )
-_add("bleu", text_metrics.bleu, sums=text_metrics.bleu_sums, of_sums=text_metrics.bleu_of, scale=1.0)
+_add(
+    "bleu",
+    text_metrics.bleu,
+    sums=text_metrics.bleu_sums,
+    of_sums=text_metrics.bleu_of,
+    **_of_100,
+    about="BLEU of the corpus. By sacrebleu with its default tokenizer (13a).",
+)
 _add(
     "chrf",
     text_metrics.chrf,
     sums=text_metrics.chrf_sums,
     of_sums=text_metrics.chrf_of,
     per_example=text_metrics.sentence_chrf,
-    scale=1.0,
+    **_of_100,
+    about="chrF2 of the corpus: F-score of character n-grams. By sacrebleu.",
 )
 # likelihood of the targets
-_add_total("token_probability", number_metrics.perplexity_sums, number_metrics.token_probability_of)
-_add_total("perplexity", number_metrics.perplexity_sums, number_metrics.perplexity_of, higher_is_better=False, scale=1)
-_add_mean("log_likelihood", number_metrics.log_likelihood, scale=1.0)
+_any = ("labels", "span", "number", "text")
+_add_total(
+    "token_probability",
+    number_metrics.perplexity_sums,
+    number_metrics.token_probability_of,
+    **_share,
+    outputs=_any,
+    about="1 / perplexity. The geometric mean of the probabilities of the targets' tokens.",
+)
+_add_total(
+    "perplexity",
+    number_metrics.perplexity_sums,
+    number_metrics.perplexity_of,
+    higher_is_better=False,
+    scale=1,
+    low=1.0,
+    high=math.inf,
+    outputs=_any,
+    about="exp of the nats per token of the targets. Every token counts the same.",
+)
+_add_mean(
+    "log_likelihood",
+    number_metrics.log_likelihood,
+    scale=1.0,
+    low=-math.inf,
+    high=0.0,
+    outputs=_any,
+    about="Summed log-probability of a target, in nats. Mean over examples.",
+)
+
+F1_OF = "f1/"
+"""Begins the name of F1 of one label: `f1/negative`."""
+
+
+def f1_of_label(label: str) -> Metric:
+    """F1 of one label of a task with two or more, the others together being the other class.
+
+    >>> f1_of_label("no")(["no", "no", "yes"], ["no", "yes", "yes"], labels=("no", "yes"))
+    0.6666666666666666
+    """
+    sums = functools.partial(label_metrics.f1_label_sums, label=label)
+    return Metric(
+        F1_OF + label,
+        _Total(sums, label_metrics.f1_of),
+        per_example=_right,
+        sums=sums,
+        of_sums=label_metrics.f1_of,
+        misfit=functools.partial(label_metrics.not_among_labels, label=label),
+        **_labels,
+        about=f"F1 of the class {label!r}, all other labels being the other class. {_INVALID}",
+    )
 
 
 LIKELIHOOD_METRICS = ("token_probability", "perplexity", "log_likelihood")
@@ -354,9 +502,10 @@ def register_metric(
             per_example=None if per_example is None else _EachOfStrings(per_example, own),
             higher_is_better=higher_is_better,
             scale=scale,
+            about=" ".join((function.__doc__ or "").strip().partition("\n\n")[0].split()),
             module=function.__module__,
         )
-        holder = f"{function.__module__}.{function.__qualname__}"
+        holder = holder_of(function)
         return METRICS.add(own, metric, holder, place=place_of(function), replace=replace)
 
     return register
@@ -445,6 +594,8 @@ def _resolve(one: Any) -> Metric:
     if isinstance(one, Metric):
         return one
     if isinstance(one, str):
+        if one.startswith(F1_OF) and len(one) > len(F1_OF):
+            return f1_of_label(one.removeprefix(F1_OF))
         name = one.removeprefix("evaluate:")
         return METRICS.get(one) if name == one else from_evaluate(name)
     if evaluate_bridge.is_module(one):

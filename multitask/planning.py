@@ -52,14 +52,26 @@ def print_plan(config: TrainConfig, *, as_json: bool) -> None:
     say_as_it_is(json.dumps({"steps": mix.steps, "batch_size": mix.batch_size, "tasks": tasks}, indent=2))
 
 
-def print_check(config: TrainConfig, *, as_json: bool) -> None:
-    """Print the check of tasks and data."""
+def print_check(config: TrainConfig, *, as_json: bool, show: int = 0) -> None:
+    """Print the check of tasks and data, and `show` training examples of each task."""
     from multitask.checks import check_tasks, print_report
+    from multitask.example_text import example_lines, spread
     from multitask.folder import finite
 
     mix = load_mix(config)
     report = check_tasks(mix.tasks, mix.data, mixture_tokenizer(config, mix))
+    few = {name: spread(data.train.examples, show) for name, data in mix.data.items()}
     if as_json:
-        say_as_it_is(json.dumps(finite(report.to_dict()), indent=2, ensure_ascii=False))
-    else:
-        print_report(report)
+        found = finite(report.to_dict())
+        if show:
+            found["examples"] = {
+                name: [{"id": e.id, "input": e.inputs, "target": e.target} for e in some] for name, some in few.items()
+            }
+        say_as_it_is(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for name, some in few.items() if show else ():
+        train = mix.data[name].train
+        say(f"{name}: {len(some)} of {len(train):,} training examples, from {train.source}")
+        for example in some:
+            say(*example_lines(example), "")
+    print_report(report)

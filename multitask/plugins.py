@@ -25,6 +25,7 @@ from types import ModuleType
 
 from multitask.errors import UserError
 from multitask.home import expanded
+from multitask.registry import INCLUDED as MODULES
 from multitask.registry import registries
 from multitask.task import TASKS, Task, add_task
 
@@ -116,7 +117,7 @@ def is_included(path: str | Path) -> bool:
 
 
 def _module_name(full: Path) -> str:
-    return f"_multitask_include_{hashlib.sha256(str(full).encode()).hexdigest()[:12]}_{full.stem}"
+    return f"{MODULES}{hashlib.sha256(str(full).encode()).hexdigest()[:12]}_{full.stem}"
 
 
 def _reason(error: BaseException, path: Path) -> str:

@@ -77,6 +77,23 @@ def place_of(function: object = None, *, depth: int = 2) -> Place:
     return Place(str(names.get("__name__")), code.co_filename, getattr(function, "__qualname__", ""), code)
 
 
+INCLUDED = "_multitask_include_"
+"""Begins the names of modules that `--include` makes; nobody knows them, so no message shows one."""
+
+
+def holder_of(function: object) -> str:
+    """Who registers, for people: the function with its module, and where it stands.
+
+    >>> holder_of(did_you_mean).partition(" (")[0], holder_of(print)
+    ('multitask.registry.did_you_mean', 'builtins.print')
+    """
+    code = getattr(function, "__code__", None)
+    where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+    module = str(getattr(function, "__module__", None) or type(function).__module__)
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{name}{where}" if module.startswith(INCLUDED) else f"{module}.{name}{where}"
+
+
 class Registry(Generic[T]):
     """A table of one kind of thing.
 

@@ -23,7 +23,7 @@ from multitask.field_docs import explain_fields
 from multitask.given_sources import as_source
 from multitask.metrics import Metric, resolve_metrics
 from multitask.python_sources import home_of
-from multitask.registry import Place, Registry, place_of
+from multitask.registry import Place, Registry, holder_of, place_of
 from multitask.short_repr import Plain, short_repr
 
 if TYPE_CHECKING:
@@ -403,7 +403,7 @@ def register_task(
             version=version,
             description=description or _first_line(formatter),
         )
-        return _add_task(task, _holder(formatter), place_of(formatter), replace)
+        return _add_task(task, holder_of(formatter), place_of(formatter), replace)
 
     return register
 
@@ -441,9 +441,3 @@ def _first_line(formatter: Formatter) -> str:
     module = inspect.getmodule(formatter)
     text = inspect.getdoc(formatter) or (inspect.getdoc(module) if module else "") or ""
     return text.strip().splitlines()[0] if text.strip() else ""
-
-
-def _holder(formatter: Formatter) -> str:
-    code = getattr(formatter, "__code__", None)
-    where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
-    return f"{formatter.__module__}.{getattr(formatter, '__qualname__', formatter)}{where}"

@@ -6,11 +6,17 @@ import inspect
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from multitask.errors import shown
+from multitask.errors import UserError, shown
+from multitask.example_text import LONGEST_INPUT, example_lines
+from multitask.examples import load_examples
+from multitask.metrics import Metric
 from multitask.python_sources import PythonSource
 from multitask.sample import SAMPLED, sample_rows
+from multitask.sources import FileSource, PathSource, Source, resolve_source
+from multitask.table import Rows
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
 from multitask.task import TASKS, Example, Task
@@ -58,8 +64,12 @@ def tasks_table(tasks: Sequence[TaskRow]) -> Table:
     return Table("Tasks", columns, rows, key="tasks")
 
 
-def describe_task(name: str) -> str:
+def describe_task(name: str, data: str | None = None) -> str:
     """A task in full: prefix, labels, metrics, source, limits, decoding, and an example.
+
+    Args:
+        name: The task's.
+        data: As `--data`, for the example; without it nothing is downloaded, and no large file read.
 
     Raises:
         UserError: If there is no task of that name.
@@ -85,7 +95,8 @@ def describe_task(name: str) -> str:
         "output": task.output,
         "labels": ", ".join(task.labels),
         "metrics": ", ".join(
-            f"{m.name}{'' if m.higher_is_better else ' (lower is better)'}{' (primary)' if m is task.primary else ''}"
+            f"{m.name}{_counted_class(task, m)}{'' if m.higher_is_better else ' (lower is better)'}"
+            f"{' (primary)' if m is task.primary else ''}"
             for m in task.metrics
         ),
         "source": row.source or "none: its rows come from --data",
@@ -99,7 +110,7 @@ def describe_task(name: str) -> str:
     }
     lines = [f"{name}: {task.description}" if task.description else name, ""]
     lines += [f"  {word:<11}{text}" for word, text in facts.items() if text]
-    example = _example(task)
+    example = _example(task, data)
     return "\n".join([*lines, "", example] if example else lines)
 
 
@@ -122,7 +133,8 @@ def task_table(task: Task) -> Table:
 def _example_at_hand(task: Task) -> Example | None:
     """What a row in memory, or of the generated sample, becomes."""
     made = next((name for name in (task.name, task.folder) if name in SAMPLED), None)
-    held = isinstance(task.source, PythonSource) and isinstance(task.source.source, Mapping)
+    given = task.source.source if isinstance(task.source, PythonSource) else None
+    held = isinstance(given, Mapping) and bool(given) and not callable(next(iter(given.values())))
     if not held and made is None:
         return None
     try:
@@ -142,13 +154,57 @@ def _row(task: Task) -> TaskRow:
     return TaskRow(task.name, task.output, task.primary.name, source, sample, task.description)
 
 
-def _example(task: Task) -> str:
-    """A row of the sample and what it becomes; without a sample, the example in the docstring of the task's module."""
-    made = next((name for name in (task.name, task.folder) if name in SAMPLED), None)
-    if made is not None:
-        row = sample_rows(made, "train")[0]
-        example = task.examples(row, "train")[0]
-        return f"  row        {row}\n  example    {example.inputs!r}  →  {example.target!r}"
+def _counted_class(task: Task, metric: Metric) -> str:
+    return f" of '{task.labels[1]}'" if metric.name == "f1" and len(task.labels) == 2 else ""
+
+
+LARGE = 2**26
+"""Bytes of a training file from which on it is not read for one example."""
+
+
+def _example(task: Task, data: str | None) -> str:
+    """A row of the source or of the sample and what it becomes; else the example in the module's docstring."""
+    try:
+        source = resolve_source(task, data)
+        too_large = source.size("train") > LARGE if isinstance(source, (FileSource, PathSource)) else False
+    except UserError as error:
+        if data is not None or task.source is not None:
+            return _documented(task) or f"  no example: {error}"
+        return _documented(task)
+    if too_large:
+        return _documented(task)
+    try:
+        return _first_example(task, source)
+    except UserError as error:
+        return f"  no example: {error}"
+
+
+def _first_example(task: Task, source: Source) -> str:
+    rows = source.rows("train")
+    made = load_examples(task, _Read(source.description, source.generated, rows), "train", limit=1)
+    if not len(made):
+        return "  no example: the task makes none of its rows."
+    at = min(sum(made.skipped.values()), len(rows) - 1)  # rows of which nothing was made, of one example a row at most
+    row = f"  row        {shown(repr(dict(rows[at])), LONGEST_INPUT)}"
+    return "\n".join([row, *example_lines(made[0], 11), f"  from       {rows.where(at)}"])
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Rows that are read already, as a source."""
+
+    description: str
+    generated: bool
+    found: Rows
+
+    def splits(self) -> tuple[str, ...]:
+        return ("train",)
+
+    def rows(self, split: str) -> Rows:
+        return self.found
+
+
+def _documented(task: Task) -> str:
     module = inspect.getmodule(task.formatter)
     for text in (inspect.getdoc(task.formatter), inspect.getdoc(module) if module else None):
         block = [p for p in (text or "").split("\n\n") if p.startswith("    row ")]

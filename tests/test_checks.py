@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from multitask.ceilings import best_pieces, decoded, round_trip
 from multitask.checks import Lengths, check_tasks, describe_task, list_tasks, print_report, print_tasks
 from multitask.errors import UserError
+from multitask.example_text import example_lines, readable
 from multitask.examples import TaskData, load_task
-from multitask.metrics import resolve_metrics
+from multitask.metric_list import describe_metric, list_metrics, print_metrics
+from multitask.metrics import METRICS, register_metric, resolve_metrics
 from multitask.overlap import MIN_WORDS, fields_of, find_overlaps, markers_of, words_of
-from multitask.sources import rows, sample
-from multitask.task import TASKS, Decoding, Example, Task
+from multitask.sources import hub, rows, sample
+from multitask.task import TASKS, Decoding, Example, Task, add_task
 from multitask.unwritable import label_winners
 
 
@@ -470,8 +472,108 @@ def test_a_task_is_described_with_a_row_of_its_sample():
     assert "  limits     512 input tokens, 128 target tokens\n" in text
     assert "  decoding   the labels are scored and the likeliest wins\n" in text
     assert re.search(
-        r"  row        \{'sentence': .*\n  example    'sst2 sentence: .*'  →  '(positive|negative)'$", text
+        r"  row        \{'sentence': .*\n  input      sst2 sentence: .*\n  target     (positive|negative)\n"
+        r"  from       generated sample 'sst2', split train, row 0$",
+        text,
     )
+
+
+def toy_described(data=None, **fields):
+    metrics = resolve_metrics(["f1", "f1/a", "perplexity"])
+    task = Task(
+        "toy", lambda row: Example(row["text"], row["label"]), "toy: ", metrics=metrics, labels=("a", "b"), **fields
+    )
+    TASKS.load()
+    add_task(task)
+    try:
+        return describe_task("toy", data)
+    finally:
+        TASKS.discard("toy")
+
+
+def test_a_users_own_task_is_described_with_a_row_of_its_source(tmp_path):
+    rows_ = [{"text": "so  happy\ttoday", "label": "b"}] * 3
+    text = toy_described(source=rows_)
+    assert "  metrics    f1 of 'b' (primary), f1/a, perplexity (lower is better)\n" in text
+    assert "  source     list of 3 rows in test_checks.py\n" in text
+    assert text.endswith(
+        "  row        {'text': 'so  happy\\ttoday', 'label': 'b'}\n  input      toy: so␣␣happy⇥today\n"
+        "  target     b\n  from       list of 3 rows in test_checks.py, split train, row 0"
+    )
+    assert "  row " not in toy_described()
+    assert toy_described(source=hub("a/b", revision="main")).endswith(
+        "  no example: task 'toy' has no rows yet; use --data DIR with DIR/toy/train.EXT (EXT: csv, tsv, json, jsonl, "
+        "parquet, txt), or --data hub to download a/b at main."
+    )
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy/train.csv").write_text("text,label\nx,a\n")
+    assert toy_described(str(tmp_path)).endswith(f"  target     a\n  from       {tmp_path}/toy/train.csv, line 2")
+    assert "no example: task 'toy' needs the folder" in toy_described(f"{tmp_path}/toy")
+    (tmp_path / "toy/train.csv").write_text("text,class\nx,a\n")
+    assert f"no example: task 'toy': {tmp_path}/toy/train.csv, line 2 has no column 'label'" in toy_described(
+        str(tmp_path)
+    )
+
+
+def test_a_large_file_is_not_read_for_one_example(tmp_path, monkeypatch):
+    (tmp_path / "train.csv").write_text("text,label\nx,a\n")
+    assert "  target     a" in toy_described(source=tmp_path)
+    monkeypatch.setattr("multitask.task_list.LARGE", 10)
+    assert "  target " not in toy_described(source=tmp_path)
+    assert "  target " not in toy_described(source=tmp_path / "train.csv")
+
+
+def test_examples_are_shown_as_the_model_sees_them():
+    e = Example("p: " + "a " * 400, "", references=("", "x\n", "y"))
+    assert example_lines(e) == [
+        f"  input   p: {'a ' * 148}a … (203 characters) … {'a ' * 149}a␣",
+        "  target  (nothing)   (or x⏎; y)",
+    ]
+    assert readable("\x1b[2J \u00a0\r\n", 40) == "\\u001b[2J ⍽␍⏎"
+
+
+def test_every_metric_is_listed_with_its_direction_and_range(capsys):
+    print_metrics()
+    out = capsys.readouterr().out
+    for metric in list_metrics():
+        assert re.search(rf"^{metric.name} +(higher|lower) ", out, re.M), metric.name
+        if metric.name in METRICS and METRICS.holder(metric.name) == "multitask.metrics":
+            assert metric.about.endswith("."), metric.name
+            assert metric.low < metric.high, metric.name
+            assert metric.outputs, metric.name
+    assert re.search(r"^f1 +higher  0 to 1 +labels +F1 of the second of the task's two labels", out, re.M)
+    assert re.search(r"^mse +lower   from 0 +number", out, re.M)
+
+
+def test_a_metric_is_described_in_full():
+    text = describe_metric("perplexity")
+    assert (
+        "\n  better      lower values\n  range       from 1\n  points      value × 1, negative: higher is better"
+        in text
+    )
+    assert describe_metric("f1/spam").startswith("f1/spam\n\nF1 of the class 'spam', all other labels being the other")
+    assert "may need the network" in describe_metric("evaluate:rouge/rougeL")
+    with pytest.raises(UserError, match="unknown metric 'acuracy': did you mean 'accuracy'"):
+        describe_metric("acuracy")
+
+    @register_metric()
+    def same_end(predictions, targets):
+        """Whether the last letters
+        are the same.
+
+        More of it.
+        """
+        return 1.0
+
+    try:
+        assert re.fullmatch(
+            r"same_end\n\nWhether the last letters are the same\.\n\n  better .*  defined in  .*same_end "
+            r"\(.*test_checks\.py:\d+\)",
+            describe_metric("same_end"),
+            re.S,
+        )
+    finally:
+        METRICS.discard("same_end")
 
 
 def test_a_task_without_a_sample_is_described_with_the_example_of_its_docstring():

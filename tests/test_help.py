@@ -28,7 +28,10 @@ from multitask.config import TrainConfig
 
 HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "pandas", "pyarrow", "sklearn", "scipy")
 
-COMMANDS = ("train", "eval", "predict", "tasks", "mix", "interference", "report", "export", "cache", "completion")
+COMMANDS = (
+    *("train", "eval", "predict", "tasks", "metrics", "mix"),
+    *("interference", "report", "export", "cache", "completion"),
+)
 
 _SCRIPT = f"""
 import json, sys

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from multitask.label_metrics import codes, never_invalid
-from multitask.metrics import METRICS, Outputs
+from multitask.metrics import METRICS, Outputs, resolve_metrics
 
 TWO = ("negative", "positive")
 THREE = ("entailment", "contradiction", "neutral")
@@ -180,3 +182,17 @@ def test_what_cannot_be_scored_is_said(name, columns, message):
     with pytest.raises(ValueError) as error:
         METRICS.get(name)(["neutral"], ["neutral"], **columns)
     assert str(error.value) == message
+
+
+def test_f1_of_a_label_is_scikit_learns_for_any_class():
+    labels = ("a", "b", "c")
+    targets, predictions = list("aabbccab"), list("abbbcaxb")
+    for label in labels:
+        (metric,) = resolve_metrics([f"f1/{label}"])
+        expected = f1_score([t == label for t in targets], [p == label for p in predictions])
+        assert metric(predictions, targets, labels=labels) == pytest.approx(expected)
+        assert pickle.loads(pickle.dumps(metric))(predictions, targets, labels=labels) == pytest.approx(expected)
+    assert metric.misfit(Outputs(targets, targets, labels=labels)) is None
+    assert resolve_metrics(["f1/d"])[0].misfit(Outputs(targets, targets, labels=labels)).reason == (
+        "'d' is none of the task's labels: a, b, c"
+    )

@@ -41,6 +41,17 @@ def test_the_plan_as_a_table_has_a_line_for_each_task(config, capsys):
     assert all(line == line.rstrip() for line in out.splitlines())
 
 
+def test_the_check_shows_examples_as_the_model_sees_them(config, capsys):
+    print_check(config, as_json=False, show=2)
+    out = capsys.readouterr().out
+    for name in NAMES:
+        assert f"{name}: 2 of 60 training examples, from rows given in Python, split train\n  input   " in out
+    assert out.index("  target  ") < out.index("Rows\n")
+    print_check(config, as_json=True, show=1)
+    (example,) = json.loads(capsys.readouterr().out)["examples"]["toy_text"]
+    assert set(example) == {"id", "input", "target"}
+
+
 def test_a_generated_sample_is_said_first(capsys):
     print_plan(TrainConfig(tasks="sst2", vocab_size=300, trainer={"max_steps": 2}), as_json=False)
     assert capsys.readouterr().out.startswith("GENERATED SAMPLE: ")

@@ -87,6 +87,7 @@ COMMANDS = {
     "eval": "evaluate a finished run again, or on other data",
     "predict": "predictions for lines of text or JSON rows",
     "tasks": "list the tasks, describe one, or check data for training (tasks check)",
+    "metrics": "list the metrics, or describe one: direction, range, what it counts",
     "mix": "show the planned mixture without training",
     "interference": "train matched runs and tell which tasks help and hurt each other",
     "report": "the tables of a run or a study again, in any format",

@@ -77,6 +77,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("mixture", "plan", "mixing", "rates"), "multitask mix"),
     **dict.fromkeys(("results", "tables", "view"), "multitask report RUN_OR_STUDY"),
     **dict.fromkeys(("complete", "completions", "autocomplete"), "multitask completion bash"),
+    **dict.fromkeys(("metric", "scores"), "multitask metrics"),
     "version": "multitask --version",
 }
 """{a command that there is not: the one that is meant}."""

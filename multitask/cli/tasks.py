@@ -12,7 +12,19 @@ from multitask.errors import UserError
 
 def _add_options(parser: Any) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="Describe this task.")
+    parser.add_argument("--data", metavar="DIR", help="Where its example comes from: DIR, hub (downloads) or sample.")
     add_include(parser)
+
+
+def _add_check_options(parser: Any) -> None:
+    add_format(parser)
+    parser.add_argument(
+        "--show",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Print N training examples of each task as the model sees them.",
+    )
 
 
 COMMAND = Command(
@@ -26,9 +38,9 @@ CHECK = Command(
     "tasks check",
     "Check the data of tasks: rows, lengths, truncation, round trip, duplicates, overlap between tasks.",
     "--tasks NAMES [options]",
-    add_format,
+    _add_check_options,
     USED["tasks check"],
-    ("multitask tasks check --tasks ticket --include my_tasks.py --data DIR",),
+    ("multitask tasks check --tasks ticket --include my_tasks.py --data DIR --show 3",),
 )
 
 
@@ -44,7 +56,7 @@ def run(arguments: list[str]) -> int:
 
     load_plugins(options.include)
     if options.name:
-        say(describe_task(options.name))
+        say(describe_task(options.name, options.data))
     else:
         print_tasks()
     return 0
@@ -64,9 +76,11 @@ def _tasks_check(arguments: list[str]) -> int:
     from multitask.cli.flags import parse_command
 
     config, own = parse_command(CHECK, arguments)
+    if own["show"] < 0:
+        raise UserError(f"--show must be 0 or more. Got {own['show']}.")
     announce("tasks check", shown_tasks(config))
     config = planned_settings(config)
     from multitask.planning import print_check
 
-    print_check(config, as_json=own["format"] == "json")
+    print_check(config, as_json=own["format"] == "json", show=own["show"])
     return 0
