@@ -10,7 +10,7 @@
     run.metrics                                    # a DataFrame: task, metric, score, se, baseline
 
     study = multitask.interference(tasks="span,sst2", seeds=5)
-    print(study.to_markdown())                     # which tasks help and which hurt each other
+    print(study)                                   # which tasks help and which hurt each other
 
 What needs torch or pandas is imported on first use, so that the command line's `--help` answers at once.
 """

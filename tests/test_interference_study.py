@@ -601,5 +601,9 @@ def test_report_gives_a_studys_tables_and_a_runs(study, capsys, tmp_path):
     page = tmp_path / "page.html"
     assert main(["report", str(study.folder), "--format", "html", "--output", str(page)]) == 0
     assert page.read_text().startswith("<!doctype html>") or page.read_text().startswith("<!DOCTYPE html>")
+    shutil.copytree(study.folder, tmp_path / "begun", ignore=lambda _, names: {"interference.json"} & set(names))
+    next((tmp_path / "begun" / "cells").glob("joint*/metrics.json")).unlink()
+    assert main(["report", str(tmp_path / "begun")]) == 2
+    assert "is not finished (5 of 6 models are): the multitask interference command" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "nothing")]) == 2
     assert "neither a run folder nor a study folder" in capsys.readouterr().err

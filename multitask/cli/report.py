@@ -42,7 +42,8 @@ def run(arguments: list[str]) -> int:
             text = f"{answer_text(study, width=width, color=color)}\n{text}"
     elif (folder / "study.yaml").is_file():
         raise UserError(
-            f"the study in {folder} is not finished: the multitask interference command that began it goes on."
+            f"the study in {folder} is not finished{_how_far(folder)}: the multitask interference command that began it "
+            "goes on."
         )
     else:
         from multitask.finished import check_finished
@@ -58,3 +59,15 @@ def run(arguments: list[str]) -> int:
     text = text.rstrip("\n") + "\n"
     write_output(Path(options.output) if options.output else None, text)
     return 0
+
+
+def _how_far(folder: Path) -> str:
+    """How many of a study's models are there, as far as its folder says."""
+    from multitask.folder import read_json
+
+    try:
+        cells = read_json(folder / "cells.json", list[dict[str, Any]])
+    except UserError:
+        return ""
+    there = sum((folder / str(cell.get("folder")) / "metrics.json").is_file() for cell in cells)
+    return f" ({there} of {len(cells)} models are)"

@@ -27,6 +27,7 @@ def interference(
     """Train what a study needs and tell which tasks help and hurt each other; the same as `multitask interference`.
 
         study = multitask.interference(tasks="span,sst2", seeds=5, out="runs/study", data="data/")
+        print(study)                             # its answer: who loses and gains with whom, what is undecided
         study.effects                            # a DataFrame: delta, low, high, q, verdict, …
         study.effect("sst2", companion="span")   # one of them
         study.plot("matrix")                     # a matplotlib figure
@@ -45,13 +46,16 @@ def interference(
         UserError: For whatever a user can mend, before training starts.
         KeyboardInterrupt: If it was interrupted; the same call continues.
     """
-    from multitask.interference.conduct import Conduct, settings_of
-    from multitask.interference.study import study_folder
+    from multitask.terminal.quiet import quietly
 
     if config is not None and settings:
         raise TypeError("interference takes a config or single settings, not both.")
-    config = config or settings_of(settings)
-    return Conduct(config, Path(out or study_folder(config)), quiet=quiet, overwrite=overwrite).run()
+    with quietly():
+        from multitask.interference.conduct import Conduct, settings_of
+        from multitask.interference.study import study_folder
+
+        config = config or settings_of(settings)
+        return Conduct(config, Path(out or study_folder(config)), quiet=quiet, overwrite=overwrite).run()
 
 
 def __getattr__(name: str) -> Any:

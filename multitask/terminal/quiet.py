@@ -33,8 +33,10 @@ def quietly() -> Iterator[None]:
     Their loggers, warnings and progress bars; none of the user's own, and nothing of a logger that the user has set to
     tell more than it does by itself.
     """
-    import pytorch_lightning  # noqa: F401  # it sets its level when it is imported
-    from transformers.utils import logging as of_transformers
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
+        import pytorch_lightning  # noqa: F401  # it sets its level when it is imported
+        from transformers.utils import logging as of_transformers
 
     raised = {}
     for name, level in LEVELS.items():
