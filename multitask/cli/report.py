@@ -42,8 +42,8 @@ def run(arguments: list[str]) -> int:
             text = f"{answer_text(study, width=width, color=color)}\n{text}"
     elif (folder / "study.yaml").is_file():
         raise UserError(
-            f"the study in {folder} is not finished{_how_far(folder)}: the multitask interference command that began it "
-            "goes on."
+            f"the study in {folder} is not finished{_how_far(folder)}: the multitask interference command that began "
+            "it goes on."
         )
     else:
         from multitask.finished import check_finished
