@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from multitask.errors import UserError
 from multitask.outputs import Outputs
 from multitask.runs.reading import Finished as Finished
+from multitask.runs.reading import bucketed as bucketed
 from multitask.task import Task
 
 if TYPE_CHECKING:
@@ -55,19 +55,6 @@ def aligned(task: str, cells: Mapping[Any, Sequence[Finished]]) -> dict[Any, lis
                 )
             frames[arm].append(frame)
     return frames
-
-
-def bucketed(values: Mapping[int, float], steps: int, buckets: int = 30) -> dict[int, float]:
-    """A noisy log as means over equal stretches of the steps, at their last steps.
-
-    >>> bucketed({1: 4.0, 2: 2.0, 3: 1.0, 4: 1.0}, 4, buckets=2)
-    {2: 3.0, 4: 1.0}
-    """
-    width = max(1, math.ceil(steps / buckets))
-    gathered: dict[int, list[float]] = {}
-    for step, value in values.items():
-        gathered.setdefault(min(steps, width * math.ceil(step / width)), []).append(value)
-    return {step: float(np.mean(of)) for step, of in sorted(gathered.items())}
 
 
 def read_facts(out: Path) -> dict[str, Any]:

@@ -165,10 +165,19 @@ def mark(x: float, y: float, look: str) -> Markup:
 
 
 def strip(
-    axis: Axis, values: Numbers, *, baseline: float | None = None, look: str = "single", label: str = ""
+    axis: Axis,
+    values: Numbers,
+    *,
+    baseline: float | None = None,
+    between: tuple[float | None, float | None] = (None, None),
+    look: str = "single",
+    label: str = "",
 ) -> Markup:
-    """Values as points on one bare axis, in the height of a line; a dashed line marks the baseline."""
+    """Values as points on one bare axis, in the height of a line, with an interval; a dashed line is the baseline."""
     parts = [rule(axis.left, 11, axis.right, 11)]
+    low, high = between
+    if _finite(low) and _finite(high):
+        parts.append(rule(axis.at(low), 11, axis.at(high), 11, f"span {look}"))
     if _finite(baseline) and axis.holds(baseline):
         parts.append(_tag("path", "dashed", d=f"M{_n(axis.at(baseline))} 2V20"))
     return _svg(axis.left + axis.right, 22, label, *parts, dots(axis, values, 11, look))

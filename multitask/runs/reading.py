@@ -6,8 +6,11 @@ import csv
 import functools
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from multitask.errors import UserError, shown
 from multitask.folder import read_json, read_predictions
@@ -97,6 +100,19 @@ class Finished:
             except (KeyError, TypeError, ValueError, csv.Error) as error:  # of UTF-8 too
                 raise UserError(f"{path} is not as it was written: {shown(error)}.") from error
         return found
+
+
+def bucketed(values: Mapping[int, float], steps: int, buckets: int = 30) -> dict[int, float]:
+    """A noisy log as means over equal stretches of the steps, at their last steps.
+
+    >>> bucketed({1: 4.0, 2: 2.0, 3: 1.0, 4: 1.0}, 4, buckets=2)
+    {2: 3.0, 4: 1.0}
+    """
+    width = max(1, math.ceil(steps / buckets))
+    gathered: dict[int, list[float]] = {}
+    for step, value in values.items():
+        gathered.setdefault(min(steps, width * math.ceil(step / width)), []).append(value)
+    return {step: float(np.mean(of)) for step, of in sorted(gathered.items())}
 
 
 def _logs(events: Path) -> list[Path]:
