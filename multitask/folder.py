@@ -16,6 +16,7 @@ examples/              with --log-examples: step, task and id of every example t
 model/                 Hugging Face format, prefixes and decoding settings in its config
 checkpoints/           what --resume goes on from
 events/                the loggers' files
+report.html            one page of it all, made of the others (not in a study, whose own page there is)
 skipped_rows.jsonl     with --on-bad-row skip, if there are any: task, split, file, row, line and reason of each bad row
 .lock  .owner          of the process that is at work here; see `multitask.ownership`
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 PARTS = (
     *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json", "deployed.json"),
     "standard_errors.json",
-    "skipped_rows.jsonl",
+    *("skipped_rows.jsonl", "report.html"),
     *("predictions", "model", "checkpoints", "events", "examples"),
 )
 """What a run folder may hold; `--overwrite` deletes these and nothing else."""

@@ -37,6 +37,7 @@ from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
 from multitask.field_docs import explain_fields
+from multitask.finished import run_config
 from multitask.folder import (
     ORPHANS,
     PARTS,
@@ -89,6 +90,7 @@ from multitask.resuming import (
     stored_state,
 )
 from multitask.runs.files import read_errors
+from multitask.runs.report import REPORT, write_run_report
 from multitask.short_repr import short_repr
 from multitask.signals import kept
 from multitask.system_errors import system_error, told
@@ -855,10 +857,23 @@ class Training:
             **self._facts(),
             "warnings": self.warnings,
             "skipped_steps": module.guard.steps,
-            "files": digests(out, (p for p in PARTS if p not in ("run.json", "checkpoints", EVENTS))),
+            "files": digests(out, (p for p in PARTS if p not in ("run.json", REPORT, "checkpoints", EVENTS))),
         }
         write_json(out / "run.json", tilde(record), sealed=True)
+        if self.prepared is None:  # a study has a page of its own
+            self._write_page()
         self._say(f"run folder: {out}  ({duration(seconds)})")
+
+    def _write_page(self) -> None:
+        """report.html, of what is written already: the run is whole without it, and whatever is wrong is said."""
+        try:
+            write_run_report(self.out, run_config(self.out))
+        except Exception as error:
+            reason = shown(" ".join(str(error).split()) or type(error).__name__, 300)
+            self._say(
+                f"WARNING: {self.out / REPORT} was not written ({reason}); the run is finished, and "
+                f"multitask report {self.out} --format html makes it again."
+            )
 
     def _restore_settings(self) -> None:
         """config.yaml says what this model was trained with, whoever has written there since."""

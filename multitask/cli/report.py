@@ -53,9 +53,14 @@ def run(arguments: list[str]) -> int:
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
-        check_finished(folder, ("metrics.json", "baselines.json", "standard_errors.json"))
+        config = check_finished(folder, ("metrics.json", "baselines.json", "standard_errors.json"))
         scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
-        text = render_run(scores, baselines, options.format, errors=read_errors(folder))
+        if options.format == "html":
+            from multitask.runs.report import run_report
+
+            text = run_report(folder, config)
+        else:
+            text = render_run(scores, baselines, options.format, errors=read_errors(folder))
     text = text.rstrip("\n") + "\n"
     write_output(Path(options.output) if options.output else None, text)
     return 0

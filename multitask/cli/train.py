@@ -64,7 +64,7 @@ def next_commands(run: Path, config: TrainConfig) -> str:
     lines = [
         (f"multitask predict {where} --task {shlex.quote(task)}{include}", "answers what you type, a line each"),
         (f"multitask eval {where} --data DIR{include}", "scores on other data"),
-        (f"multitask report {where}", "these scores again, also as Markdown, LaTeX or CSV"),
+        (f"multitask report {where}", "these scores again; report.html there is the whole page"),
     ]
     room = max(len(command) for command, _ in lines)
     wide = room + 56 <= output_width()

@@ -157,7 +157,7 @@ def _scores(facts: RunFacts) -> list[str]:
     if all(s.error is None for s in facts.scores):
         lines.append("Intervals were not measured.")
     if facts.config.select == "per-task":
-        lines.append("Each task was scored at its own best checkpoint; the model in this folder is the best by mean.")
+        lines.append("Of the run's checkpoints this model is the best by the mean over tasks; the scores are its own.")
     if facts.warnings:
         lines += ["Said during training:", "\n".join(f"- {escape_markdown(line)}" for line in facts.warnings)]
     return lines

@@ -33,7 +33,8 @@ def train_command(config: TrainConfig) -> str:
     usual = resolved(like_it, from_scratch=is_from_scratch(config.model))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.name in NEVER or field.name in OPERATIONAL or value in (getattr(usual, field.name), field.default):
+        plain = TrainConfig().model if field.name == "model" else getattr(usual, field.name)
+        if field.name in NEVER or field.name in OPERATIONAL or value == plain:
             continue
         if isinstance(value, dict):
             words += [w for k, v in value.items() for w in _nested(f"{flag(field.name)}.{k}", v)]

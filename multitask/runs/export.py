@@ -33,7 +33,7 @@ _MODEL = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 """Files of a model folder that are taken along: weights, settings, vocabularies."""
 _PATHS = ("_name_or_path", "name_or_path", "vocab_file", "tokenizer_file", "cache_dir")
 """Keys in which transformers keeps where something was loaded from."""
-PARTS = ("model", "metrics.json", "baselines.json", "mix.json")
+PARTS = ("model", "metrics.json", "deployed.json", "baselines.json", "standard_errors.json", "mix.json")
 
 
 def export(
@@ -58,7 +58,7 @@ def export(
     config = check_finished(source, PARTS)
     check_model_folder(source / "model")
     _check_target(source, out, overwrite)
-    facts = run_facts(source, config)
+    facts = run_facts(source, config, deployed=True)
     if study is not None and not set(study.tasks) & set(facts.tasks):
         raise UserError(
             f"--study: the study is of {', '.join(study.tasks)}, and the run of {', '.join(facts.tasks)}: they have no "

@@ -14,14 +14,13 @@ from multitask.errors import UserError
 from multitask.folder import read_json
 from multitask.models import is_from_scratch
 from multitask.readers import READERS
-from multitask.runs.files import OTHERS, Metrics
+from multitask.runs.files import OTHERS, read_errors
 from multitask.runs.reading import Finished
 from multitask.shape import check_shape
 from multitask.tables.numbers import MISSING, number, range_cell, tally
 from multitask.tables.scores import score_table
 from multitask.tables.table import Cell, Column, Table
 
-ERRORS = "standard_errors.json"
 PLACES = ("out", "data", "include", "vocab", "model")
 """Settings that are paths, or may be."""
 
@@ -134,12 +133,13 @@ class RunFacts(NamedTuple):
         return {**own, "steps": self.record.get("steps")}
 
 
-def run_facts(folder: Path, config: TrainConfig) -> RunFacts:
+def run_facts(folder: Path, config: TrainConfig, *, deployed: bool = False) -> RunFacts:
     """Read them.
 
     Args:
         folder: Of a finished run, checked.
         config: Its settings.
+        deployed: Give the scores of the one model that is kept, where each task was scored at its own best.
 
     Raises:
         UserError: If a file is missing, or not as it was written.
@@ -151,7 +151,7 @@ def run_facts(folder: Path, config: TrainConfig) -> RunFacts:
     if missing:
         raise UserError(f"{folder} is not as it was written: model/config.json does not know '{missing[0]}'.")
     tasks = {name: _task(name, dict(settings[name]), run) for name in run.metrics}
-    return RunFacts(folder.resolve().name, folder, config, run.run, run.mix, tasks, _scores(run))
+    return RunFacts(folder.resolve().name, folder, config, run.run, run.mix, tasks, _scores(run, deployed))
 
 
 def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
@@ -178,11 +178,11 @@ def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
     )
 
 
-def _scores(run: Finished) -> list[Score]:
-    path = run.folder / ERRORS
-    errors: Metrics = read_json(path, Metrics) if path.is_file() else {}
+def _scores(run: Finished, deployed: bool) -> list[Score]:
+    kept = run.deployed if deployed else None
+    errors = (read_errors(run.folder) or {}) if kept is None else {}  # they are of the other scores
     found = []
-    for task, metrics in run.metrics.items():
+    for task, metrics in (kept or run.metrics).items():
         base = run.baselines.get(task, {})
         for metric, value in metrics.items():
             if metric in OTHERS or metric == "invalid_rate":
@@ -225,11 +225,9 @@ def run_scores(folder: Path) -> Table:
         UserError: If it is not finished.
     """
     run = Finished(folder)
-    path = folder / ERRORS
-    errors: Metrics | None = read_json(path, Metrics) if path.is_file() else None
     left_out = ("invalid_rate", "log_likelihood")
     scores = {task: {m: v for m, v in of.items() if m not in left_out} for task, of in run.metrics.items()}
-    return score_table(scores, run.baselines, title=f"Scores of {folder.name}", errors=errors)
+    return score_table(scores, run.baselines, title=f"Scores of {folder.name}", errors=read_errors(folder))
 
 
 def mix_table(facts: RunFacts) -> Table:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.config import TrainConfig
-from multitask.errors import UserError
-from multitask.folder import write_json as write_json
 from multitask.metrics import METRICS
 from multitask.pages import charts, render_page, write_page
 from multitask.runs.command import train_command
@@ -60,7 +58,7 @@ class TaskView(NamedTuple):
     metric: str
     sentence: str
     look: str
-    """gain: above its baseline by more than chance; loss: below it; quiet: cannot be told from it."""
+    """gain: better than its baseline by more than chance; loss: worse; quiet: cannot be told from it."""
     mark: str
     score: str
     interval: str
@@ -108,14 +106,15 @@ def run_report(folder: Path, config: TrainConfig) -> str:
     return render_page(
         "run.html.j2",
         package="multitask.runs",
-        title=facts.name,
+        title=f"Run {facts.name}",
         sections=SECTIONS,
         kicker=_kicker(facts),
         tasks=tasks,
         told=tasks[:FIRST],
         generated=facts.generated,
         warnings=[*warnings, *facts.warnings],
-        lead=_lead(facts, tasks),
+        lead=_lead(tasks),
+        measured=any(s.error is not None for s in facts.scores),
         scores=scores_table(facts),
         others=_other_baselines(facts, run),
         worst=[(task.name, *_worst(run.frame(task.name), facts.scores)) for task in facts.tasks.values()],
@@ -130,8 +129,8 @@ def run_report(folder: Path, config: TrainConfig) -> str:
 
 def _generated(tasks: Iterable[str]) -> str:
     return (
-        f"GENERATED SAMPLE: the examples of {', '.join(tasks)} are made by a small grammar. Scores on them say that the "
-        "tool works, not how a model does on real text."
+        f"GENERATED SAMPLE: the examples of {', '.join(tasks)} are made by a small grammar. Scores on them say that "
+        "the tool works, not how a model does on real text."
     )
 
 
@@ -141,7 +140,7 @@ def _kicker(facts: RunFacts) -> str:
     return f"{many} · {facts.record['parameters']:,} parameters, {start} · {facts.record['steps']:,} steps"
 
 
-def _lead(facts: RunFacts, tasks: list[TaskView]) -> str:
+def _lead(tasks: list[TaskView]) -> str:
     """How many tasks were learned, in one sentence."""
     known = [t for t in tasks if t.baseline != "·"]
     above = [t for t in known if t.look == "gain"]
@@ -150,8 +149,10 @@ def _lead(facts: RunFacts, tasks: list[TaskView]) -> str:
     if len(above) == len(known):
         return "Every task is above its baseline." if len(known) > 1 else "The task is above its baseline."
     others = ", ".join(t.name for t in known if t.look != "gain")
-    count = f"{len(above)} of {len(known)} tasks are" if len(known) > 1 else "The task is not"
-    return f"{count} above {'their baselines' if len(known) > 1 else 'its baseline'}; not learned: {others}."
+    if len(known) == 1:
+        return "The task was not learned: it is not above its baseline."
+    count = f"{len(above)} of {len(known)} tasks {'is above its' if len(above) == 1 else 'are above their'}"
+    return f"{count} baseline{'s' if len(above) != 1 else ''}; not learned: {others}."
 
 
 # ---- scores ----------------------------------------------------------------------------------------------------------
@@ -165,8 +166,7 @@ def _task(facts: RunFacts, task: TaskFacts) -> TaskView:
     shown, error = plain(score.value, 3), f" ± {plain(score.error, 3)}" if score.error is not None else ""
     sentence = f"{task.name}: {score.metric} {shown}{error}"
     if score.baseline is not None:
-        word = {"gain": "above", "loss": "below", "quiet": "not to be told from"}[look]
-        word = "below" if look == "loss" and higher else word
+        word = {"gain": "better than", "loss": "worse than", "quiet": "not to be told from"}[look]
         sentence += f", {word} the {plain(score.baseline, 3)} of {score.answers or 'its baseline'}"
         sentence += "" if look == "gain" else ": not learned"
     values = [score.value, score.baseline, score.low, score.high]
@@ -278,19 +278,19 @@ def _bars(facts: RunFacts) -> list[tuple[str, Markup, str, Markup, str]]:
 def _footer(facts: RunFacts) -> list[tuple[str, str]]:
     record = facts.record
     versions = ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
-    data = "; ".join(
-        f"{t.name}: {t.source}, {t.train:,} + {t.validation:,} examples, {t.fingerprints[0][:12]} and "
-        f"{t.fingerprints[1][:12]}"
+    data = [
+        (
+            f"data of {t.name}",
+            f"{t.source}; {t.train:,} examples ({t.fingerprints[0][:12]}), {t.validation:,} for validation "
+            f"({t.fingerprints[1][:12]})",
+        )
         for t in facts.tasks.values()
-    )
+    ]
     seconds = record.get("seconds")
     took = f", {duration(float(seconds))}" if isinstance(seconds, (int, float)) else ""
     return [
         ("made", f"{record.get('finished', 'not known')}{took}"),
         ("versions", versions or "not known"),
-        ("data and its fingerprints (training, validation)", data),
+        *data,
         ("address of the run", str(record.get("address", "not known"))),
     ]
-
-
-__all__ = ["REPORT", "UserError", "run_report", "write_run_report"]

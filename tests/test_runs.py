@@ -1,17 +1,21 @@
-"""An exported run: its predict.py answers as multitask does, its card says what is known, nothing is overwritten."""
+"""A finished run as others see it: its page; and its export, whose predict.py answers as multitask does."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -19,11 +23,16 @@ from safetensors.torch import load_file, save_file
 
 import multitask
 from multitask.cli import main
+from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
+from multitask.finished import run_config
 from multitask.folder import digest_of, read_json, write_json
 from multitask.interference.record import write_record
 from multitask.metrics import resolve_metrics
+from multitask.run import Training
 from multitask.runs import predict as alone
+from multitask.runs.command import train_command
+from multitask.runs.report import run_report
 from multitask.sources import rows
 from multitask.task import TASKS, Decoding, Example, Task, add_task
 
@@ -118,6 +127,98 @@ def folder(run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     return alone.Model(folder)
+
+
+# ------------------------------------------------------------------------------------------------------------ the page
+
+
+def page_of(folder: Path) -> str:
+    return run_report(folder, run_config(folder))
+
+
+def test_the_page_is_written_at_the_end_of_training_and_again_by_report(run, capsys):
+    written = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert written == page_of(run.folder)
+    assert main(["report", str(run.folder), "--format", "html"]) == 0
+    assert capsys.readouterr().out == written.rstrip("\n") + "\n"
+    assert "report.html" not in read_json(run.folder / "run.json")["files"]
+
+
+def test_the_page_answers_first_and_then_shows_everything(run, tasks):
+    page = page_of(run.folder)
+    words = " ".join(re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]+>", " ", page, flags=re.DOTALL).split())
+    accuracy = read_json(run.folder / "metrics.json")["toy_labels"]["accuracy"]
+    error = read_json(run.folder / "standard_errors.json")["toy_labels"]["accuracy"]
+    first = words[: words.index("Is it any good?")].replace("\u00a0", " ").replace("\u2060", "")
+    assert "Run my run" in first
+    assert f"toy_labels: accuracy {accuracy:.3f} ± {error:.3f}, " in first
+    assert "3 more tasks below." in first
+    for heading in ("Is it any good?", "Where is it wrong?", "How was it learned?", "What was it given?"):
+        assert f">{heading}</h2>" in page
+    assert "of 12 answers are not the target" in words
+    assert 'aria-label="Share of the loss: ' in page
+    assert "multitask train --tasks toy_labels,toy_number,span_best," in words
+    assert "data of toy_labels" in words
+    for version in read_json(run.folder / "run.json")["versions"].values():
+        assert version in words
+    assert str(run.folder.parent) not in page
+
+
+def test_text_of_others_is_escaped_on_the_page(run, tmp_path):
+    copy = tmp_path / "<i>run"
+    shutil.copytree(run.folder, copy)
+    path = copy / "predictions" / "toy_labels.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[0, ["inputs", "prediction", "score"]] = ["<script>alert(1)</script>", "<b>\x1b" + "long " * 400, -1.0]
+    frame.to_parquet(path)
+    record = read_json(copy / "run.json")
+    write_json(copy / "run.json", {**record, "warnings": ["<img src=x> /home/somebody/rows.csv"]}, sealed=True)
+    page = page_of(copy)
+    for text in ("&lt;script&gt;alert(1)", "&lt;b&gt;", "&lt;img src=x&gt; rows.csv", "Run &lt;i&gt;run"):
+        assert text in page
+    assert "<script>alert" not in page
+    assert "\x1b" not in page
+    assert "somebody" not in page
+    assert "long " * 130 not in page
+
+
+def test_a_page_that_cannot_be_written_loses_no_run(run, monkeypatch):
+    said: list[str] = []
+    training = types.SimpleNamespace(out=run.folder, _say=said.append)
+
+    def fail(*_: Any) -> None:
+        raise OSError("no space left\non the disk")
+
+    monkeypatch.setattr("multitask.run.write_run_report", fail)
+    Training._write_page(training)
+    assert said == [
+        f"WARNING: {run.folder / 'report.html'} was not written (no space left on the disk); the run is finished, and "
+        f"multitask report {run.folder} --format html makes it again."
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tasks": ["span=2", "sst2=1"], "lr": 0.002, "include": ["a b.py", "c.py"], "data": "my data/x"},
+        {"model": "google-t5/t5-small", "columns": {"span": {"text": "tweet"}}, "loss_weights": {"span": 2.0}},
+        {"per_step": {"span": 2.0, "sst2": 0.5}, "gated": True, "copy_head": False, "callbacks": ["RichProgressBar"]},
+        {"trainer": {"max_steps": 7, "accumulate_grad_batches": 2}, "eval_every": 2, "select": "mean", "patience": 3},
+    ],
+)
+def test_the_command_of_a_run_is_read_as_its_settings(settings):
+    from multitask.cli.flags import parse_command
+    from multitask.cli.train import COMMAND
+    from multitask.models import is_from_scratch
+
+    config = TrainConfig(**{"trainer": {"max_steps": 5}, **settings})
+    config = resolved(config, from_scratch=is_from_scratch(config.model))
+    words = shlex.split(train_command(config))
+    assert words[:2] == ["multitask", "train"]
+    again = parse_command(COMMAND, words[2:])[0]
+    again = resolved(again, from_scratch=is_from_scratch(again.model))
+    assert again == dataclasses.replace(config, tasks=again.tasks)
+    assert ",".join(config.tasks if isinstance(config.tasks, list) else [config.tasks]) == again.tasks
 
 
 # ---------------------------------------------------------------------------------------------------------- predict.py
@@ -244,6 +345,7 @@ def test_a_generated_sample_is_said_loudly_and_intervals_are_shown(run, tmp_path
     shutil.copytree(run.folder, copy)
     record = read_json(copy / "run.json")
     record["tasks"]["toy_labels"]["generated"] = True
+    record["files"] = {}
     write_json(copy / "run.json", record, sealed=True)
     scores = read_json(copy / "metrics.json")
     write_json(copy / "standard_errors.json", {"toy_labels": {"accuracy": 0.1}})
