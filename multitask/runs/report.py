@@ -232,8 +232,8 @@ def _worst(frame: pd.DataFrame, scores: list[Score]) -> tuple[list[ExampleView],
             continue
         likelihood = f"log-likelihood of the target {plain(row['log_likelihood'], 2)}"
         measure = f"score {plain(row['_score'], 3)}, {likelihood}" if by_score else likelihood
-        texts = (_cut(str(row[name])) for name in ("inputs", "target", "prediction"))
-        found.append(ExampleView(str(row["id"]), *texts, measure))
+        inputs, target, prediction = (_cut(str(row[name])) for name in ("inputs", "target", "prediction"))
+        found.append(ExampleView(str(row["id"]), inputs, target, prediction, measure))
     return found, wrong, len(frame)
 
 
