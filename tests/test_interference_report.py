@@ -302,6 +302,7 @@ def test_a_record_of_an_earlier_version_is_read_and_has_no_date(record: StudyRec
 def test_the_same_record_gives_the_same_bytes(html: str, record: StudyRecord, tmp_path: Path) -> None:
     write_report(copy.deepcopy(record), tmp_path / "deep" / "report.html")
     assert (tmp_path / "deep" / "report.html").read_bytes() == html.encode()
+    assert html.endswith("</html>\n")
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["report.html"]
 
 
@@ -404,3 +405,17 @@ def test_an_unknown_learning_rate_score_or_gap_is_no_number() -> None:
     html = report_html(record)
     assert re.search(r"0\.01</td><td[^>]*>–</td><td[^>]*>chosen", html)
     assert re.search(r">span</th><td[^>]*>·</td><td[^>]*>·</td><td[^>]*>·</td>", html)
+
+
+def test_score_and_log_likelihood_are_compared_in_a_sentence(record: StudyRecord) -> None:
+    made = copy.deepcopy(record)
+    for e in made["effects"]:
+        e["verdict"] = "no evidence"
+    assert "9 of 9 effects have the same verdict in both" not in report_html(made)  # one is undefined
+    assert "8 of 8 effects have the same verdict in both" in report_html(made)
+    for e in made["effects"]:
+        if e["kind"] == "company" and e["match"] == "examples":
+            e["verdict"] = "gain" if e["metric"] == LIKELIHOOD else "loss"
+    words = Page(report_html(made)).words
+    assert "5 of 8 effects have the same verdict in both." in words
+    assert "one in the one and the other in the other: 3." in words

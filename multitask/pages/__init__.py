@@ -88,6 +88,7 @@ def environment(package: str) -> Environment:
     made = Environment(
         autoescape=True,
         undefined=StrictUndefined,
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=ChoiceLoader([PackageLoader(package), PrefixLoader({"pages": PackageLoader(HERE)})]),

@@ -10,8 +10,10 @@ from multitask.interference.lookup import (
     MISSING,
     effects_of,
     interval,
+    likelihood,
     measured,
     plain,
+    primary,
     score_of,
     short,
     signed,
@@ -61,6 +63,8 @@ class MatrixView(NamedTuple):
     """Whether there is a last column, of all tasks together."""
     rows: list[RowView]
     roomy: bool
+    opens: bool
+    """Whether its effects can be opened."""
     looks: list[str]
     """Those that there are, for the legend."""
 
@@ -130,5 +134,28 @@ def matrix(
         bool(whole),
         rows,
         roomy,
+        any(c.key for row in rows for c in row.cells),
         [look for look in order if look in looks],
+    )
+
+
+def agreement(record: StudyRecord, match: str, not_learned: frozenset[str]) -> str:
+    """Whether scores and log-likelihoods lead to the same verdicts on pairs and on all together, in a sentence."""
+    words: dict[tuple[str, str, str | None], dict[str, str]] = {}
+    for name, metrics in (("score", primary(record)), ("nats", likelihood(record))):
+        for kind in ("pair", "company"):
+            for e in effects_of(record, kind, match, metrics):
+                claim = evidence(e, not_learned)
+                if claim.look in ("gain", "loss", "equal", "none"):
+                    words.setdefault((kind, e["task"], e["companion"]), {})[name] = claim.look
+    both = [(w["score"], w["nats"]) for w in words.values() if len(w) == 2]
+    if not both or set(primary(record).values()) == {LIKELIHOOD}:
+        return ""
+    said = ("gain", "loss")
+    same = sum(a == b for a, b in both)
+    opposite = sum(a != b and a in said and b in said for a, b in both)
+    only = sum(b in said and a not in said for a, b in both), sum(a in said and b not in said for a, b in both)
+    return (
+        f"{same} of {len(both)} effects have the same verdict in both. Gain or loss in the log-likelihood alone: "
+        f"{only[0]}; in the score alone: {only[1]}; one in the one and the other in the other: {opposite}."
     )

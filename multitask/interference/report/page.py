@@ -10,7 +10,7 @@ from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likeliho
 from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
 from multitask.interference.report.forest import forest
-from multitask.interference.report.matrix import matrix
+from multitask.interference.report.matrix import agreement, matrix
 from multitask.interference.report.pictures import alone, curves
 from multitask.interference.tables.cells import unlearned_tasks
 from multitask.pages import render_page, write_page
@@ -56,6 +56,7 @@ def _values(record: StudyRecord) -> dict[str, Any]:
         "first": first,
         "more_matrices": [m for m in more if m is not None and m != first],
         "nats": [m for m in (made("pair", lead, nats) or made("company", lead, nats),) if m is not None],
+        "agreement": agreement(record, lead, not_learned),
         "one_seed": len(setting["seeds"]) == 1,
         "level": confidence(record),
         "lead": BUDGETS.get(lead, lead),

@@ -20,7 +20,7 @@ from multitask.interference.tables.company import budgets_table, exposure_table,
 from multitask.interference.tables.effects import all_effects_table, effects_table
 from multitask.tables.html import html_notes, html_table
 from multitask.tables.numbers import number
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Cell, Column, Table, visible_in
 
 
 def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[Markup]]:
@@ -38,7 +38,6 @@ def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[M
         "summary": [summary_table(record)],
         "dilution": [budgets_table(record, metrics)],
         "confusion": [confusion_table(record)],
-        "advice": [advice_table(record)],
         "gaps": [gaps_table(record)],
         "rates": [learning_rates_table(record)],
         "exposure": [exposure_table(record)],
@@ -46,6 +45,10 @@ def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[M
         "tasks": [tasks_table(record)],
     }
     made = {place: [shown(t) for t in tables if t is not None] for place, tables in found.items()}
+    advice = advice_table(record)
+    # The sentence first, then what it rests on.
+    lead = [Markup('<p class="lead">{}</p>').format(visible_in(advice.notes[0]))] if advice else []
+    made["advice"] = [*lead, shown(dataclasses.replace(advice, notes=advice.notes[1:]))] if advice else []
     effects = lean(all_effects_table(record))
     links = {(i, 0): f"#{opened[id(e)]}" for i, e in enumerate(record["effects"]) if id(e) in opened}
     # Without keys: they are a third of a table of a thousand effects.
