@@ -66,8 +66,8 @@ def test_losses_and_gains_are_told_the_surest_first_with_what_is_undecided_and_w
         "▲ sst2 gains with span: +6.5 points of accuracy [4.5, 8.5]",
         "▼ cola loses with all 2 others: −3.0 points of accuracy [−5.0, −1.0]",
         "1 equal (within ±0.5 points); 5 undecided: 3.1 points or more would be seen.",
-        "No split is supported: the best, span + sst2 | cola, is at +2.2 points [−0.3,",
-        "4.6] over one joint model.",
+        "No split is supported: the best, span + sst2 | cola, is at +2.2 points",
+        "[−0.3, 4.6] over one joint model.",
         "Report: runs/x/report.html",
     ]
 
@@ -78,8 +78,8 @@ def test_nothing_found_says_what_could_have_been_seen() -> None:
         "All tasks together: +0.9 points [−0.2, 2.0] in the mean over tasks.",
         "9 undecided: this design sees changes of 3.1 points and more.",
         "Every task was learned: alone, each is above its baseline.",
-        "No split is supported: the best, span + sst2 | cola, is at +2.2 points [−0.3,",
-        "4.6] over one joint model.",
+        "No split is supported: the best, span + sst2 | cola, is at +2.2 points",
+        "[−0.3, 4.6] over one joint model.",
         "Report: runs/x/report.html",
     ]
 

@@ -38,7 +38,7 @@ from multitask.tables.scores import score_table
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import terminal_text
 from multitask.task_list import TaskRow, tasks_table
-from multitask.terminal.width import print_notice, wrap_words
+from multitask.terminal.width import print_notice, words_of, wrap_words
 
 example_record = runpy.run_path(str(Path(__file__).parent / "study_example.py"))["example_record"]
 WIDTHS = (60, 80, 100, 160)
@@ -205,6 +205,12 @@ def test_whatever_the_names_are_no_line_is_too_wide_and_every_number_is_whole(na
     assert text.count("−1,234.5") >= len(names) ** 2
 
 
+@pytest.mark.parametrize("width", [1, 5, 12, 20, 40])
+def test_a_terminal_that_is_too_narrow_for_anything_still_gets_all_rows(width: int) -> None:
+    for table in made("scores"):
+        assert len(terminal_text([table], width=width, color=False).splitlines()) > len(table.rows)
+
+
 def test_rows_of_one_key_show_it_once() -> None:
     lines = terminal_text([scores()], width=160, color=False).splitlines()
     assert [line.split("  ")[0] for line in lines[3:6]] == [LONG[0], "", ""]
@@ -237,7 +243,7 @@ def test_lines_wrap_at_words_on_a_terminal_and_stay_whole_in_a_pipe(monkeypatch:
 def test_wrapping_keeps_every_word(text: str, width: int) -> None:
     lines = wrap_words(text, width)
     assert " ".join(lines).split() == text.split()
-    longest = max(map(len, text.split()), default=0)
+    longest = max(map(len, words_of(text)), default=0)
     assert all(len(line) <= width or longest + width // 2 + 2 > width for line in lines)
 
 

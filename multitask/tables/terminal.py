@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,8 +28,7 @@ STYLES = {
 
 def print_tables(*tables: Table) -> None:
     """Write tables to standard output, for its width."""
-    sys.stdout.write(terminal_text(tables))
-    sys.stdout.flush()
+    print(terminal_text(tables), end="", flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

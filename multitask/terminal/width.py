@@ -16,10 +16,13 @@ _LABEL = re.compile(r"\s*\S+(?: \S+)* {2,}(?=\S)")
 """`name   ` before its text."""
 
 
+_WORD = re.compile(r"\[[−+\d][^\s\]]*, [^\s\]]+\]\S*|\S+")
+
+
 def is_terminal(stream: TextIO | None = None) -> bool:
     """Whether a person sees it as it is written; standard output by default."""
     stream = sys.stdout if stream is None else stream
-    return bool(stream is not None and stream.isatty())
+    return bool(getattr(stream, "isatty", bool)())  # it may be None, or a stand-in for a stream
 
 
 def output_width(stream: TextIO | None = None) -> int:
@@ -35,6 +38,15 @@ def prose_width(stream: TextIO | None = None) -> int | None:
         return shutil.get_terminal_size().columns
     stated = os.environ.get("COLUMNS", "")
     return int(stated) if stated.isdecimal() and int(stated) else None
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, an interval being one.
+
+    >>> words_of("+4.7 points [−18.1, 27.5].")
+    ['+4.7', 'points', '[−18.1, 27.5].']
+    """
+    return _WORD.findall(text)
 
 
 def wrap_words(text: str, width: int | None, *, hanging: str = "  ") -> list[str]:
@@ -62,7 +74,7 @@ def wrap_words(text: str, width: int | None, *, hanging: str = "  ") -> list[str
         head, after = indent, indent + hanging
         if label and cell_len(label[0]) <= width // 2:
             head, after = label[0], " " * cell_len(label[0])
-        first, *words = line[len(head) :].split() or [""]
+        first, *words = words_of(line[len(head) :]) or [""]
         current = head + first
         for word in words:
             if cell_len(current) + 1 + cell_len(word) <= width:
