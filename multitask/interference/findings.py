@@ -11,6 +11,7 @@ from multitask.errors import UserError
 from multitask.field_docs import explain_fields
 from multitask.folder import atomic
 from multitask.interference.answer import LINES, WIDTH, Answer, answer
+from multitask.interference.palette import GAIN, LOSS
 from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record, write_record
 from multitask.printable import visible
 from multitask.registry import did_you_mean
@@ -183,7 +184,12 @@ class Study:
         """The answer and the matrix; `render("html")` is the whole report."""
         from multitask.interference.tables import main_table, render_tables
 
-        lines = "".join(f"<div>{html.escape(line)}</div>\n" for line, _ in self.answer(width=120).lines(10_000))
+        colours = {"gain": GAIN, "loss": LOSS}
+        lines = ""
+        for line, of in self.answer(width=120).lines(10_000):
+            style = f' style="color:{colours[of.verdict]}"' if of.verdict in colours else ""
+            text = html.escape(line)
+            lines += f"<div{style}>{f'<b>{text}</b>' if of.topic == 'setting' else text}</div>\n"
         table = main_table(self.record)
         return lines + (render_tables([table], "html") if table is not None else "")
 
