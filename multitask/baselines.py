@@ -68,28 +68,31 @@ def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Ex
 def score_baselines(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[Baseline, ...]:
     """The baselines' scores on `examples`, the best one first; none where there is none.
 
-    Kept for the next call with the same task and examples: a training is evaluated many times, and ROUGE of whole
-    articles takes longer than that of a model's short answers.
+    Each is kept for the next call with the same task and examples: a training is evaluated many times, and ROUGE of
+    whole articles takes longer than that of a model's short answers.
     """
     examples = [e for e in examples if e.target != UNLABELLED]
     part = examples[:: _spacing(examples)] if task.output == "text" else examples
     note = "" if len(part) == len(examples) else f" (of {len(part):,} examples)"
-    examples = part
-    made = {name + note: answers for name, answers in baseline_answers(task, train, examples).items()}
-    key = (task.name, task.metrics, task.postprocess, _digest(made, examples))
-    if key not in _kept:
-        while len(_kept) >= _KEPT:
-            del _kept[next(iter(_kept))]
-        _kept[key] = tuple(_scored(task, name, examples, answers) for name, answers in made.items())
-    found = _kept[key]
+    on = _digest([[e.id, e.inputs, e.target, e.references, e.context, e.group] for e in part])
+    found = []
+    for name, answers in baseline_answers(task, train, part).items():
+        metrics = tuple((metric.name, id(metric)) for metric in task.metrics)
+        key = (task.name, task.labels, metrics, on, _digest([name, answers]))
+        if key not in _kept:
+            while len(_kept) >= _KEPT:
+                del _kept[next(iter(_kept))]
+            # With the metrics themselves, so that an id stays its own; not in the key, for a user's may have no hash.
+            _kept[key] = _scored(task, name + note, part, answers), task.metrics
+        found.append(_kept[key][0])
     if task.output == "span":
-        return found
+        return tuple(found)
     name = task.primary.name
     return tuple(sorted(found, key=lambda b: -_points(task.primary, b.metrics.get(name, math.nan))))
 
 
-_KEPT = 64
-_kept: dict[tuple[object, ...], tuple[Baseline, ...]] = {}
+_KEPT = 256
+_kept: dict[tuple[object, ...], tuple[Baseline, tuple[Metric, ...]]] = {}
 
 
 def below_baseline(task: Task, metrics: Mapping[str, float], best: Baseline | None) -> list[str]:
@@ -115,11 +118,8 @@ def _points(metric: Metric, value: float) -> float:
     return -math.inf if math.isnan(value) else metric.points(value)
 
 
-def _digest(made: Mapping[str, Sequence[str]], examples: Sequence[Example]) -> str:
-    digest = hashlib.sha256(json.dumps(made).encode())
-    for e in examples:
-        digest.update(json.dumps([e.id, e.inputs, e.target, e.references, e.context, e.group]).encode())
-    return digest.hexdigest()
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _scored(task: Task, name: str, examples: Sequence[Example], answers: Sequence[str]) -> Baseline:

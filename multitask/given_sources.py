@@ -79,6 +79,8 @@ def _made(given: Any) -> Any:
         )
     if callable(given):
         return rows(given)
+    if hasattr(given, "to_dicts"):
+        raise ValueError(f"a {'.'.join(library_of(given))} becomes rows by it.to_dicts().")
     return None
 
 

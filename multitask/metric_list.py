@@ -65,7 +65,7 @@ def describe_metric(name: str) -> str:
     if name.startswith(EVALUATE):
         about = (
             "A metric of Hugging Face evaluate, which is loaded when it is first needed: that runs its script, and may "
-            "need the network. Its direction is a guess by its name; multitask.from_evaluate(…, "
+            "need the network. Its direction is a guess by its name; multitask.metrics.from_evaluate(…, "
             "higher_is_better=, scale=) says it."
         )
     lines = [name, "", *([about, ""] if about else [])]

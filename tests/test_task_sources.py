@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import types
 from pathlib import Path
 
 import datasets
@@ -118,6 +119,7 @@ def test_a_path_a_folder_and_a_pattern_are_a_source(tmp_path, monkeypatch):
             "source: row 0 of 'text' is 'so good', and a row is a dict from column names to values, as in {'text': 'so "
             "good', 'label': 1}. A dict of columns becomes rows by pandas.DataFrame(it).",
         ),
+        (types.SimpleNamespace(to_dicts=list), "source: a types.SimpleNamespace becomes rows by it.to_dicts()."),
         ({1: ROWS}, "source: a dict is {split: rows}, and 1 is no split's name."),
         ({"train": 7}, "source: a dict is {split: rows}, and 'train' holds int."),
         (
