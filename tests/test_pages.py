@@ -75,6 +75,13 @@ def test_charts_take_any_numbers_and_any_words(values: list[float | None], words
         assert re.sub(r"[^<]", "", svg).count("<") == len(re.findall(r"<(?:/?svg|path|circle|rect|/?text|/?g)\b", svg))
 
 
+def test_one_value_is_a_point_and_its_axis_has_round_ticks():
+    svg = charts.curves([charts.Series("joint", [60], [3.667])])
+    assert svg.count('class="dots joint"') == 1
+    assert re.findall(r">(3\.\d+)<", svg) == ["3.5", "3.6", "3.7", "3.8"]
+    assert "dots" not in charts.curves([charts.Series("joint", [30, 60], [3.0, 4.0])])
+
+
 def test_an_interval_ends_where_the_value_cannot_go_and_says_so():
     axis = charts.Axis(-10, 10, 0, 200)
     inside = charts.interval(axis, 2.0, -5.0, 8.0)

@@ -92,10 +92,10 @@ def sparkline(values: Numbers, *, width: int = 120, height: int = 24, label: str
 def curves(series: Sequence[Series], *, width: int = 300, height: int = 150, label: str = "", unit: str = "") -> Markup:
     """Lines over steps, with their spread, on two axes."""
     found = [v for s in series for line in (s.y, s.low, s.high) for v in line if _finite(v)]
-    up = axis_of(found, height - 20, 8, least=1e-9)
+    up = axis_of(found, height - 20, 14, least=max([1e-9, *(0.1 * abs(v) for v in found)]))
     steps = [x for s in series for x in s.x] or [0]
     across = Axis(min(0, *steps), max(1, *steps), 40, width - 8)
-    parts = [text(0, 0 + 4, unit, anchor="start")] if unit else []
+    parts = [text(0, 4, unit)] if unit else []
     for tick in up.ticks(4):
         y = up.at(tick)
         parts += [rule(across.left, y, across.right, y), text(across.left - 5, y + 3.5, _short(tick), anchor="end")]
@@ -269,7 +269,11 @@ def _line(look: str, x: Sequence[float], y: Numbers, across: Axis, up: Axis) -> 
         if _finite(b):
             d += f"{pen}{_n(across.at(a))} {_n(up.at(b))}"
         pen = "L" if _finite(b) else "M"
-    return _tag("path", f"line {look}", d=d)
+    line = _tag("path", f"line {look}", d=d)
+    alone = [(a, b) for a, b in zip(x, y, strict=False) if _finite(b)]
+    if len(alone) == 1:  # one value has no line
+        line += dots(across, [alone[0][0]], up.at(alone[0][1]), look)
+    return line
 
 
 def _spread(s: Series, across: Axis, up: Axis) -> Markup:
