@@ -102,14 +102,19 @@ def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
     Raises:
         UserError: If the run was trained with a file that is neither among them nor included by this process before.
     """
-    given = {Path(file).name for file in more}
-    missing = [file for file in config.include if Path(file).name not in given and not is_included(file)]
+    missing = _missing(config, more)
     if missing:
         raise UserError(
             f"{run} was trained with --include {missing[0]}: give --include with its path, if you trust that file. "
             "What a run folder names is not run by itself."
         )
     load_plugins(list(more))
+
+
+def _missing(config: TrainConfig, more: Sequence[str]) -> list[str]:
+    """The files that a run was trained with and that are neither named nor included by this process before."""
+    given = {Path(file).name for file in more}
+    return [file for file in config.include if Path(file).name not in given and not is_included(file)]
 
 
 def renamed(task: Task, config: TrainConfig) -> Task:
@@ -134,8 +139,8 @@ def prediction_task(
     if name not in TASKS and name in known:
         return _stored_task(run, name, known[name], config)
     if name not in TASKS:
-        load_includes(run, config, include)
-        raise UserError(f"unknown task '{name}': {did_you_mean(name, sorted({*TASKS, *known}))}")
+        missing = [f" If it is one of {file}, give --include with its path." for file in _missing(config, include)]
+        raise UserError(f"unknown task '{name}': {did_you_mean(name, [*{*TASKS, *known}])}{''.join(missing[:1])}")
     task = renamed(TASKS.get(name), config)
     check_tasks(run, {name: task}, say)
     return task

@@ -386,6 +386,11 @@ def test_predict_answers_lines_without_the_tasks_file_and_says_that_rows_need_it
         "--include my_tasks.py with its path, if you trust that file; or give lines of text, which need none: what "
         "comes after 'route ticket: '.\n"
     )
+    assert main(["predict", str(shop / "run"), "--task", "tickte"]) == 2
+    assert capsys.readouterr().err == (
+        "multitask: error: unknown task 'tickte': did you mean 'ticket'? If it is one of my_tasks.py, give --include "
+        "with its path.\n"
+    )
 
 
 def test_predict_returns_a_piece_of_the_text_for_a_span(capsys, monkeypatch):

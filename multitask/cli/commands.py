@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
+from multitask.cli.mistakes import error_sentence
 from multitask.cli.settings import GROUPS, STEPS, setting_options
 from multitask.errors import UserError
 
@@ -74,8 +75,6 @@ class PlainParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise it."""
-        from multitask.cli.flags import error_sentence
-
         raise UserError(error_sentence(message, self))
 
 

@@ -145,7 +145,7 @@ def _complete_names(prefix: str, **_: Any) -> list[str]:
 
 
 def _complete_configs(prefix: str, **_: Any) -> list[str]:
-    from multitask.cli.flags import presets
+    from multitask.cli.spelling import presets
 
     return [*presets(), *(str(path) for path in _paths(prefix) if path.is_dir() or path.suffix in (".yaml", ".yml"))]
 
