@@ -384,7 +384,7 @@ def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path
         assert main(words(folder, **{**long, "jobs": 1})) == 0
     records = [Study.read(folder).record for folder in (whole, broken)]
     assert all(record["made"].pop("finished") for record in records)
-    assert records[0] == records[1] | {"sha256": records[0]["sha256"]}
+    assert records[0] == records[1]
     assert (broken / "interference.csv").read_bytes() == (whole / "interference.csv").read_bytes()
 
 

@@ -11,7 +11,6 @@ from multitask.tables.table import Cell, Preface, Table, text_table, visible_in
 from multitask.terminal.width import is_terminal, output_width, shorten, wrap_words
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
 STYLES = {
@@ -47,58 +46,63 @@ def terminal_text(
         width: Columns of text; by default the terminal's, and in a pipe COLUMNS or 160.
         color: By default if standard output is a terminal and NO_COLOR is not set.
     """
-    from rich.console import Console
-    from rich.text import Text
-
     if color is None:
         color = is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = output_width() if width is None else width
     tables, above = visible_in(tables), visible_in(above)
+    lines = [] if above is None else _above(above, width)
+    said: set[str] = set()
+    for table in tables:
+        lines += [*_prose("", width), *_lines(table, width, said)]
+    text = _coloured(lines) if color else "\n".join(line.plain for line in lines)
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
+
+
+def _coloured(lines: Sequence[Text]) -> str:
+    """Lines with the commands that colour them."""
+    from rich.console import Console
+
     file = io.StringIO()
     console = Console(
         file=file,
-        width=10_000,  # lines are made here; rich only colours them
-        force_terminal=color,
+        width=10_000,  # the lines are made already
+        force_terminal=True,
         force_jupyter=False,
-        color_system="256" if color else None,
-        no_color=not color,
+        color_system="256",
+        no_color=False,
         highlight=False,
         legacy_windows=False,
     )
-    if above is not None:
-        _prose(console, above.lead, width, "bold")
-        for warning in above.warnings:
-            for i, line in enumerate(wrap_words(f"Warning: {' '.join(warning.split())}", width)):
-                head = "Warning: " if not i else ""
-                console.print(Text.assemble((head, "bold color(166)"), line[len(head) :]))
-        for note in above.notes:
-            _prose(console, f"Note: {' '.join(note.split())}", width)
-    said: set[str] = set()
-    for table in tables:
-        console.print()
-        _print(console, table, width, said)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n") + "\n"
+    for line in lines:
+        console.print(line)
+    return file.getvalue()
 
 
-def _prose(console: Console, text: str, width: int, style: str = "", hanging: str = "  ") -> None:
+def _prose(text: str, width: int, style: str = "", hanging: str = "  ") -> list[Text]:
     from rich.text import Text
 
-    for line in wrap_words(text, width, hanging=hanging):
-        console.print(Text(line, style=style))
+    return [Text(line, style=style) for line in wrap_words(text, width, hanging=hanging)]
 
 
-def _print(console: Console, table: Table, width: int, said: set[str]) -> None:
+def _above(above: Preface, width: int) -> list[Text]:
+    lines = _prose(above.lead, width, "bold")
+    for warning in above.warnings:
+        first, *rest = _prose(f"Warning: {' '.join(warning.split())}", width)
+        first.stylize("bold color(166)", 0, len("Warning:"))
+        lines += [first, *rest]
+    for note in above.notes:
+        lines += _prose(f"Note: {' '.join(note.split())}", width)
+    return lines
+
+
+def _lines(table: Table, width: int, said: set[str]) -> list[Text]:
     """One table; notes that were `said` under an earlier one are not repeated."""
     from multitask.tables.layout import arrange
 
-    if table.title:
-        _prose(console, table.title, width, "bold")
+    lines = _prose(table.title, width, "bold") if table.title else []
     layout = arrange(table, width)
     for i, part in enumerate(layout.parts if table.rows else ()):
-        if i:
-            console.print()
-        for line in _grid(table, part, layout.heads):
-            console.print(line)
+        lines += [*(_prose("", width) if i else ()), *_grid(table, part, layout.heads)]
     notes = list(table.notes)
     if layout.left_out and table.rows:
         names = ", ".join(table.columns[i].name for i in layout.left_out)
@@ -110,8 +114,9 @@ def _print(console: Console, table: Table, width: int, said: set[str]) -> None:
         notes.insert(0, ", ".join(shortened) + ".")
     for note in notes:
         if note not in said:
-            _prose(console, note, width, "dim", hanging="")
+            lines += _prose(note, width, "dim", hanging="")
     said.update(notes)
+    return lines
 
 
 def _grid(table: Table, part: dict[int, int], heads: Sequence[str]) -> list[Text]:
