@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multitask.interference.figures import figures, svg_of, write_figures
-from multitask.interference.lookup import interval, plain, short, signed
+from multitask.interference.lookup import short
 from multitask.interference.palette import BAND, FILLS, GAIN, INK, LOSS, MUTED, PAPER, SINGLE, contrast
 from multitask.interference.record import LIKELIHOOD, StudyRecord
+from multitask.tables.numbers import interval, plain, signed
 
 EXAMPLE = runpy.run_path(str(Path(__file__).with_name("study_example.py")))["example_record"]
 LONG = ("span", "tweet_sentiment_with_a_rather_long_name", "stsb")

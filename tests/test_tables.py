@@ -26,6 +26,7 @@ from multitask.interference.tables.background import tasks_table as study_tasks_
 from multitask.interference.tables.company import exposure_table
 from multitask.interference.tables.effects import all_effects_table
 from multitask.interference.tables.planned import PlannedArm, planned_table
+from multitask.metric_list import list_metrics, metrics_table
 from multitask.overlap import Overlap
 from multitask.plan import MixingPlan
 from multitask.tables.csv import csv_text
@@ -124,6 +125,7 @@ EVERY = {
     "checked": checked,
     "cached": cached,
     "planned": planned,
+    "metrics": lambda: metrics_table(list_metrics()),
     "study": study,
     "one seed": one_seed,
 }

@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from multitask.interference.grouping import EXACT, Evidence, Floats, Grouping, Pair, Source
-from multitask.interference.lookup import interval, primary, signed
+from multitask.interference.lookup import primary
 from multitask.interference.record import Advice, Effect, Group, StudyRecord
+from multitask.tables.numbers import interval, signed
 
 SEEDS = 3
 """Fewest seeds that can support a split: the others must choose, and the gains need a variance."""

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, confidence, effects_of, interval, measured, plain, primary, signed
+from multitask.interference.lookup import BUDGETS, confidence, effects_of, measured, primary
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.printable import visible
+from multitask.tables.numbers import interval, plain, signed
 
 LINES, WIDTH = 8, 80
 KINDS = ("pair", "company", "without")

@@ -12,10 +12,11 @@ import math
 from typing import NamedTuple
 
 from multitask.interference.learned import CORRELATIONS
-from multitask.interference.lookup import confidence, interval, plain, primary, signed
-from multitask.interference.palette import MARKS
+from multitask.interference.lookup import confidence, primary
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import NOT_LEARNED, verdict_cell
+from multitask.tables.numbers import interval, plain, signed
+from multitask.tables.table import MARKS
 
 BOUNDED = ("bleu", "chrf")
 """Metrics (their first letters) that are in points by themselves."""

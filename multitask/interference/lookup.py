@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from multitask.interference.record import LIKELIHOOD, Effect, Exposure, Score, StudyRecord
-from multitask.tables.numbers import MISSING as MISSING
-from multitask.tables.numbers import interval as interval
-from multitask.tables.numbers import plain as plain
-from multitask.tables.numbers import signed as signed
 from multitask.terminal.width import shorten
 
 BUDGETS = {"examples": "equal exposure", "steps": "equal compute"}

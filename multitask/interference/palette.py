@@ -1,16 +1,14 @@
-"""Colours and marks that figures and report share, so that a cell looks the same in both.
+"""Colours that figures and report share, so that a cell looks the same in both.
 
 Loss is orange and gain is blue, for eyes of every kind; a mark beside them says the same, so that colour is never the
 only carrier. Whatever is no verdict is grey.
 
-Nothing heavy is imported here: the report's tables use the colours without matplotlib.
+Nothing is imported here: the report's tables use the colours without matplotlib.
 """
 
 from __future__ import annotations
 
 import math
-
-from multitask.tables.table import MARKS as MARKS
 
 INK, MUTED, LINE, PAPER, BAND = "#1f2328", "#59636e", "#d0d7de", "#ffffff", "#eaeef2"
 GAIN, LOSS, SINGLE, JOINT = "#2166ac", "#b35806", "#66707a", "#7b3f9e"

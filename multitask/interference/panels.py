@@ -6,13 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from multitask.interference.canvas import add_titles, any_number, blank_figure, engine, with_gaps
-from multitask.interference.lookup import (
-    BUDGETS,
-    plain,
-    primary,
-    score_of,
-    short,
-)
+from multitask.interference.lookup import BUDGETS, primary, score_of, short
 from multitask.interference.palette import (
     BAND,
     GAIN,
@@ -24,6 +18,7 @@ from multitask.interference.palette import (
     SINGLE,
 )
 from multitask.interference.record import Curve, StudyRecord
+from multitask.tables.numbers import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

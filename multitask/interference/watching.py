@@ -20,10 +20,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from multitask.interference.lookup import BUDGETS, MISSING, plain, signed
+from multitask.interference.lookup import BUDGETS
 from multitask.interference.partial import Partial, SoFar
 from multitask.interference.study import Cell
 from multitask.printable import visible
+from multitask.tables.numbers import MISSING, plain, signed
 from multitask.terminal.counting import duration
 from multitask.terminal.width import shorten
 

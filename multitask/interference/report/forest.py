@@ -9,19 +9,11 @@ from markupsafe import Markup
 
 from multitask.interference.evidence import Evidence, bounds, evidence, inside, range_of, sentence, sides
 from multitask.interference.learned import learned
-from multitask.interference.lookup import (
-    BUDGETS,
-    MISSING,
-    effects_of,
-    interval,
-    plain,
-    primary,
-    signed,
-)
+from multitask.interference.lookup import BUDGETS, effects_of, primary
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
 from multitask.interference.tables.cells import defined
 from multitask.pages import charts
-from multitask.tables.numbers import change
+from multitask.tables.numbers import MISSING, change, interval, plain, signed
 
 WIDTH = 380
 """Of a row's chart, in pixels."""

@@ -5,21 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from multitask.interference.evidence import Evidence, evidence, sentence
-from multitask.interference.lookup import (
-    BUDGETS,
-    MISSING,
-    effects_of,
-    interval,
-    likelihood,
-    measured,
-    plain,
-    primary,
-    score_of,
-    short,
-    signed,
-)
+from multitask.interference.lookup import BUDGETS, effects_of, likelihood, measured, primary, score_of, short
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import UNDEFINED
+from multitask.tables.numbers import MISSING, interval, plain, signed
 
 ROOMY = 5
 """Up to so many tasks a cell has its interval as well."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.interference.answer import answer
-from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, plain, primary
+from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, primary
 from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
 from multitask.interference.report.forest import forest
@@ -14,6 +14,7 @@ from multitask.interference.report.matrix import agreement, matrix
 from multitask.interference.report.pictures import alone, curves
 from multitask.interference.tables.cells import unlearned_tasks
 from multitask.pages import render_page, write_page
+from multitask.tables.numbers import plain
 
 SECTIONS = [
     ("believe", "Can I believe it?"),

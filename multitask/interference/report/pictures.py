@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from multitask.interference.evidence import range_of
 from multitask.interference.learned import learned
-from multitask.interference.lookup import plain, primary, score_of
+from multitask.interference.lookup import primary, score_of
 from multitask.interference.record import Curve, StudyRecord
 from multitask.interference.tables.cells import measured_number
 from multitask.pages import charts
+from multitask.tables.numbers import plain
 
 
 class AloneView(NamedTuple):
