@@ -165,7 +165,7 @@ class ResumableCheckpoint(Checkpoint):
         stream: TextIO | None = None,
     ) -> None:
         self._folder, self._every, self._before_save = folder, every, before
-        self._stream = stream or sys.stderr
+        self._stream = stream
         self._whole = False
         self._saved = -1
         self._due = self._saving = False
@@ -303,8 +303,9 @@ class ResumableCheckpoint(Checkpoint):
         for caught in STOPPING:
             signal.signal(caught, signal.SIG_DFL)
         again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
-        self._stream.write(f"\nstopping after this step; {again} stops at once, without saving.\n")
-        self._stream.flush()
+        stream = self._stream or sys.stderr  # now: a display may stand in for it
+        stream.write(f"stopping after this step; {again} stops at once, without saving.\n")
+        stream.flush()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the signals back."""

@@ -6,6 +6,7 @@ that the gradient is the whole step's. Its position in the plan is its index, so
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -159,7 +160,12 @@ class MultitaskData(pl.LightningDataModule):
             accumulate=self.trainer.accumulate_grad_batches,
         )
         return _PlanLoader(
-            steps, batch_size=None, num_workers=self.workers, pin_memory=_cuda(self.trainer), collate_fn=_as_made
+            steps,
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=_cuda(self.trainer),
+            collate_fn=_as_made,
+            worker_init_fn=_leave_ctrl_c,
         )
 
     def val_dataloader(self) -> list[DataLoader[EvalBatch]]:
@@ -188,6 +194,11 @@ class _PlanLoader(DataLoader[dict[str, Any]]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
+
+
+def _leave_ctrl_c(worker: int) -> None:
+    """Ctrl-C goes to a loader's workers too, and the first process still needs their batches to end its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_made(batch: Any) -> Any:

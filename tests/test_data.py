@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import pickle
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -203,3 +205,13 @@ def test_the_loader_leaves_lengths_as_arrays(workers):
     flat = next(iter(made.train_dataloader()))["flat"]
     assert all(isinstance(part, np.ndarray) for side in ("input_lengths", "target_lengths") for part in flat[side])
     assert isinstance(flat["input_ids"], torch.Tensor)
+
+
+def test_ctrl_c_leaves_the_workers_of_a_loader_alone():
+    made = MultitaskData(dataclasses.replace(maker({"a": 4}), execution="flat"), workers=1)
+    device = SimpleNamespace(root_device=torch.device("cpu"))
+    made.trainer = SimpleNamespace(global_rank=0, world_size=1, accumulate_grad_batches=1, strategy=device)
+    steps = iter(made.train_dataloader())
+    next(steps)
+    os.kill(steps._workers[0].pid, signal.SIGINT)  # as a terminal does, to all of its group
+    assert [next(steps)["step"] for _ in range(6)] == [1, 2, 3, 4, 5, 6]

@@ -22,7 +22,8 @@ from rich.text import Text
 import multitask
 from multitask.cli import common
 from multitask.config import TrainConfig
-from multitask.console import say
+from multitask.console import say, show_tables
+from multitask.tables.table import text_table
 from multitask.tables.terminal import print_table
 from multitask.terminal import live as module
 from multitask.terminal.counting import counting
@@ -195,6 +196,16 @@ def test_in_a_notebook_it_is_one_output_that_is_updated(monkeypatch):
     assert len(outputs) == 1
     assert "steps &lt;1&gt;" in outputs[0]._repr_mimebundle_()["text/html"]
     assert [text.split() for text in shown] == [["steps", "<1>", "rows"], ["steps", "<1>"], ["steps", "<1>"]]
+
+
+def test_in_a_notebook_tables_are_shown_as_html(monkeypatch, capsys):
+    shown = []
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=lambda *tables: shown.extend(tables)))
+    show_tables(text_table("Scores", ("task", "score"), [("span", "0.5")]))
+    assert "<td" in shown[0]._repr_html_()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_command_says_what_begins_on_a_terminal_and_nothing_into_a_pipe(monkeypatch, capsys):
