@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import queue
 import re
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from multitask import Task
 from multitask.config import TrainConfig
 from multitask.folder import write_json
 from multitask.interference.design import Arm, Design
+from multitask.interference.execute import _tell
 from multitask.interference.partial import Partial
 from multitask.interference.study import Cell
 from multitask.interference.watching import Progress
@@ -154,3 +158,23 @@ def test_arms_are_told_apart_by_their_budget() -> None:
     own = Arm((of.tasks[0],), Fraction(4))
     part._scores[own, 0, of.tasks[0]] = 40.0
     assert part.alone(of.tasks[0]) is None
+
+
+def test_a_stop_that_was_asked_while_a_model_was_prepared_is_passed_on_when_its_training_begins() -> None:
+    messages: queue.SimpleQueue = queue.SimpleQueue()
+    asked = threading.Event()
+    _tell(messages, asked, 3, "step", 1)
+    asked.set()
+    with pytest.raises(KeyboardInterrupt):
+        _tell(messages, asked, 3, "evaluate")
+    assert [messages.get()[:2] for _ in range(2)] == [("step", 3), ("evaluate", 3)]
+    assert not asked.is_set()
+
+
+def test_the_time_that_is_left_is_not_guessed_from_the_first_steps(tmp_path: Path) -> None:
+    shown = progress(design(3), tmp_path, finished=7, running=0)
+    assert shown.left == "… left"
+    shown.began = time.monotonic() - 60
+    assert re.fullmatch(r"1:\d\d left", shown.left)
+    shown.spent = 0.01
+    assert shown.left == "… left"
