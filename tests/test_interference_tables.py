@@ -126,7 +126,7 @@ def test_what_was_not_measured_is_a_dot_and_never_a_zero():
     for table in tables(record):
         if table.title.startswith(("Company", "Pairs", "Leave", "Exposure", "Non-add", "Null", "Summary")):
             names = [c.name for c in table.columns]
-            given = {"task", "metric", "budget", "detectable", "examples", "epochs", "tokens", "invalid"}
+            given = {"task", "metric", "budget", "examples", "epochs", "tokens", "invalid"}
             texts = {c.text for row in table.rows for n, c in zip(names, row, strict=True) if n not in given}
             assert texts - {"0", "1"} <= {"–", "undefined"}, table.title  # measured, but without a value
     for format in TEXT:
@@ -309,7 +309,7 @@ def test_no_line_is_wider_than_the_terminal(width, tasks):
 @pytest.mark.parametrize(
     ("width", "heads"),
     [
-        (160, ["task", "metric", "single", "joint", "Δ", "95 % interval", "p", "q", "verdict", "detectable"]),
+        (160, ["task", "metric", "single", "joint", "Δ", "95 % interval", "p", "q", "verdict", "examples"]),
         (100, ["task", "metric", "single", "joint", "Δ", "95 % interval", "q", "verdict"]),
         (80, ["task", "single", "joint", "Δ", "95 % interval", "q", "verdict"]),
         (60, ["task", "single", "joint", "Δ", "95 % interval"]),

@@ -49,7 +49,6 @@ def company_table(record: StudyRecord, match: str, metrics: Mapping[str, str]) -
                 defined(probability(e["p"])),
                 defined(probability(e["q"])),
                 verdict_cell(e, aside),
-                defined(number(e["detectable"], digits)),
                 count(joint["examples"] if joint else None),
                 number(joint["epochs"] if joint else None),
                 count(seen),
@@ -66,15 +65,13 @@ def company_table(record: StudyRecord, match: str, metrics: Mapping[str, str]) -
         Column("p", optional=9),
         Column("q", optional=1),
         Column("verdict", left=True, optional=2),
-        Column("detectable", short="det.", optional=8),
         Column("examples", short="ex.", optional=5),
         Column("epochs", short="ep.", optional=6),
         Column("tokens", short="tok.", optional=7),
         Column("invalid", short="inv.", optional=4),
     )
     explained = (
-        "single: mean ± sd over seeds. detectable: the smallest Δ that this design finds with 80 % probability. "
-        "examples, epochs, tokens (input + target): of the task in the joint run. "
+        "single: mean ± sd over seeds. examples, epochs, tokens (input + target): of the task in the joint run. "
         "invalid: change in the share of outputs that are not of the kind asked for, joint − single."
     )
     title = f"Company: joint − single, {unit}, {budget_name(match)}"
