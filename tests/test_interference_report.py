@@ -102,11 +102,16 @@ def cells_of(matrix: str) -> dict[str, tuple[str, str]]:
 # ---------------------------------------------------------------------------------------------------- the first screen
 
 
-def test_the_answer_is_that_of_the_terminal(page: Page, record: StudyRecord) -> None:
+def test_the_answer_is_that_of_the_terminal_and_its_findings_can_be_opened(
+    page: Page, html: str, record: StudyRecord
+) -> None:
     at = 0
     for s in answer(record).sentences:
         at = page.words.index(" ".join(s.text.split()), at)
     assert at < page.words.index("Can I believe it?")
+    findings = [s for s in answer(record).sentences if s.effect]
+    opened = re.findall(r'<li class="finding">.*?<a href="#(e\d+)">', html, re.DOTALL)
+    assert [record["effects"][int(key[1:])] for key in opened] == [s.effect for s in findings] != []
 
 
 def test_one_chip_counts_the_warnings_and_opens_them(html: str) -> None:

@@ -53,7 +53,7 @@ def _values(record: StudyRecord) -> dict[str, Any]:
         "sections": SECTIONS,
         "record": record,
         "setting": setting,
-        "answer": answer(record).sentences,
+        "answer": [(s, opened.get(id(s.effect), "")) for s in answer(record).sentences],
         "first": first,
         "more_matrices": [m for m in more if m is not None and m != first],
         "nats": [m for m in (made("pair", lead, nats) or made("company", lead, nats),) if m is not None],
