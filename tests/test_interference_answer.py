@@ -84,6 +84,19 @@ def test_nothing_found_says_what_could_have_been_seen() -> None:
     ]
 
 
+def test_tasks_that_are_scored_by_their_log_likelihood_are_told_in_nats() -> None:
+    made = study(verdicts={("span", "sst2"): ("gain", 2.1234)})
+    made["effects"] = [e for e in made["effects"] if e["metric"] != LIKELIHOOD]
+    for about in made["tasks"]:
+        about.update(metric=LIKELIHOOD, baseline=None)
+    for e in made["effects"]:
+        e["metric"] = LIKELIHOOD
+    assert text(made)[1:4:2] == [
+        "▲ span gains with sst2: +2.123 nats [0.123, 4.123]",
+        "8 undecided: this design sees changes of 3.100 nats and more.",
+    ]
+
+
 def test_all_equal_is_an_answer() -> None:
     every = {(t, u): ("equal", 0.0) for t in ("a", "b", "c") for u in ("a", "b", "c", None)}
     assert text(study(("a", "b", "c"), every))[:3] == [

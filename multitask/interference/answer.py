@@ -279,10 +279,11 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
     if not effects:
         return None
     if len(record["setting"]["seeds"]) == 1:
-        ends = [min(effects, key=lambda e: e["delta"] or 0.0), max(effects, key=lambda e: e["delta"] or 0.0)]
+        digits, _ = _unit(effects)
+        least, most = (end(effects, key=lambda e: e["delta"] or 0.0) for end in (min, max))
+        low, high = (signed(e["delta"], digits) for e in (least, most))
         shown = [
-            f"from {signed(ends[0]['delta'], 1)} ({_who(record, ends[0], '', n)}) to {signed(ends[1]['delta'], 1)} "
-            f"({_who(record, ends[1], '', n)})".replace("  ", " ")
+            f"from {low} ({_who(record, least, '', n)}) to {high} ({_who(record, most, '', n)})".replace("  ", " ")
             for n in (None, 12, 8)
         ]
         return _Draft("rest", tuple(f"Measured, not judged: {text}." for text in shown))
@@ -290,12 +291,13 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
     equal = [e for e in effects if e["verdict"] == "equal"]
     undecided = [e for e in effects if e["verdict"] == "no evidence"]
     undefined += sum(e["verdict"] is None for e in effects)
-    margin = _range(e["margin"] for e in equal)
-    seen = _range(e["detectable"] for e in undecided)
+    digits, unit = _unit(effects)
+    margin = _range((e["margin"] for e in equal), digits)
+    seen = _range((e["detectable"] for e in undecided), digits)
     if len(equal) == len(facts.effects):
         who = "It lies" if len(equal) == 1 else "Both lie" if len(equal) == 2 else f"All {len(equal):,} lie"
-        return _Draft("rest", (f"{who} within the margin of ±{margin} points: no interference beyond it.",))
-    parts = [f"{len(equal):,} equal (within ±{margin} points)"] if equal else []
+        return _Draft("rest", (f"{who} within the margin of ±{margin} {unit}: no interference beyond it.",))
+    parts = [f"{len(equal):,} equal (within ±{margin} {unit})"] if equal else []
     parts += [f"{undefined:,} undefined"] if undefined else []
     if not undecided:
         return _Draft("rest", (f"{'; '.join(parts)}.",)) if parts else None
@@ -305,9 +307,9 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
     return _Draft(
         "rest",
         (
-            f"{head}: this design sees changes of {seen} points and more.",
-            f"{head}: {seen} points or more would be seen.",
-            f"{len(equal):,} equal; {len(undecided):,} undecided: {seen} points or more would be seen.",
+            f"{head}: this design sees changes of {seen} {unit} and more.",
+            f"{head}: {seen} {unit} or more would be seen.",
+            f"{len(equal):,} equal; {len(undecided):,} undecided: {seen} {unit} or more would be seen.",
         ),
     )
 
@@ -445,14 +447,19 @@ def _listed(names: Sequence[str], limit: int) -> str:
     return ", ".join(names[:limit]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _range(values: Iterable[float | None]) -> str:
+def _unit(effects: Sequence[Effect]) -> tuple[int, str]:
+    """Decimals and unit: nats where every task is scored by its log-likelihood."""
+    return (3, "nats") if all(e["metric"] == LIKELIHOOD for e in effects) else (1, "points")
+
+
+def _range(values: Iterable[float | None], digits: int = 1) -> str:
     """The smallest and the largest, as one number where they print alike; nothing if there are none.
 
     >>> _range([2.04, 3.5, None]), _range([0.5, 0.5]), _range([])
     ('2.0 to 3.5', '0.5', '')
     """
     known = [v for v in values if v is not None]
-    ends = list(dict.fromkeys(plain(v, 1) for v in (min(known), max(known)))) if known else []
+    ends = list(dict.fromkeys(plain(v, digits) for v in (min(known), max(known)))) if known else []
     return " to ".join(ends)
 
 
