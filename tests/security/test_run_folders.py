@@ -162,8 +162,8 @@ def test_a_pickle_in_a_parquet_files_types_is_not_run(tmp_path, canary):
     assert next(iter(read_rows(tmp_path / "train.parquet")))["sentence"] == "a"
 
 
-def test_compressed_files_and_archives_are_no_data(tmp_path):
-    for name in ("train.csv.gz", "train.zip", "train.tar", "train.pkl", "train.npy"):
+def test_archives_and_pickles_are_no_data(tmp_path):
+    for name in ("train.csv.zip", "train.tar.gz", "train.tar", "train.pkl", "train.pkl.gz", "train.npy.xz"):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(UserError, match="has no known ending"):
             read_rows(tmp_path / name)
