@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
 from collections import Counter
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
 from multitask.metrics import METRICS, Outputs
+from multitask.text_metrics import _rouge_scorer
 
 WORDS = st.sampled_from(
     ["the", "a", "an", "cat", "cats", "sat,", "on.", "mat!", "'tis", "Über", "42", "running", "ran"]
@@ -215,3 +217,14 @@ def test_chrf_per_example_is_sacrebleus_sentence_chrf():
     predictions, targets = ["the dog", "a cat sat"], ["the dogs", "the cat sat"]
     expected = [sacrebleu.sentence_chrf(p, [t]).score for p, t in zip(predictions, targets, strict=True)]
     assert METRICS.get("chrf").scores(Outputs(predictions, targets)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_words_that_are_stemmed_once_give_what_rouge_score_gives(kind):
+    words = re.findall(
+        r"\S+", "The running dogs' generalizations were happily relational, dying; skies 42 fairly Éclair"
+    )
+    texts = [" ".join(words[i:] + words[: i // 2]) for i in range(len(words))]
+    library = rouge_scorer.RougeScorer([kind], use_stemmer=True)
+    for one, other in itertools.pairwise(texts):
+        assert _rouge_scorer(kind, True).score(one, other) == library.score(one, other)
