@@ -18,6 +18,7 @@ What needs torch or pandas is imported on first use, so that the command line's 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -89,7 +90,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         from multitask.uncollected import uncollected
 
-        with uncollected():
+        with uncollected(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
             return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
     if name == "interference":  # a package that can be called
         return importlib.import_module("multitask.interference")

@@ -1,10 +1,11 @@
-"""Executes docs/notebook.ipynb and stores what came out: `python tests/execute_notebook.py`, after a change of it or of a display.
+"""Executes docs/notebook.ipynb and stores what came out: `python tests/execute_notebook.py`, when a display changed.
 
 It runs in an empty folder, so that no path of this machine is in it; times and the kernel's name are left out.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import warnings
@@ -30,7 +31,8 @@ def executed(notebook: Any, folder: Path, timeout: int = 600) -> Any:
         client = NotebookClient(
             notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         )
-        client.execute()
+        # Tokens kept on disk would be read by one and made by another; threads wait for each other on a busy machine.
+        client.execute(env={**os.environ, "MULTITASK_CACHE": "off", "OMP_NUM_THREADS": "1"})
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata = {"language_info": {"name": "python"}}
