@@ -53,6 +53,11 @@ def public_things() -> dict[str, Any]:
         "examples": load_examples(TASKS.get("span"), sample("span"), "train"),
         "outputs": Outputs([LONG] * 99, [LONG] * 99, labels=(LONG,)),
         "registry": TASKS,
+        "source in memory": multitask.rows({"train": [{"text": LONG}] * 1000, "validation": [{"text": LONG}]}),
+        "source of a function": multitask.rows(lambda split: [{"text": LONG}]),
+        "source of files": multitask.files("folder/" * 60),
+        "source on the Hub": multitask.hub("nyu-mll/glue", "sst2", revision="0" * 40),
+        "generated sample": sample("span"),
     }
 
 
