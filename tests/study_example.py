@@ -126,6 +126,8 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
                 "detectable": None if one else 2.1,
                 "baseline": 30.0,  # below every score: all tasks were learned
                 "baseline_name": "always 'negative'",
+                "low": -100.0 if task == "stsb" else 0.0,
+                "high": 100.0,
             }
             for task in tasks
         ],

@@ -11,6 +11,7 @@ import pytest
 
 from multitask.interference.alike import merge_alike
 from multitask.interference.answer import KINDS, LINES, WIDTH, answer
+from multitask.interference.evidence import sentence
 from multitask.interference.findings import Study
 from multitask.interference.learned import learned
 from multitask.interference.record import LIKELIHOOD, StudyRecord
@@ -64,7 +65,7 @@ def test_losses_and_gains_are_told_the_surest_first_with_what_is_undecided_and_w
         "At equal exposure, 5 seeds, 95 % intervals: 2 losses and 1 gain in 9 effects.",
         "▼ span loses with sst2: −14.8 points of accuracy [−16.8, −12.8]",
         "▲ sst2 gains with span: +6.5 points of accuracy [4.5, 8.5]",
-        "▼ cola loses with all 2 others: −3.0 points of accuracy [−5.0, −1.0]",
+        "▼ cola loses with both others: −3.0 points of accuracy [−5.0, −1.0]",
         "1 equal (within ±0.5 points); 5 undecided: 3.1 points or more would be seen.",
         "No split is supported: the best, span + sst2 | cola, is at +2.2 points",
         "[−0.3, 4.6] over one joint model.",
@@ -97,6 +98,34 @@ def test_tasks_that_are_scored_by_their_log_likelihood_are_told_in_nats() -> Non
     ]
 
 
+def test_a_design_that_sees_no_change_that_can_be_says_so_and_not_a_number_beyond_the_metric() -> None:
+    made = study()
+    for e in made["effects"]:
+        e.update(base=60.0, detectable=164.0)
+    assert text(made)[2] == "9 undecided: no change that a score can have would be seen: it takes more seeds."
+    effect = next(e for e in made["effects"] if e["metric"] == "accuracy")
+    assert sentence(made, effect, frozenset()).endswith("either way; no change that this score can have would be seen.")
+    effect["detectable"] = 3.1
+    assert text(made)[2] == "9 undecided: 3.1 points or more would be seen, in 8 nothing."
+
+
+def test_advice_that_does_not_fit_a_line_does_not_take_the_place_of_a_finding() -> None:
+    tasks = tuple(f"a_task_with_a_long_name_{i}" for i in range(4))
+    found = {(t, u): ("loss", -5.0 - i) for i, (t, u) in enumerate((t, u) for t in tasks for u in tasks if t != u)}
+    lines = text(study(tasks, found))
+    assert [line for line in lines if line.startswith("▼")][3:] == []
+    assert lines[4] == "  and 9 more: 9 losses."
+    assert lines[-2] == "No split is supported: the best is at +2.2 points [−0.3, 4.6] over one model."
+
+
+def test_a_task_whose_effects_are_undefined_is_named() -> None:
+    made = study()
+    for e in made["effects"]:
+        if e["task"] == "cola":
+            e.update(low=None, high=None, verdict=None, q=None, p=None)
+    assert text(made)[2] == "3 undefined (cola); 6 undecided: 3.1 points or more would be seen."
+
+
 def test_all_equal_is_an_answer() -> None:
     every = {(t, u): ("equal", 0.0) for t in ("a", "b", "c") for u in ("a", "b", "c", None)}
     assert text(study(("a", "b", "c"), every))[:3] == [
@@ -110,7 +139,7 @@ def test_one_seed_gives_no_verdicts_and_no_advice() -> None:
     made = study(verdicts={("span", "sst2"): ("loss", -14.8), ("sst2", None): ("gain", 2.0)}, seeds=1)
     assert text(made) == [
         "1 seed: evaluation noise only, so no verdicts; at equal exposure.",
-        "Measured, not judged: from −14.8 (span with sst2) to +2.0 (sst2 with all 2",
+        "Measured, not judged: from −14.8 (span with sst2) to +2.0 (sst2 with both",
         "others).",
         "Every task was learned: alone, each is above its baseline.",
         "No split into several models is supported: that takes 3 seeds or more.",
@@ -173,7 +202,7 @@ def test_a_study_without_pairs_tells_of_company_and_says_why_there_is_no_advice(
     made["effects"] = [e for e in made["effects"] if e["kind"] == "company"]
     assert text(made) == [
         "At equal exposure, 5 seeds, 95 % intervals: 1 loss and 0 gains in 3 effects.",
-        "▼ sst2 loses with all 2 others: −4.0 points of accuracy [−6.0, −2.0]",
+        "▼ sst2 loses with both others: −4.0 points of accuracy [−6.0, −2.0]",
         "All tasks together: +0.9 points [−0.2, 2.0] in the mean over tasks.",
         "2 undecided: this design sees changes of 3.1 points and more.",
         "Every task was learned: alone, each is above its baseline.",
@@ -181,7 +210,7 @@ def test_a_study_without_pairs_tells_of_company_and_says_why_there_is_no_advice(
         "Report: runs/x/report.html",
     ]
     made["effects"], made["setting"]["arms"] = [], ["single"]
-    assert text(made) == ["Nothing was compared: the arms of this study are single.", "Report: runs/x/report.html"]
+    assert text(made) == ["Nothing was compared: this study has the arm single alone.", "Report: runs/x/report.html"]
 
 
 def test_of_two_tasks_the_pair_is_told_once() -> None:
@@ -267,7 +296,7 @@ def test_a_task_is_learned_if_it_is_clearly_above_its_baseline(
 def test_one_seed_judges_what_was_learned_by_its_examples_alone() -> None:
     made = single(study(seeds=1), "span", 80.0, None)
     assert learned(made, "span") is True
-    made["tasks"][0].update(unit="−mse, so that higher is better", baseline=60.0)
+    made["tasks"][0].update(low=None, high=0.0, baseline=60.0)
     assert learned(made, "span") is None  # an error has no range, and one seed no spread
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from multitask.folder import write_json
 from multitask.interference.answer import answer
-from multitask.interference.evidence import bounds, evidence, range_of
+from multitask.interference.evidence import evidence
 from multitask.interference.palette import contrast
+from multitask.interference.ranges import bounds, range_of
 from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record
 from multitask.interference.report import report_html, write_report
 from multitask.interference.report.page import SECTIONS
@@ -232,9 +233,12 @@ def test_an_interval_stays_within_the_metrics_range(record: StudyRecord) -> None
     assert range_of(record, "span") == (0.0, 100.0)
     assert range_of(record, "stsb") == (-100.0, 100.0)  # a correlation
     made = copy.deepcopy(record)
-    made["tasks"][1]["unit"] = "−mse, so that higher is better"
+    made["tasks"][1].update(low=None, high=0.0, baseline=-30.0)  # an error
+    for s in made["scores"]:
+        if s["task"] == "sst2":
+            s["per_seed"] = [-v for v in s["per_seed"] if v is not None]
     assert range_of(made, "sst2") == (-math.inf, 0.0)
-    made["tasks"][1]["unit"] = "my_metric"
+    made["tasks"][1]["high"] = -50.0  # scores lie above it
     assert range_of(made, "sst2") == (-math.inf, math.inf)
     e = next(e for e in made["effects"] if e["kind"] == "pair" and e["task"] == "span" and e["metric"] == "jaccard")
     e.update(base=98.0, score=97.0, delta=-1.0, low=-30.0, high=28.0)

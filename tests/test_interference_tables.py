@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from multitask.interference.record import LIKELIHOOD
 from multitask.interference.tables import FORMATS, preface, render, tables
+from multitask.interference.tables.background import noise_table
 from multitask.interference.tables.cells import effect_cells
 from multitask.runs.render import render_run
 from multitask.tables.markdown import markdown_text
@@ -569,3 +570,16 @@ def test_a_run_in_the_other_formats():
     ]
     assert r"sst2 & accuracy & 0.812 & 0.750 & +0.062 & always 'a$|$b' \\" in render_run(SCORES, BASELINES, "latex")
     assert Html(render_run(SCORES, None, "html")).count("tr") == 5
+
+
+def test_a_smallest_change_beyond_the_metrics_range_is_none() -> None:
+    made = example_record()
+    made["tasks"][1]["detectable"] = 164.0
+    for e in made["effects"]:
+        if e["task"] == "sst2" and e["kind"] == "company" and e["metric"] == "accuracy":
+            e["detectable"] = 164.0
+    noise = noise_table(made)
+    assert noise is not None
+    names = [column.name for column in noise.columns]
+    assert [row[names.index("detectable")].text for row in noise.rows] == ["2.1", "none", "2.1"]
+    assert any("no change that the score can have" in note for note in noise.notes)

@@ -60,7 +60,7 @@ WINGS = [p.parent for p in sorted(PACKAGE.glob("*/__init__.py")) if p.parent.nam
 MODULES |= {w.name: set().union(*map(imported, w.rglob("*.py"))) - {w.name} for w in WINGS}
 
 STUDY_ORDER = """
-    record palette lookup alike
+    record palette lookup ranges alike
     resampling intervals statistics
     design study
     grouping advice learned answer

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from multitask.interference.learned import learned
 from multitask.interference.lookup import BUDGETS, confidence, effects_of, measured, primary
+from multitask.interference.ranges import blind_effects
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.printable import visible
 from multitask.tables.numbers import interval, plain, signed
@@ -223,8 +224,9 @@ def _setting(record: StudyRecord, facts: _Facts) -> _Draft:
     budget = f"At {BUDGETS.get(facts.lead, facts.lead)}, {_count(seeds, 'seed')}"
     effects = measured(list(facts.effects))
     if not any(e for match in record["setting"]["match"] for e in _effects(record, match)):
-        arms = ", ".join(record["setting"]["arms"])
-        return _Draft("setting", (f"Nothing was compared: the arms of this study are {arms}.",))
+        arms = record["setting"]["arms"]
+        has = f"the arms {', '.join(arms)}" if len(arms) > 1 else f"the arm {arms[0]} alone"
+        return _Draft("setting", (f"Nothing was compared: this study has {has}.",))
     if not effects:
         why = "no task was learned" if facts.unlearned else "no score is defined"
         return _Draft("setting", (f"{budget}: {why}, so nothing can be judged.",))
@@ -257,7 +259,8 @@ def _who(record: StudyRecord, effect: Effect, verb: str, length: int | None) -> 
     if effect["kind"] == "without":
         return f"{task} {verb} from {companion} among all"
     others = [t for t in record["setting"]["tasks"] if t != effect["task"]]
-    return f"{task} {verb} with {_fit(others[0], length) if len(others) == 1 else f'all {len(others)} others'}"
+    company = {1: _fit(others[0], length), 2: "both others"}.get(len(others), f"all {len(others)} others")
+    return f"{task} {verb} with {company}"
 
 
 def _size(effect: Effect, unit: str = "") -> str:
@@ -287,31 +290,33 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
             for n in (None, 12, 8)
         ]
         return _Draft("rest", tuple(f"Measured, not judged: {text}." for text in shown))
-    undefined = len(facts.effects) - len(effects)
     equal = [e for e in effects if e["verdict"] == "equal"]
     undecided = [e for e in effects if e["verdict"] == "no evidence"]
-    undefined += sum(e["verdict"] is None for e in effects)
+    undefined = [e for e in facts.effects if e["verdict"] is None]
+    blind = {id(e) for e in blind_effects(record, undecided)}
     digits, unit = _unit(effects)
     margin = _range((e["margin"] for e in equal), digits)
-    seen = _range((e["detectable"] for e in undecided), digits)
+    seen = _range((e["detectable"] for e in undecided if id(e) not in blind), digits)
     if len(equal) == len(facts.effects):
         who = "It lies" if len(equal) == 1 else "Both lie" if len(equal) == 2 else f"All {len(equal):,} lie"
         return _Draft("rest", (f"{who} within the margin of ±{margin} {unit}: no interference beyond it.",))
     parts = [f"{len(equal):,} equal (within ±{margin} {unit})"] if equal else []
-    parts += [f"{undefined:,} undefined"] if undefined else []
+    brief = [f"{len(equal):,} equal"] if equal else []
+    if undefined:  # by name, or a task would vanish without a word
+        names = _listed(list(dict.fromkeys(e["task"] for e in undefined)), 2)
+        parts.append(f"{len(undefined):,} undefined ({names})")
+        brief.append(f"{len(undefined):,} undefined")
     if not undecided:
-        return _Draft("rest", (f"{'; '.join(parts)}.",)) if parts else None
-    head = "; ".join([*parts, f"{len(undecided):,} undecided"])
-    if not seen:
-        return _Draft("rest", (f"{head}.",))
-    return _Draft(
-        "rest",
-        (
-            f"{head}: this design sees changes of {seen} {unit} and more.",
-            f"{head}: {seen} {unit} or more would be seen.",
-            f"{len(equal):,} equal; {len(undecided):,} undecided: {seen} {unit} or more would be seen.",
-        ),
-    )
+        return _Draft("rest", tuple(f"{'; '.join(p)}." for p in (parts, brief))) if parts else None
+    heads = ["; ".join([*p, f"{len(undecided):,} undecided"]) for p in (parts, brief)]
+    if len(blind) == len(undecided):
+        ends = [": no change that a score can have would be seen: it takes more seeds.", ": too few seeds to see any."]
+    elif not seen:
+        ends = ["."]
+    else:
+        ends = [f": this design sees changes of {seen} {unit} and more."] if not blind else []
+        ends.append(f": {seen} {unit} or more would be seen{f', in {len(blind):,} nothing' if blind else ''}.")
+    return _Draft("rest", tuple(head + end for head in heads for end in ends))
 
 
 def _not_learned(record: StudyRecord, facts: _Facts) -> _Draft | None:
@@ -342,15 +347,16 @@ def _not_learned(record: StudyRecord, facts: _Facts) -> _Draft | None:
 def _budget(record: StudyRecord, facts: _Facts, match: str) -> _Draft | None:
     every = [e for e in _effects(record, match) if e["task"] not in facts.unlearned]
     two = len(record["setting"]["tasks"]) == 2 and any(e["kind"] == "pair" for e in every)
-    effects = measured([e for e in every if e["kind"] != "company" or not two])
-    if not effects or len(record["setting"]["seeds"]) == 1:
+    effects = [e for e in every if e["kind"] != "company" or not two]
+    undefined = sum(e["verdict"] is None for e in effects)
+    if not measured(effects) or len(record["setting"]["seeds"]) == 1:
         return None
     losses, gains, equal, undecided = (
         sum(e["verdict"] == v for e in effects) for v in ("loss", "gain", "equal", "no evidence")
     )
     text = (
         f"At {BUDGETS.get(match, match)}: {_count(losses, 'loss')}, {_count(gains, 'gain')}, "
-        f"{equal:,} equal, {undecided:,} undecided."
+        f"{equal:,} equal, {undecided:,} undecided{f', {undefined:,} undefined' if undefined else ''}."
     )
     return _Draft("budget", (text,), None, tuple(filter(_found, every)))
 
@@ -395,9 +401,11 @@ def _advice(record: StudyRecord, facts: _Facts) -> _Draft | None:
     if advice["supported"]:
         texts = [f"Train {g} in {len(groups)} models: {size} over one joint model." for g in named]
         texts.append(f"Train {len(groups)} groups (see the report): {size} over one joint model.")
+        texts.append(f"Train {len(groups)} groups (see the report): {size} over one model.")
     else:
         texts = [f"No split is supported: the best, {g}, is at {size} over one joint model." for g in named]
-        texts.append(f"No split is supported: the best is at {size} over one joint model.")
+        texts.append(f"No split is supported: the best is at {size} over one model.")
+        texts.append("No split into several models is supported.")
     return _Draft("advice", tuple(texts))
 
 

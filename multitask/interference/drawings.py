@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.interference.canvas import add_titles, blank_figure, text_width
-from multitask.interference.evidence import Evidence, evidence, inside, range_of
+from multitask.interference.evidence import Evidence, evidence
 from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, effects_of, measured, primary, score_of, short
 from multitask.interference.palette import BAND, FILLS, GAIN, INK, LINE, LOSS, MUTED, PAPER, SINGLE
+from multitask.interference.ranges import inside, range_of
 from multitask.interference.record import Effect, StudyRecord
 from multitask.interference.tables.cells import UNDEFINED, unlearned_tasks
 from multitask.tables.numbers import MISSING, interval, plain, signed

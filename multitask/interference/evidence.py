@@ -3,23 +3,18 @@
 Words
     look    the class of a cell or a mark: `gain`, `loss`, `equal`; `none` for no evidence; `unlearned`, `one-seed`,
             `undefined` and `missing` for effects that may claim nothing. Only gain and loss have a colour.
-    range   the least and the largest score that a metric can have, in points
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-from multitask.interference.learned import CORRELATIONS
-from multitask.interference.lookup import confidence, primary
+from multitask.interference.lookup import confidence
+from multitask.interference.ranges import blind, range_of
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import NOT_LEARNED, verdict_cell
 from multitask.tables.numbers import interval, plain, signed
 from multitask.tables.table import MARKS
-
-BOUNDED = ("bleu", "chrf")
-"""Metrics (their first letters) that are in points by themselves."""
 
 
 class Evidence(NamedTuple):
@@ -102,40 +97,8 @@ def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str]) -
     }
     end = ends.get(claim.look, "no evidence either way")
     if claim.look == "none" and effect["detectable"] is not None:
-        end += f"; {plain(effect['detectable'], digits)} or more would be seen"
+        if blind(effect, range_of(record, effect["task"])):
+            end += "; no change that this score can have would be seen"
+        else:
+            end += f"; {plain(effect['detectable'], digits)} or more would be seen"
     return f"{who}: {size}: {end}."
-
-
-def range_of(record: StudyRecord, task: str) -> tuple[float, float]:
-    """The least and the largest score of a task's primary metric; infinite where the metric has no such end."""
-    about = next(t for t in record["tasks"] if t["name"] == task)
-    metric, unit = primary(record)[task], about["unit"]
-    if unit.startswith("−"):  # an error, turned round so that higher is better
-        return -math.inf, 0.0
-    low, high = (-100.0 if metric in CORRELATIONS else 0.0), 100.0
-    seen = [
-        about["baseline"],
-        *(v for s in record["scores"] if (s["task"], s["metric"]) == (task, metric) for v in s["per_seed"]),
-    ]
-    inside = all(low <= v <= high for v in seen if v is not None and math.isfinite(v))
-    if inside and (unit.endswith("× 100") or metric.startswith(BOUNDED)):
-        return low, high
-    return -math.inf, math.inf
-
-
-def bounds(effect: Effect, of_task: tuple[float, float]) -> tuple[float, float]:
-    """The least and the largest difference that can be: a score cannot leave its metric's range.
-
-    >>> bounds({"base": 84.0, "metric": "accuracy"}, (0.0, 100.0))
-    (-84.0, 16.0)
-    """
-    if effect["base"] is None or effect["metric"] == LIKELIHOOD:
-        return -math.inf, math.inf
-    return of_task[0] - effect["base"], of_task[1] - effect["base"]
-
-
-def inside(effect: Effect, of_task: tuple[float, float]) -> tuple[float | None, float | None]:
-    """The ends of an effect's interval as they are drawn."""
-    least, most = bounds(effect, of_task)
-    low, high = effect["low"], effect["high"]
-    return (None if low is None else max(low, least)), (None if high is None else min(high, most))

@@ -11,8 +11,9 @@ from multitask.errors import UserError
 from multitask.field_docs import explain_fields
 from multitask.folder import atomic
 from multitask.interference.answer import LINES, WIDTH, Answer, answer
+from multitask.interference.lookup import primary
 from multitask.interference.palette import GAIN, LOSS
-from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record, write_record
+from multitask.interference.record import StudyRecord, read_record, write_record
 from multitask.printable import visible
 from multitask.registry import did_you_mean
 
@@ -64,7 +65,8 @@ class Study:
 
     def __repr__(self) -> str:
         setting = self.record["setting"]
-        counts = f"{len(setting['tasks'])} tasks, {len(setting['seeds'])} seeds, {setting['cells']} models"
+        numbers = {"task": len(setting["tasks"]), "seed": len(setting["seeds"]), "model": setting["cells"]}
+        counts = ", ".join(f"{n:,} {name}{'s' if n != 1 else ''}" for name, n in numbers.items())
         return f"<Study {visible(str(self.folder))!r}: {counts}>"
 
     @property
@@ -103,7 +105,7 @@ class Study:
         found = {
             (e["task"], e["companion"]): dict(e)[value]
             for e in self.record["effects"]
-            if e["kind"] == kind and e["match"] == match and e["metric"] != LIKELIHOOD
+            if e["kind"] == kind and e["match"] == match and e["metric"] == primary(self.record).get(e["task"])
         }
         missing = None if value == "verdict" else float("nan")
         rows = [[found.get((task, other), missing) for other in names] for task in names]
@@ -131,7 +133,7 @@ class Study:
         match = match or self.record["setting"]["match"][0]
         for e in self.record["effects"]:
             same = (e["kind"], e["task"], e["companion"]) == (kind, task, companion)
-            if same and e["match"] in (match, None) and e["metric"] != LIKELIHOOD:
+            if same and e["match"] in (match, None) and e["metric"] == primary(self.record).get(e["task"]):
                 return dict(e)
         what = f"{kind} effect of {companion} on {task}" if companion else f"{kind} effect on {task}"
         arms = ", ".join(self.record["setting"]["arms"])

@@ -6,10 +6,8 @@ import math
 
 from multitask.interference.intervals import quantile
 from multitask.interference.lookup import primary, score_of
+from multitask.interference.ranges import range_of
 from multitask.interference.record import StudyRecord
-
-CORRELATIONS = frozenset({"mcc", "pearson", "spearman"})
-"""Metrics whose points reach from −100 to 100."""
 
 
 def learned(record: StudyRecord, task: str) -> bool | None:
@@ -17,8 +15,8 @@ def learned(record: StudyRecord, task: str) -> bool | None:
 
     The record holds the single score of each seed (S of them) and the number n of evaluated examples, but no
     predictions. So the variance of score − baseline is taken as s²/S + (v(score) + v(baseline))/n: s² is the variance
-    over seeds; v(m) = m·(100 − m) is the largest variance that examples of mean m between 0 and 100 points can have,
-    for correlations (100 + m)·(100 − m). Student's t has the degrees of freedom of Welch and Satterthwaite. That is
+    over seeds; v(m) = (m − low)·(high − m) is the largest variance that examples of mean m can have within the metric's
+    range. Student's t has the degrees of freedom of Welch and Satterthwaite. That is
     wide: a task is called learned only if it is. A metric without a range (an error) has the part of the seeds alone.
 
     Returns:
@@ -33,12 +31,10 @@ def learned(record: StudyRecord, task: str) -> bool | None:
         return False
     seeds = len(single["per_seed"])
     of_seeds = single["sd"] ** 2 / seeds if single["sd"] is not None and seeds > 1 else 0.0
-    lowest = -100.0 if metric in CORRELATIONS else 0.0
-    ranged = not about["unit"].startswith("−") and all(lowest <= m <= 100 for m in (single["mean"], baseline))
+    low, high = range_of(record, task)
+    ranged = math.isfinite(high - low)
     of_examples = (
-        sum((m - lowest) * (100 - m) for m in (single["mean"], baseline)) / max(about["validation"], 1)
-        if ranged
-        else 0.0
+        sum((m - low) * (high - m) for m in (single["mean"], baseline)) / max(about["validation"], 1) if ranged else 0.0
     )
     variance = of_seeds + of_examples
     if variance == 0 and (seeds < 2 or not ranged):

@@ -278,6 +278,7 @@ class OfTask:
             (e for e in self.effects if e["kind"] in ("company", "pair") and e["metric"] == metric.name), None
         )
         unit = metric.name + (f" × {metric.scale:g}" if metric.scale != 1 else "")
+        low, high = _range(metric)
         halves = [run.run["tasks"][n] for n in (self.name, self.name + TWIN) if n in run.run["tasks"]]
         rows = sum(half["train"]["examples"] for half in halves)
         return {
@@ -294,7 +295,18 @@ class OfTask:
             "detectable": company["detectable"] if company else None,
             "baseline": None if baseline is None else metric.points(float(baseline)),
             "baseline_name": str(base.get("answers", "")),
+            "low": low,
+            "high": high,
         }
+
+
+def _range(metric: Metric) -> tuple[float | None, float | None]:
+    """The ends of a metric's range, in points; a fraction whose range is not known is taken to be 0 to 1."""
+    fraction = metric.scale == 100
+    low = metric.low if metric.low is not None else 0.0 if fraction else -math.inf
+    high = metric.high if metric.high is not None else 1.0 if fraction else math.inf
+    least, most = (v + 0.0 if math.isfinite(v) else None for v in sorted(map(metric.points, (low, high))))
+    return least, most
 
 
 def _stable_seed(task: str) -> int:

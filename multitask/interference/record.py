@@ -91,6 +91,10 @@ class TaskRecord(TypedDict):
     baseline: float | None
     """Points of an answer without a model."""
     baseline_name: str
+    low: float | None
+    """The least score that the metric can have, in points; None if there is no such end, or it is not known."""
+    high: float | None
+    """The largest."""
 
 
 class Score(TypedDict):
@@ -346,6 +350,22 @@ def read_record(path: Path) -> StudyRecord:
     for summary in record["summary"] if isinstance(record.get("summary"), list) else ():
         if isinstance(summary, dict):
             summary.setdefault("mean_left_out", [])  # an earlier version had no mean where a task had none
+    for task in record["tasks"] if isinstance(record.get("tasks"), list) else ():
+        if isinstance(task, dict) and "low" not in task:  # an earlier version did not keep the range
+            task["low"], task["high"] = _earlier_range(str(task.get("unit")), str(task.get("metric")))
     record.setdefault("made", {"versions": {}, "finished": None, "data": {}})  # an earlier version did not keep it
     check_shape(record, StudyRecord, path)  # it may be a stranger's
     return cast(StudyRecord, record)
+
+
+def _earlier_range(unit: str, metric: str) -> tuple[float | None, float | None]:
+    """Of a record that does not hold it: of metrics in points, errors have no least score.
+
+    >>> _earlier_range("accuracy × 100", "accuracy"), _earlier_range("−mse, so that higher is better", "mse")
+    ((0.0, 100.0), (None, 0.0))
+    """
+    if unit.startswith("−"):
+        return None, 0.0
+    if not (unit.endswith("× 100") or metric.startswith(("bleu", "chrf"))):
+        return None, None
+    return -100.0 if metric in ("mcc", "pearson", "spearman") else 0.0, 100.0

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from multitask.interference.evidence import Evidence, bounds, evidence, inside, range_of, sentence, sides
+from multitask.interference.evidence import Evidence, evidence, sentence, sides
 from multitask.interference.learned import learned
 from multitask.interference.lookup import BUDGETS, effects_of, primary
+from multitask.interference.ranges import bounds, inside, range_of
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
 from multitask.interference.tables.cells import defined
 from multitask.pages import charts

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from multitask.interference.evidence import range_of
 from multitask.interference.learned import learned
 from multitask.interference.lookup import primary, score_of
+from multitask.interference.ranges import blind_tasks, range_of
 from multitask.interference.record import Curve, StudyRecord
-from multitask.interference.tables.cells import measured_number
+from multitask.interference.tables.cells import detectable_cell, measured_number
 from multitask.pages import charts
 from multitask.tables.numbers import plain
 
@@ -44,6 +44,7 @@ def alone(record: StudyRecord) -> list[AloneView]:
     """A row a task, with the points of its seeds beside its baseline."""
     lead = record["setting"]["match"][0]
     margins = {e["task"]: e["margin"] for e in record["effects"] if e["metric"] == primary(record).get(e["task"])}
+    blind = blind_tasks(record)
     found = []
     for t in record["tasks"]:
         single = score_of(record, t["name"], "single", lead, t["metric"])
@@ -64,7 +65,7 @@ def alone(record: StudyRecord) -> list[AloneView]:
                 t["baseline_name"],
                 learned(record, t["name"]),
                 measured_number(t["noise_floor"], 2).text,
-                measured_number(t["detectable"], 1).text,
+                detectable_cell(t["detectable"], t["name"] in blind).text,
                 f"±{plain(margin)}" if (margin := margins.get(t["name"])) is not None else "·",
                 f"{t['validation']:,}",
             )

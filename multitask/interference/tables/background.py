@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from multitask.interference.lookup import BUDGETS, confidence, primary
+from multitask.interference.ranges import blind_tasks
 from multitask.interference.record import Advice, StudyRecord
-from multitask.interference.tables.cells import UNDEFINED, measured_number, unlearned_tasks
+from multitask.interference.tables.cells import (
+    NO_CHANGE_NOTE,
+    UNDEFINED,
+    detectable_cell,
+    measured_number,
+    unlearned_tasks,
+)
 from multitask.tables.numbers import MISSING, change, number, percent, range_cell, tally
 from multitask.tables.table import Cell, Column, Table
 
@@ -115,7 +122,7 @@ def noise_table(record: StudyRecord) -> Table | None:
         return None
     one = len(record["setting"]["seeds"]) == 1
     margins = {e["task"]: e["margin"] for e in record["effects"] if e["metric"] == primary(record).get(e["task"])}
-    aside = unlearned_tasks(record)
+    aside, blind = unlearned_tasks(record), blind_tasks(record)
     rows = tuple(
         (
             Cell(t["name"]),
@@ -123,7 +130,7 @@ def noise_table(record: StudyRecord) -> Table | None:
             tally(t["rows"]),
             tally(t["validation"]),
             measured_number(t["noise_floor"], 2),
-            measured_number(t["detectable"]),
+            detectable_cell(t["detectable"], t["name"] in blind),
             number(margins.get(t["name"]), 2),
             number(t["baseline"]),
             Cell(t["baseline_name"] or MISSING),
@@ -142,6 +149,8 @@ def noise_table(record: StudyRecord) -> Table | None:
         "noise floor: sd of the single score over seeds. detectable: the smallest Δ(t | M) that this design finds with "
         "80 % probability. margin: half-width of the interval that counts as equal."
     ]
+    if blind:
+        notes.append(NO_CHANGE_NOTE)
     if one:
         notes.append(f"{UNDEFINED} undefined: 1 seed has no spread over seeds.")
     if aside:

@@ -23,6 +23,10 @@ ONE_SEED = "none: 1 seed"
 NOT_LEARNED = "not learned"
 """The verdict on a task that was not."""
 
+NO_CHANGE = "none"
+"""The smallest change found where a score cannot change by so much."""
+NO_CHANGE_NOTE = f"{NO_CHANGE}: no change that the score can have would be found."
+
 
 def unlearned_tasks(record: StudyRecord) -> frozenset[str]:
     """Tasks that, trained alone, are not above their baseline."""
@@ -62,6 +66,12 @@ def defined(cell: Cell) -> Cell:
 def measured_number(value: float | None, digits: int = 1, *, unit: str = "") -> Cell:
     """A number that was measured, be it defined or not."""
     return defined(number(value, digits, unit=unit))
+
+
+def detectable_cell(value: float | None, blind: bool, digits: int = 1) -> Cell:
+    """The smallest change that the design finds; in words where only changes beyond the metric's range would be."""
+    found = measured_number(value, digits)
+    return found._replace(text=NO_CHANGE) if blind and found.value is not None else found
 
 
 def effect_notes(effects: Iterable[Effect], aside: Collection[str]) -> list[str]:

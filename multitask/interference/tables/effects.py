@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from multitask.interference.lookup import BUDGETS, confidence, effects_of
+from multitask.interference.ranges import blind_effects
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import (
+    NO_CHANGE_NOTE,
     budget_name,
     defined,
+    detectable_cell,
     effect_cells,
     effect_notes,
     key_of,
@@ -79,7 +82,8 @@ def _null_notes(record: StudyRecord) -> tuple[str, ...]:
 def all_effects_table(record: StudyRecord) -> Table:
     """Every comparison, a row each, in the record's order."""
     aside = unlearned_tasks(record)
-    rows = tuple(_effect_row(e, aside) for e in record["effects"])
+    blind = {id(e) for e in blind_effects(record, record["effects"])}
+    rows = tuple(_effect_row(e, aside, id(e) in blind) for e in record["effects"])
     columns = (
         *(Column(name, left=True) for name in ("task", "comparison", "companion")),
         *(Column(name, left=True, optional=1) for name in ("budget", "metric")),
@@ -95,10 +99,11 @@ def all_effects_table(record: StudyRecord) -> Table:
         f"Points for metrics, nats for {LIKELIHOOD}. q is corrected over the effects of a table (comparison, budget, "
         "metric)."
     )
-    return Table("All effects", columns, rows, (note, *effect_notes(record["effects"], aside)), "effects")
+    none = [NO_CHANGE_NOTE] if blind else []
+    return Table("All effects", columns, rows, (note, *none, *effect_notes(record["effects"], aside)), "effects")
 
 
-def _effect_row(e: Effect, aside: frozenset[str]) -> tuple[Cell, ...]:
+def _effect_row(e: Effect, aside: frozenset[str], blind: bool) -> tuple[Cell, ...]:
     digits = 3 if e["metric"] == LIKELIHOOD else 1
     two = e["base"] is not None or e["score"] is not None or e["kind"] not in ("dilution", "non_additivity")
     scores = [measured_number(v, digits) if two else Cell("") for v in (e["base"], e["score"])]
@@ -113,7 +118,8 @@ def _effect_row(e: Effect, aside: frozenset[str]) -> tuple[Cell, ...]:
         effect_cells(e, digits, aside)[0],
         *(measured_number(e[end], digits) for end in ("low", "high")),
         *(defined(probability(v)) for v in (e["p"], e["q"], e["p_sign_flip"])),
-        *(measured_number(v, digits) for v in (e["margin"], e["detectable"])),
+        measured_number(e["margin"], digits),
+        detectable_cell(e["detectable"], blind, digits),
         tally(e["examples"]),
         Cell(each_seed(e), emphasis="quiet"),
     )
