@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,22 @@ UNPACKED_BYTES = 2**28
 """…or to so many bytes, whatever its size."""
 _CHUNK = 2**20
 _DICTIONARY = 2**28  # bytes that an xz file may ask for before anything is unpacked; xz -9 asks for 2**26
+
+
+_MARKS = {
+    "gz": rb"\x1f\x8b",
+    "bz2": rb"BZh[1-9]1AY&SY",
+    "xz": rb"\xfd7zXZ\0",
+    "zst": rb"\x28\xb5\x2f\xfd",
+    "zip": rb"PK\x03\x04",
+    "parquet": rb"PAR1(?s:.*)PAR1\Z",
+}
+"""{the kind of a file: how it begins, or its whole}."""
+
+
+def binary_kind(content: bytes) -> str | None:
+    """What a file is by its first bytes, whatever its name says; None for what may be text."""
+    return next((kind for kind, mark in _MARKS.items() if re.match(mark, content)), None)
 
 
 def split_ending(name: str) -> tuple[str, str]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from multitask.errors import UserError, shown
+from multitask.home import expanded
 from multitask.readers import PLAIN, READERS, Form, ending_of, read_rows
 from multitask.short_repr import Plain, short_repr
 from multitask.split_files import folder_files, in_order, split_files
@@ -51,8 +53,9 @@ def files(
     """
     if isinstance(columns, str):
         raise UserError(f"files(columns={columns!r}): give a list of names, as in columns=[{columns!r}].")
-    form = Form(encoding, header, delimiter, tuple(columns), format).check()
+    form = Form(encoding, header, delimiter, tuple(columns or ()), format).check()
     if isinstance(path, (str, os.PathLike)):
+        path = _meant(path)
         if _is_pattern(path) or os.path.isfile(path) or (Path(path).suffix and not os.path.isdir(path)):
             return PathSource((("train", (Path(path),)),), form)
         return FileSource(Path(path), form)
@@ -63,10 +66,24 @@ def files(
         named: list[AnyPath] = [several] if isinstance(several, (str, os.PathLike)) else list(several)
         if not named or not all(isinstance(name, (str, os.PathLike)) for name in named):
             raise UserError(f"files(…): split {split!r} needs a path or a list of paths. Got {shown(several, 60)}.")
-        splits.append((str(split), tuple(map(Path, named))))
+        splits.append((str(split), tuple(map(_meant, named))))
     if not splits:
         raise UserError("files(…) was given no path.")
     return PathSource(tuple(splits), form)
+
+
+def _meant(path: AnyPath) -> Path:
+    """The path, with `~/` in its place.
+
+    Raises:
+        UserError: If it is empty, or an address of the net.
+    """
+    name = os.fspath(path)
+    if not name:
+        raise UserError("the path of a file or folder is empty; name one ('.' is the folder you are in).")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):  # a Path has one slash left
+        raise UserError(f"'{shown(name)}' is an address; files are read from this machine alone: download it first.")
+    return Path(expanded(name))
 
 
 def _is_pattern(path: AnyPath) -> bool:
@@ -114,8 +131,12 @@ class FileSource:
 
     def _files(self) -> dict[str, tuple[Path, ...]]:
         if not os.path.isdir(self.folder):
-            raise UserError(f"there is no folder '{self.folder}'; {_fix(self.folder)}.")
+            raise UserError(f"there is no folder '{self.folder}'{_where(self.folder)}; {_fix(self.folder)}.")
         return split_files(self.folder)
+
+
+def _where(path: Path) -> str:
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
 def _fix(folder: Path) -> str:
@@ -182,8 +203,11 @@ def _expanded(path: Path) -> Sequence[Path]:
     if os.path.isdir(path):
         return folder_files(path)
     if not os.path.exists(path):
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise UserError(f"there is no file or folder '{path}'{where}; correct the path.")
+        if os.path.islink(path):
+            raise UserError(f"'{path}'{_where(path)} is a link to '{os.readlink(path)}', where nothing is; mend it.")
+        raise UserError(f"there is no file or folder '{path}'{_where(path)}; correct the path.")
+    if not os.path.isfile(path):  # reading a pipe would wait for ever, and give its rows once
+        raise UserError(f"'{path}' is no regular file, so its rows cannot be read twice; write them to a file.")
     return [path]
 
 
@@ -199,10 +223,18 @@ def read_all(paths: Sequence[Path], form: Form = PLAIN) -> Rows:
     first, *others = parts
     # Objects of JSON may each have other keys; a table has its columns.
     is_json = any((form.format or ending_of(path)[1:]) in ("json", "jsonl") for path in paths)
+    kinds = {name: (kind, first) for name, kind in first.kinds.items()}
     for part in others:
         if {*part.columns} != {*first.columns} and not is_json:
             raise UserError(
                 f"the parts of a split must have the same columns: {first.origin} has "
                 f"{shown(', '.join(first.columns))}, {part.origin} has {shown(', '.join(part.columns))}."
             )
+        for name, kind in part.kinds.items():
+            before, where = kinds.setdefault(name, (kind, part))
+            if kind != before:
+                raise UserError(
+                    f"the parts of a split must hold the same kind of values: column {shown(repr(name), 60)} is "
+                    f"{before} in {where.origin} and {kind} in {part.origin}."
+                )
     return JoinedRows(parts, origin=f"{first.origin} … {paths[-1].name} ({len(parts)} files)")

@@ -85,6 +85,8 @@ def _made(given: Any) -> Any:
 
 
 def _of_splits(given: Mapping[Any, Any]) -> Any:
+    if not given:
+        raise ValueError("a dict is {split: rows}, and this one is empty.")
     odd = next((split for split in given if not isinstance(split, str)), None)
     if odd is not None:
         raise ValueError(f"a dict is {{split: rows}}, and {shown(repr(odd), 40)} is no split's name.")

@@ -17,17 +17,19 @@ Use them through `multitask.sources`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from multitask.errors import UserError, shown
 from multitask.short_repr import Plain, short_repr
+from multitask.split_files import is_split_name
 from multitask.table import ArrowRows, Row, Rows, check_split, columns_of, rows_fingerprint
 
 
@@ -72,7 +74,7 @@ class DatasetSource:
         """The rows of a split, still in the `Dataset`."""
         check_split(split, self.splits(), self.description)
         # By content: the fingerprint that `datasets` keeps is another one after each unhashable `map`.
-        one = self.data[split]
+        one = _as_python(self.data[split])
         origin = f"{self.description}, split {split}"
         return Rows(one, columns=one.column_names, fingerprint=rows_fingerprint(one), origin=origin)
 
@@ -148,13 +150,14 @@ class PythonSource:
         try:
             made = self.source[split] if isinstance(self.source, Mapping) else self.source
             made = _called(made, split) if callable(made) else made
-            items = None if made is None else _items(made, origin)
+            items = None if made is None else _items(made, origin, self.description)
         except UserError:
             raise
         except Exception as error:  # the function is the user's, so anything may come
             frame = traceback.extract_tb(error.__traceback__)[-1]
             raise UserError(
-                f"{origin} cannot be had: {type(error).__name__}: {shown(error, 240)} ({frame.filename}:{frame.lineno})"
+                f"{origin} cannot be had{_how_far(error)}: {type(error).__name__}: {shown(error, 240)} "
+                f"({frame.filename}:{frame.lineno}){self._no_such_split(split, error)}"
             ) from error
         if items is None:
             raise UserError(
@@ -167,14 +170,36 @@ class PythonSource:
                     f"{origin}, row {position}: a row must be a mapping from column names to values. "
                     f"Got {type(row).__name__}."
                 )
-            odd = next((name for name in row if not isinstance(name, str)), None)
-            if odd is not None:
-                raise UserError(f"{origin}, row {position}: the column {shown(repr(odd), 60)} is named by no string.")
+            for name in row:
+                if not isinstance(name, str):
+                    raise UserError(
+                        f"{origin}, row {position}: the column {shown(repr(name), 60)} is named by no string; give "
+                        f"columns names that are text."
+                    )
         return Rows(items, columns=columns_of(items), fingerprint=_fingerprint(items, origin), origin=origin)
+
+    def _no_such_split(self, split: str, error: Exception) -> str:
+        """What to do where a function does not know a split that it was asked for unasked."""
+        if split == "train" or isinstance(self.source, Mapping) or not isinstance(error, (LookupError, ValueError)):
+            return ""
+        return f". If there is no such split, say so: multitask.rows({_named(self.source)}, splits=['train'])"
+
+
+def _how_far(error: Exception) -> str:
+    at = getattr(error, "row_position", 0)
+    return f" after {at:,} row{'s'[: at != 1]}" if at else ""
+
+
+def _named(function: Any) -> str:
+    name = str(getattr(function, "__name__", "function"))
+    return name if name.isidentifier() else "function"
 
 
 def _takes_split(function: Callable[..., Any]) -> bool:
     """Whether a function takes the split's name.
+
+    A first parameter with a default is the split if it is called so, or if its default is one: `def load(limit=100)`
+    must not be called with "train".
 
     Raises:
         UserError: If it takes something else.
@@ -183,6 +208,9 @@ def _takes_split(function: Callable[..., Any]) -> bool:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin without a signature
         return True
+    first = next(iter(signature.parameters.values()), None)
+    if first is not None and first.default is not first.empty and first.name != "split":
+        return isinstance(first.default, str) and is_split_name(first.default)
     for arguments in (("train",), ()):
         try:
             signature.bind(*arguments)
@@ -216,21 +244,62 @@ def library_of(value: object) -> tuple[str, str]:
     return next((kind for kind in kinds if kind in (FRAME, ARROW, DATASET)), kinds[0])
 
 
-def _items(made: Any, origin: str) -> Sequence[Row]:
+def _items(made: Any, origin: str, function: str) -> Sequence[Row]:
+    """The rows of what was given.
+
+    Raises:
+        UserError: If it is nothing that has rows.
+        Exception: What a generator raises, with its place as `row_position`.
+    """
     kind = library_of(made)
     if kind == FRAME:
         return _of_frame(made, origin)
     if kind == ARROW:
+        names = list(made.column_names)
+        _check_names(names, origin)
         return ArrowRows(made, origin)
-    return list(made)
+    if kind == DATASET:
+        return list(_as_python(made))
+    if isinstance(made, (str, bytes, os.PathLike, Mapping)) or not isinstance(made, Iterable):
+        if inspect.iscoroutine(made):
+            made.close()  # or Python warns that nobody waited for it
+        raise UserError(f"{function} gives {type(made).__name__} and no rows; {_WAY.get(type(made), _RETURN)}.")
+    items: list[Row] = []
+    try:
+        # Copies: a generator may fill one dict again and again.
+        copied = isinstance(made, Iterator)
+        items.extend(dict(row) if copied and isinstance(row, dict) else row for row in made)
+    except Exception as error:
+        with contextlib.suppress(Exception):  # of a class that takes no attributes
+            error.row_position = len(items)  # type: ignore[attr-defined]
+        raise
+    return items
+
+
+_RETURN = "return a list of dicts, or yield them"
+_WAY = {
+    str: "to read a file, return multitask.files(path).rows('train')",
+    dict: "return those of the split that it is called with, or give the dict itself as the source",
+}
+
+
+def _as_python(one: Any) -> Any:
+    """A `Dataset` that gives plain values, whatever it was set to give (tensors, frames), with the columns it gives."""
+    form = one.format
+    if form["type"] in (None, "custom"):  # a transform of the user's makes the rows
+        return one
+    return one.select_columns(form["columns"]).with_format(None)
+
+
+def _check_names(columns: Sequence[Any], origin: str) -> None:
+    twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
+    if twice is not None:
+        raise UserError(f"{origin} has the column {shown(repr(twice), 60)} twice; rename one.")
 
 
 def _of_frame(frame: Any, origin: str) -> list[Row]:
     """The rows of a pandas frame, what is missing as None; its index is no column."""
-    columns = list(frame.columns)
-    twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
-    if twice is not None:
-        raise UserError(f"{origin} has the column {shown(repr(twice), 60)} twice; rename one.")
+    _check_names(list(frame.columns), origin)
     whole = frame.astype(object)
     found: list[Row] = whole.where(whole.notna(), None).to_dict(orient="records")
     return found
@@ -304,5 +373,16 @@ def _fingerprint(items: Sequence[Row], origin: str) -> str:
             try:
                 rows_fingerprint([row])
             except (UserError, TypeError, ValueError, RecursionError, OverflowError) as error:
-                raise UserError(f"{origin}, row {position}: {shown(error, 240)}") from error
+                where = f"{origin}, row {position}{_column(row)}"
+                raise UserError(f"{where}: {shown(error, 240)}") from error
         raise
+
+
+def _column(row: Row) -> str:
+    """The first column whose value cannot be held, in words."""
+    for name, value in row.items():
+        try:
+            rows_fingerprint([{name: value}])
+        except (UserError, TypeError, ValueError, RecursionError, OverflowError):
+            return f", column {shown(repr(name), 60)}"
+    return ""

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from multitask.cells import as_cell
-from multitask.compression import UNPACKERS, split_ending, unpacked
+from multitask.compression import UNPACKERS, binary_kind, split_ending, unpacked
 from multitask.errors import UserError, shown
 from multitask.parquet import read_parquet
 from multitask.registry import did_you_mean
@@ -73,7 +73,13 @@ class Form:
                 f"files(encoding={self.encoding!r}): Python knows no text encoding of that name; it knows utf-8, "
                 f"latin-1, cp1252, utf-16, shift_jis and many more."
             ) from error
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
+        if not isinstance(self.header, bool):
+            raise UserError(
+                f"files(header={self.header!r}): it is True or False, whether the first line names columns."
+            )
+        if self.delimiter is not None and (
+            not isinstance(self.delimiter, str) or len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'
+        ):
             raise UserError(f"files(delimiter={self.delimiter!r}): it is one character, as in delimiter=';'.")
         if not all(isinstance(name, str) and name for name in self.columns):
             raise UserError(f"files(columns={list(self.columns)!r}): they are names, and no name is empty.")
@@ -154,6 +160,10 @@ class _Read(NamedTuple):
 
 def _text(path: str, content: bytes, form: Form) -> str:
     """The file as text, without a byte order mark."""
+    kind = binary_kind(content)
+    if kind is not None:
+        fix = "unpack it, or compress what is in it with gzip" if kind == "zip" else f"let its name end in .{kind}"
+        raise UserError(f"'{path}' is no text, but a {kind} file by its first bytes; {fix}.")
     encoding, is_utf8 = form.encoding, codecs.lookup(form.encoding).name in ("utf-8", "utf-8-sig")
     if content.startswith(codecs.BOM_UTF8) and not is_utf8:
         raise UserError(
@@ -240,6 +250,9 @@ def _table(path: str, records: list[list[str]], lines: list[int], form: Form, *,
     return _Read([dict(zip(header, map(as_cell, record), strict=True)) for record in records], header, lines)
 
 
+_name_them = "name each anew: multitask.files(…, columns=[…])"
+
+
 def _header(path: str, header: list[str], at: int, form: Form) -> list[str]:
     if form.columns:
         if len(form.columns) != len(header):
@@ -249,10 +262,10 @@ def _header(path: str, header: list[str], at: int, form: Form) -> list[str]:
             )
         return list(form.columns)
     if not all(header):
-        raise UserError(f"{path}, line {at}: column {header.index('') + 1} of the header has no name.")
+        raise UserError(f"{path}, line {at}: column {header.index('') + 1} of the header has no name; {_name_them}.")
     if len(set(header)) < len(header):
         twice = next(name for name, count in Counter(header).items() if count > 1)
-        raise UserError(f"{path}, line {at}: column {shown(repr(twice), 60)} is in the header twice.")
+        raise UserError(f"{path}, line {at}: column {shown(repr(twice), 60)} is in the header twice; {_name_them}.")
     names = shown(", ".join(header))
     if all(_NUMBER.fullmatch(name) for name in header):
         raise UserError(

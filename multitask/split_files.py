@@ -224,6 +224,15 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(piece), "") if i % 2 else (-1, piece) for i, piece in enumerate(pieces)], str(path)
 
 
+def is_split_name(name: str) -> bool:
+    """Whether it is the usual name of a split.
+
+    >>> is_split_name("dev"), is_split_name("data.csv")
+    (True, False)
+    """
+    return bool(_PLAIN_SPLIT.fullmatch(name.casefold()))
+
+
 def like_validation(splits: Iterable[str]) -> str | None:
     """A split that was meant as the validation split, by its name; None if there is none.
 

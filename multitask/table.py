@@ -53,6 +53,11 @@ class Rows(Sequence[Row]):
         self.origin = origin
         """The file, the Hub data set and split, or the function that the rows come from."""
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """{column: the kind of its values}, of what has one for each column; see `ArrowRows.kinds`."""
+        return self._items.kinds if isinstance(self._items, ArrowRows) else {}
+
     def line(self, position: int) -> int | None:
         """The line of a row in its file, from 1; None for what has no lines."""
         return None if self._lines is None else self._lines[position]
@@ -165,6 +170,22 @@ class ArrowRows(Sequence[Row]):
     def __init__(self, table: Any, origin: str) -> None:
         self._table, self._origin = table, origin
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """{column: "text", "numbers", …}, without columns of nulls alone."""
+        import pyarrow.types as of  # type: ignore[import-untyped]
+
+        found = {}
+        for field in self._table.schema:
+            kind = field.type.value_type if of.is_dictionary(field.type) else field.type
+            if of.is_string(kind) or of.is_large_string(kind) or str(kind) == "string_view":
+                found[field.name] = "text"
+            elif of.is_integer(kind) or of.is_floating(kind):
+                found[field.name] = "numbers"
+            elif not of.is_null(kind):
+                found[field.name] = "lists" if "list" in str(kind).partition("<")[0] else str(kind).partition("<")[0]
+        return found
+
     @overload
     def __getitem__(self, index: int) -> Row: ...
     @overload
@@ -231,7 +252,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if hasattr(value, "tobytes") and hasattr(value, "mode"):  # an image in a column that no task reads
         return [value.mode, list(value.size), hashlib.sha256(value.tobytes()).hexdigest()]
-    raise UserError(f"a row holds a {type(value).__name__}; rows are made of text, numbers, lists and mappings.")
+    raise UserError(f"rows are made of text, numbers, lists and mappings. Got {type(value).__name__}.")
 
 
 def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:

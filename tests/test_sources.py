@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import datetime
 import decimal
 import functools
+import gzip
 import io
 import json
+import os
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,6 +27,9 @@ from multitask.sources import dataset, files, hub, resolve_source, rows, sample
 from multitask.task import Example, Task
 
 TABLE = [{"text": 'He said "hi"', "label": 1}, {"text": "NA", "label": 0}]
+
+
+NAME_THEM = "; name each anew: multitask.files(…, columns=[…])."
 
 
 def toy(name="toy", **fields):
@@ -163,8 +170,8 @@ def test_long_fields_are_read_and_the_limit_of_the_csv_module_is_put_back(tmp_pa
             "a.csv, line 1: the first line must name the columns. Got 1, 0.5. Of a file without a header, name them: "
             "multitask.files(…, header=False, columns=[…]).",
         ),
-        ("a.csv", "text,\nx,1\n", "a.csv, line 1: column 2 of the header has no name."),
-        ("a.csv", "text,text\nx,1\n", "a.csv, line 1: column 'text' is in the header twice."),
+        ("a.csv", "text,\nx,1\n", "a.csv, line 1: column 2 of the header has no name" + NAME_THEM),
+        ("a.csv", "text,text\nx,1\n", "a.csv, line 1: column 'text' is in the header twice" + NAME_THEM),
         (
             "a.csv",
             "text,label\nx,1\ny,2,3\n",
@@ -327,6 +334,8 @@ def test_an_encoding_is_used_and_its_errors_have_their_line(tmp_path):
         ({"encoding": "zip"}, "files(encoding='zip'): Python knows no text encoding of that name"),
         ({"delimiter": ";;"}, "files(delimiter=';;'): it is one character, as in delimiter=';'."),
         ({"header": False}, "files(header=False) needs the names of the columns, as in columns=['text', 'label']."),
+        ({"delimiter": 5}, "files(delimiter=5): it is one character, as in delimiter=';'."),
+        ({"header": None}, "files(header=None): it is True or False, whether the first line names columns."),
         ({"columns": "text"}, "files(columns='text'): give a list of names, as in columns=['text']."),
         ({"columns": ["a", "a"]}, "files(columns=['a', 'a']): a name stands there twice."),
         ({"columns": ["a", ""]}, "files(columns=['a', '']): they are names, and no name is empty."),
@@ -377,11 +386,48 @@ def test_files_are_named_one_by_one_by_split_or_by_a_pattern(tmp_path, monkeypat
         f"there is no file or folder 'none.csv' in {tmp_path}; correct the path."
     )
     assert error_of(files("nyu-mll/glue").splits) == (
-        "there is no folder 'nyu-mll/glue'; make it, with train.EXT in it, or correct the path; a data set of the Hub "
-        "is written multitask.hub('nyu-mll/glue', revision=…)."
+        f"there is no folder 'nyu-mll/glue' in {tmp_path}; make it, with train.EXT in it, or correct the path; a data "
+        "set of the Hub is written multitask.hub('nyu-mll/glue', revision=…)."
     )
     assert error_of(files, {"train": []}).startswith("files(…): split 'train' needs a path or a list of paths. Got []")
     assert error_of(files, {}) == "files(…) was given no path."
+
+
+def test_a_path_may_begin_in_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "a.jsonl", '{"text": "x"}')
+    for path in ("~/a.jsonl", {"train": [Path("~") / "a.jsonl"]}, "~/*.jsonl"):
+        assert files(path).rows("train")[0] == {"text": "x"}
+
+
+def test_what_is_no_file_of_this_machine_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.csv")
+    os.symlink("gone.csv", "link.csv")
+    assert error_of(files, "") == "the path of a file or folder is empty; name one ('.' is the folder you are in)."
+    assert error_of(files, ["https://example.org/a.csv"]).startswith("'https://example.org/a.csv' is an address; files")
+    assert error_of(files("pipe.csv").rows, "train") == (
+        "'pipe.csv' is no regular file, so its rows cannot be read twice; write them to a file."
+    )
+    assert error_of(files("link.csv").rows, "train") == (
+        f"'link.csv' in {tmp_path} is a link to 'gone.csv', where nothing is; mend it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "fix"),
+    [
+        (gzip.compress(b"text\na\n"), "gz", "let its name end in .gz"),
+        (bz2.compress(b"text\na\n"), "bz2", "let its name end in .bz2"),
+        (parquet(TABLE), "parquet", "let its name end in .parquet"),
+        (b"PK\x03\x04", "zip", "unpack it, or compress what is in it with gzip"),
+    ],
+)
+def test_a_file_with_the_ending_of_another_kind_is_named(tmp_path, content, kind, fix):
+    for form in ({}, {"encoding": "latin-1"}):
+        assert error_of(files(write(tmp_path / "a.csv", content), **form).rows, "train") == (
+            f"'{tmp_path}/a.csv' is no text, but a {kind} file by its first bytes; {fix}."
+        )
 
 
 def test_two_files_for_one_split_are_refused(tmp_path):
@@ -429,6 +475,64 @@ def test_rows_from_python_must_be_mappings():
         rows(two_rows, splits="train")
 
 
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (lambda: {"train": []}, " gives dict and no rows; return those of the split that it is called with, or give"),
+        (lambda: "a.csv", " gives str and no rows; to read a file, return multitask.files(path).rows('train')."),
+        (lambda: 5, " gives int and no rows; return a list of dicts, or yield them."),
+        (lambda: [{None: "a"}], ", row 0: the column None is named by no string; give columns names that are text."),
+        (
+            lambda: [{"text": "a"}, {"text": "b", "more": {1}}],
+            ", row 1, column 'more': rows are made of text, numbers, lists and mappings. Got set.",
+        ),
+        (lambda: ({"n": 1 // (2 - n)} for n in range(9)), "cannot be had after 2 rows: ZeroDivisionError: integer div"),
+    ],
+)
+def test_rows_of_a_function_that_cannot_be_used_are_named(load, message):
+    assert message in error_of(rows(load).rows, "train")
+
+
+def test_a_function_that_does_not_know_a_split_is_told_how_to_say_so():
+    def load(split):
+        return {"train": TABLE}[split]
+
+    assert error_of(rows(load).rows, "validation").endswith(
+        "If there is no such split, say so: multitask.rows(load, splits=['train'])"
+    )
+
+
+def test_a_parameter_with_a_default_is_the_split_if_its_name_or_its_default_says_so():
+    def limited(limit=3):
+        return [{"n": n} for n in range(limit)]
+
+    assert rows(limited).splits() == ("train",)
+    assert len(rows(limited).rows("train")) == 3
+    assert (
+        rows(lambda split=None: TABLE).splits() == rows(lambda part="train": TABLE).splits() == ("train", "validation")
+    )
+
+
+def test_a_generator_may_fill_one_row_again_and_again():
+    def reused():
+        row = {}
+        for n in range(3):
+            row["n"] = n
+            yield row
+
+    assert [row["n"] for row in rows(reused).rows("train")] == [0, 1, 2]
+
+
+def test_a_dataset_gives_plain_values_whatever_its_format_is():
+    import datasets
+
+    data = datasets.Dataset.from_list(TABLE)
+    for kind in ("numpy", "pandas", "arrow"):
+        for source in (dataset(data.with_format(kind)), rows({"train": data.with_format(kind)})):
+            assert list(source.rows("train")) == TABLE
+    assert dataset(data.with_format("numpy", columns=["text"])).rows("train").columns == ("text",)
+
+
 def test_columns_that_no_task_reads_may_hold_anything_that_a_dataset_holds():
     import datasets
 
@@ -458,7 +562,8 @@ def test_a_frame_and_an_arrow_table_are_rows():
     assert list(rows(lambda split: frame).rows("train")) == list(found)
     assert list(rows(pa.Table.from_pylist(TABLE)).rows("train")) == TABLE
     twice = pd.DataFrame([["a", "b"]], columns=["text", "text"])
-    assert "has the column 'text' twice; rename one" in error_of(rows(twice).rows, "train")
+    for table in (twice, pa.table([["a"], ["b"]], names=["text", "text"])):
+        assert "has the column 'text' twice; rename one" in error_of(rows(table).rows, "train")
     assert "the column 0 is named by no string" in error_of(rows(pd.DataFrame([["a"]])).rows, "train")
 
 

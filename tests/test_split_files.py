@@ -370,3 +370,20 @@ def test_a_bad_row_of_a_part_is_named_by_its_own_file(folder):
     (bad,) = data.validation.bad_rows
     assert (bad.where, bad.row) == (f"{folder}/validation-1.csv, line 3", 21)
     assert bad.listed("toy")["file"] == f"{folder}/validation-1.csv"
+
+
+def test_parts_must_hold_the_same_kind_of_values(folder):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def parts(*columns):
+        for i, labels in enumerate(columns):
+            pq.write_table(pa.table({"text": ["a"] * len(labels), "label": labels}), folder / f"validation-{i}.parquet")
+
+    parts(pa.array([None]), pa.array(["1"]).dictionary_encode(), pa.array([1]))
+    assert refusal(folder) == (
+        f"the parts of a split must hold the same kind of values: column 'label' is text in "
+        f"{folder}/validation-1.parquet and numbers in {folder}/validation-2.parquet."
+    )
+    parts(pa.array([1, None]), pa.array([0.5]), pa.array([2], pa.int8()))
+    assert len(files(folder).rows("validation")) == 4

@@ -120,6 +120,7 @@ def test_a_path_a_folder_and_a_pattern_are_a_source(tmp_path, monkeypatch):
             "good', 'label': 1}. A dict of columns becomes rows by pandas.DataFrame(it).",
         ),
         (types.SimpleNamespace(to_dicts=list), "source: a types.SimpleNamespace becomes rows by it.to_dicts()."),
+        ({}, "source: a dict is {split: rows}, and this one is empty."),
         ({1: ROWS}, "source: a dict is {split: rows}, and 1 is no split's name."),
         ({"train": 7}, "source: a dict is {split: rows}, and 'train' holds int."),
         (
