@@ -277,7 +277,7 @@ def _items(made: Any, origin: str, function: str) -> Sequence[Row]:
 
 
 _RETURN = "return a list of dicts, or yield them"
-_WAY = {
+_WAY: dict[Any, str] = {
     str: "to read a file, return multitask.files(path).rows('train')",
     dict: "return those of the split that it is called with, or give the dict itself as the source",
 }
