@@ -240,7 +240,8 @@ def test_it_prints_with_all_that_is_folded_and_without_controls(opened: Opened) 
     opened.page.set_viewport_size({"width": 1032, "height": 703})  # A4 landscape between its margins
     opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert opened.shown("main > section > h2") == 4
-    assert opened.shown("article") == opened.page.locator("article").count() > 0
+    assert opened.shown("article") == opened.page.locator(".effect:is(.gain, .loss) article").count() > 0
+    assert opened.shown("#effects") == 1
     assert opened.shown(".chip li") == 2
     assert opened.shown(".filter, nav, .tip, .readout") == 0
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 1032  # nothing is cut at the right

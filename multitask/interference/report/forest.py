@@ -20,6 +20,8 @@ WIDTH = 380
 """Of a row's chart, in pixels."""
 CHARACTERS = 200_000
 """About so many characters of texts of changed examples."""
+MANY = 300
+"""Effects in a study, above which examples are shown of gains and losses alone."""
 EACH = 3
 """Changed examples of an effect and direction, at most."""
 
@@ -261,12 +263,21 @@ def _percent(value: float | None) -> str:
 
 
 class _Texts:
-    """Changed examples: the same number for each effect and direction, cut so that the page stays small."""
+    """Changed examples: the same number for each effect and direction, cut so that the page stays small.
+
+    In a study of many effects, only those of a gain or loss.
+    """
 
     def __init__(self, record: StudyRecord) -> None:
         self.seeds = record["setting"]["seeds"]
+        told = None
+        if len(record["effects"]) > MANY:
+            own = [e for e in record["effects"] if e["metric"] == primary(record).get(e["task"])]
+            told = {(e["kind"], e["task"], e["companion"], e["match"]) for e in own if e["verdict"] in ("gain", "loss")}
         self.groups: dict[tuple[str, str, str | None, str | None], list[Changed]] = {}
         for c in record["changed"]:
+            if told is not None and (c["kind"], c["task"], c["companion"], c["match"]) not in told:
+                continue
             self.groups.setdefault((c["kind"], c["task"], c["companion"], c["match"]), []).append(c)
         self.metrics = primary(record)
         self.each, self.limit = 1, 60

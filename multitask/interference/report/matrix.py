@@ -7,7 +7,7 @@ from typing import NamedTuple
 from multitask.interference.evidence import Evidence, evidence, sentence
 from multitask.interference.lookup import BUDGETS, effects_of, likelihood, measured, primary, score_of, short
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
-from multitask.interference.tables.cells import UNDEFINED
+from multitask.interference.tables.cells import UNDEFINED, shown_score
 from multitask.tables.numbers import MISSING, interval, plain, signed
 
 ROOMY = 5
@@ -103,10 +103,12 @@ def matrix(
             for other in names
         ]
         cells += [view(whole.get(task))] if whole else []
-        mean, sd = (single["mean"], single["sd"]) if single else (None, None)
+        sd = single["sd"] if single else None
         around = plain(sd, digits) if sd is not None else ""
         rows.append(
-            RowView(task, short(task, length), metric, plain(mean, digits), around, task not in not_learned, cells)
+            RowView(
+                task, short(task, length), metric, shown_score(single, digits), around, task not in not_learned, cells
+            )
         )
     looks = dict.fromkeys(c.claim.look for row in rows for c in row.cells if not c.own)
     order = ("loss", "gain", "equal", "none", "one-seed", "unlearned", "undefined", "missing")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from multitask.interference.answer import answer
-from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, primary
+from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, primary, short
 from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
-from multitask.interference.report.forest import forest
+from multitask.interference.report.forest import MANY, forest
 from multitask.interference.report.matrix import agreement, matrix
 from multitask.interference.report.pictures import alone, curves
 from multitask.interference.tables.cells import unlearned_tasks
@@ -60,6 +60,7 @@ def _values(record: StudyRecord) -> dict[str, Any]:
         "agreement": agreement(record, lead, not_learned),
         "one_seed": len(setting["seeds"]) == 1,
         "level": confidence(record),
+        "many": len(record["effects"]) > MANY,
         "lead": BUDGETS.get(lead, lead),
         "others": [BUDGETS.get(m, m) for m in others],
         "alone": alone(record),
@@ -77,7 +78,7 @@ def _values(record: StudyRecord) -> dict[str, Any]:
 
 
 def _title(record: StudyRecord) -> str:
-    names = record["setting"]["tasks"]
+    names = [short(name) for name in record["setting"]["tasks"]]
     return f"Interference: {', '.join(names)}" if len(names) <= 4 else f"Interference among {len(names)} tasks"
 
 

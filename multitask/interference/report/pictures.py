@@ -11,7 +11,7 @@ from multitask.interference.learned import learned
 from multitask.interference.lookup import primary, score_of
 from multitask.interference.ranges import blind_tasks, range_of
 from multitask.interference.record import Curve, StudyRecord
-from multitask.interference.tables.cells import detectable_cell, measured_number
+from multitask.interference.tables.cells import detectable_cell, measured_number, shown_score
 from multitask.pages import charts
 from multitask.tables.numbers import plain
 
@@ -54,13 +54,13 @@ def alone(record: StudyRecord) -> list[AloneView]:
             axis = charts.Axis(low, high, 5, 175)
         else:
             axis = charts.axis_of([*values, t["baseline"]], 5, 175)
-        mean, sd = (single["mean"], single["sd"]) if single else (None, None)
+        sd = single["sd"] if single else None
         found.append(
             AloneView(
                 t["name"],
                 t["metric"],
                 charts.strip(axis, values, baseline=t["baseline"], label=f"Score of each seed of {t['name']} alone"),
-                plain(mean, 1) + (f" ± {plain(sd, 1)}" if sd is not None else ""),
+                shown_score(single) + (f" ± {plain(sd, 1)}" if sd is not None else ""),
                 plain(t["baseline"], 1),
                 t["baseline_name"],
                 learned(record, t["name"]),

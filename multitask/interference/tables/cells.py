@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from multitask.interference.learned import learned
 from multitask.interference.lookup import BUDGETS, primary
-from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.record import LIKELIHOOD, Effect, Score, StudyRecord
 from multitask.tables.numbers import MISSING, change, number, range_cell
 from multitask.tables.table import Cell
 
@@ -66,6 +66,11 @@ def defined(cell: Cell) -> Cell:
 def measured_number(value: float | None, digits: int = 1, *, unit: str = "") -> Cell:
     """A number that was measured, be it defined or not."""
     return defined(number(value, digits, unit=unit))
+
+
+def shown_score(score: Score | None, digits: int = 1) -> str:
+    """The mean of an arm's score; what was measured and has none is undefined."""
+    return MISSING if score is None else measured_number(score["mean"], digits).text
 
 
 def detectable_cell(value: float | None, blind: bool, digits: int = 1) -> Cell:

@@ -65,11 +65,11 @@ function reveal() {
 addEventListener("hashchange", reveal);
 reveal();
 
-// ---- on paper everything is unfolded
+// ---- on paper everything is unfolded but what is for the screen alone
 
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = all("details:not([open])");
+  folded = all("details:not([open], .screen)");
   folded.forEach((details) => { details.open = true; });
 });
 addEventListener("afterprint", () => folded.forEach((details) => { details.open = false; }));
