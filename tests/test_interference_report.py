@@ -223,6 +223,32 @@ def test_what_was_not_measured_is_never_said_of_a_number(html: str, record: Stud
     assert "·" not in legend
 
 
+def test_an_undefined_score_is_not_one_that_was_not_measured() -> None:
+    made = example_record()
+    for s in made["scores"]:
+        if s["task"] == "stsb":
+            s.update(mean=None, sd=None, per_seed=[None] * 5)
+    html = report_html(made)
+    assert re.findall(r'<td class="alone"><b>(.)</b></td>', html)[0] == "–"
+    assert "pearson, alone –, baseline 30.0" in html
+
+
+def test_what_is_in_nats_says_nats_everywhere() -> None:
+    made = example_record()
+    for t in made["tasks"]:
+        t["metric"] = LIKELIHOOD
+    html = report_html(made)
+    believe, hurt = html[: html.index('id="hurt"')], html[html.index('id="hurt"') : html.index('id="together"')]
+    assert "Δ in nats" in hurt
+    assert "Δ in points" not in hurt
+    assert "does to each task, points" not in believe + hurt
+    assert "score, points" not in hurt
+
+
+def test_long_names_are_cut_in_the_title() -> None:
+    assert "a" * 60 not in re.findall(r"<h1>(.*?)</h1>", report_html(example_record(("a" * 300, "b", "c"))))[0]
+
+
 def test_a_verdict_has_one_word(html: str) -> None:
     words = Page(html).words
     assert "more than the sum" not in words
@@ -377,8 +403,15 @@ def test_a_large_study_with_long_examples_stays_small() -> None:
         for _ in range(3)
     ]
     html = report_html(record)
-    assert len(html.encode()) < 2_500_000  # 1,320 effects; the page before this one took 2.75 million bytes for them
-    assert html.count("<article") == 2 * len(cells)  # the same number for each effect and direction
+    assert len(html.encode()) < 2_300_000  # 1,320 effects; the page before this one took 2.75 million bytes for them
+    found = [
+        e
+        for e in record["effects"]
+        if (e["match"], e["metric"]) == ("examples", "accuracy")
+        and (e["kind"], e["task"], e["companion"]) in cells
+        and e["verdict"] in ("gain", "loss")
+    ]
+    assert html.count("<article") == 2 * len(found)  # the same number for each gain or loss and direction
     assert "more characters)" in html
     assert 'class="matrix many"' in html
 

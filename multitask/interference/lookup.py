@@ -65,6 +65,15 @@ def exposure_of(record: StudyRecord, task: str, arm: str, match: str | None) -> 
     return next((x for m in (match, None) for x in found if x["match"] == m), None)
 
 
+def unit_of_metric(metric: str) -> tuple[int, str]:
+    """Decimals and unit of a metric's differences.
+
+    >>> unit_of_metric("accuracy"), unit_of_metric("log_likelihood")
+    ((1, 'points'), (3, 'nats'))
+    """
+    return (3, "nats") if metric == LIKELIHOOD else (1, "points")
+
+
 def confidence(record: StudyRecord) -> str:
     """The level of the intervals, for people.
 

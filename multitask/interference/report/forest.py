@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from multitask.interference.evidence import Evidence, evidence, sentence, sides
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, effects_of, primary
+from multitask.interference.lookup import BUDGETS, effects_of, primary, score_of, unit_of_metric
 from multitask.interference.ranges import bounds, inside, range_of
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
-from multitask.interference.tables.cells import defined
+from multitask.interference.tables.cells import defined, measured_number, shown_score
 from multitask.pages import charts
 from multitask.tables.numbers import MISSING, change, interval, plain, signed
 
@@ -80,6 +80,7 @@ class TaskView(NamedTuple):
 
     name: str
     metric: str
+    unit: str
     alone: str
     baseline: str
     learned: bool | None
@@ -121,12 +122,13 @@ def _task(
 
     shown = [view(title, effects) for title, effects in groups if effects]
     about = next(t for t in record["tasks"] if t["name"] == task)
-    single = next((e["base"] for _, effects in groups for e in effects if e["kind"] in ("company", "pair")), None)
+    digits, unit = unit_of_metric(one[task])
     return TaskView(
         task,
         one[task],
-        plain(single, 1),
-        plain(about["baseline"], 1),
+        unit,
+        shown_score(score_of(record, task, "single", lead, one[task]), digits),
+        plain(about["baseline"], digits),
         learned(record, task),
         shown,
     )
@@ -143,6 +145,7 @@ def _effect(
 ) -> EffectView:
     claim = evidence(e, not_learned)
     arms = arms_of(record, e)
+    digits, _ = unit_of_metric(e["metric"])
     return EffectView(
         key=key,
         claim=claim,
@@ -151,10 +154,10 @@ def _effect(
         chart=charts.interval(
             axis, e["delta"], e["low"], e["high"], look=claim.look, margin=e["margin"], bounds=bounds(e, of_task)
         ),
-        delta=defined(change(e["delta"])).text,
-        interval=interval(e["low"], e["high"], 1) if e["low"] is not None else _no_interval(e),
-        base=plain(e["base"], 1),
-        score=plain(e["score"], 1),
+        delta=defined(change(e["delta"], digits)).text,
+        interval=interval(e["low"], e["high"], digits) if e["low"] is not None else _no_interval(e),
+        base=measured_number(e["base"], digits).text,
+        score=measured_number(e["score"], digits).text,
         sides=sides(e),
         points=_points(record, e, arms, of_task),
         numbers=_numbers(e),
@@ -233,12 +236,13 @@ def _short(name: str, length: int = 22) -> str:
 
 def _numbers(e: Effect) -> str:
     """All else that is known of an effect, in small print."""
+    digits, _ = unit_of_metric(e["metric"])
     parts = [
         f"p {_chance(e['p'])}, q {_chance(e['q'])} after correction for the table" if e["p"] is not None else "",
         f"sign flip over seeds p {_chance(e['p_sign_flip'])}" if e["p_sign_flip"] is not None else "",
-        f"equal within ±{plain(e['margin'])}" if e["margin"] is not None else "",
+        f"equal within ±{plain(e['margin'], digits + 1)}" if e["margin"] is not None else "",
         f"{e['examples']:,} examples",
-        f"Δ of each seed {', '.join(signed(v, 1) for v in e['per_seed'])}" if e["per_seed"] else "",
+        f"Δ of each seed {', '.join(signed(v, digits) for v in e['per_seed'])}" if e["per_seed"] else "",
     ]
     return "; ".join(filter(None, parts)) + "."
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from multitask.interference.evidence import Evidence, evidence, sentence
-from multitask.interference.lookup import BUDGETS, effects_of, likelihood, measured, primary, score_of, short
+from multitask.interference.lookup import (
+    BUDGETS,
+    effects_of,
+    likelihood,
+    measured,
+    primary,
+    score_of,
+    short,
+    unit_of_metric,
+)
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import UNDEFINED, shown_score
 from multitask.tables.numbers import MISSING, interval, plain, signed
@@ -81,7 +90,6 @@ def matrix(
     if not measured([*found.values(), *whole.values()]) or (kind != "company" and not measured(list(found.values()))):
         return None
     names = list(metrics) if kind != "company" else []
-    digits = 3 if LIKELIHOOD in metrics.values() else 1
     roomy = len(names) <= ROOMY
     length = 22 if roomy else 15
 
@@ -92,6 +100,7 @@ def matrix(
         said = sentence(record, e, not_learned)
         if e["delta"] is None:
             return CellView(claim, UNDEFINED, sentence=said, key=keys.get(id(e), ""))
+        digits, _ = unit_of_metric(e["metric"])
         ends = interval(e["low"], e["high"], digits) if e["low"] is not None else ""
         return CellView(claim, signed(e["delta"], digits), ends, said, keys.get(id(e), ""))
 
@@ -103,6 +112,7 @@ def matrix(
             for other in names
         ]
         cells += [view(whole.get(task))] if whole else []
+        digits, _ = unit_of_metric(metric)
         sd = single["sd"] if single else None
         around = plain(sd, digits) if sd is not None else ""
         rows.append(
@@ -117,7 +127,8 @@ def matrix(
         "company": "What training together does to each task",
         "without": "What each task does to the others, among all",
     }
-    unit = "nats" if digits == 3 else "points"
+    units = [unit_of_metric(metric)[1] for metric in metrics.values()]
+    unit = " or ".join(dict.fromkeys(units))
     return MatrixView(
         kind,
         f"{titles[kind]}, {unit} at {BUDGETS.get(match, match)}",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from multitask.interference.learned import learned
-from multitask.interference.lookup import primary, score_of
+from multitask.interference.lookup import primary, score_of, unit_of_metric
 from multitask.interference.ranges import blind_tasks, range_of
 from multitask.interference.record import Curve, StudyRecord
 from multitask.interference.tables.cells import detectable_cell, measured_number, shown_score
@@ -54,19 +54,20 @@ def alone(record: StudyRecord) -> list[AloneView]:
             axis = charts.Axis(low, high, 5, 175)
         else:
             axis = charts.axis_of([*values, t["baseline"]], 5, 175)
+        digits, _ = unit_of_metric(t["metric"])
         sd = single["sd"] if single else None
         found.append(
             AloneView(
                 t["name"],
                 t["metric"],
                 charts.strip(axis, values, baseline=t["baseline"], label=f"Score of each seed of {t['name']} alone"),
-                shown_score(single) + (f" ± {plain(sd, 1)}" if sd is not None else ""),
-                plain(t["baseline"], 1),
+                shown_score(single, digits) + (f" ± {plain(sd, digits)}" if sd is not None else ""),
+                plain(t["baseline"], digits),
                 t["baseline_name"],
                 learned(record, t["name"]),
-                measured_number(t["noise_floor"], 2).text,
-                detectable_cell(t["detectable"], t["name"] in blind).text,
-                f"±{plain(margin)}" if (margin := margins.get(t["name"])) is not None else "·",
+                measured_number(t["noise_floor"], digits + 1).text,
+                detectable_cell(t["detectable"], t["name"] in blind, digits).text,
+                f"±{plain(margin, digits + 1)}" if (margin := margins.get(t["name"])) is not None else "·",
                 f"{t['validation']:,}",
             )
         )
@@ -76,13 +77,13 @@ def alone(record: StudyRecord) -> list[AloneView]:
 def curves(record: StudyRecord) -> list[CurvesView]:
     """Loss and, if it was watched, score over the steps; alone and in the joint run."""
     found = []
-    for task in primary(record):
+    for task, metric in primary(record).items():
         own = [c for c in record["curves"] if c["task"] == task]
         loss = [_series(c, "loss") for c in own if _any(c["loss"])]
         score = [_series(c, "score") for c in own if _any(c["score"])]
         if loss or score:
             of_loss = charts.curves(loss, label=f"Training loss of {task}", unit="loss, nats a token")
-            of_score = charts.curves(score, label=f"Score of {task}", unit="score, points")
+            of_score = charts.curves(score, label=f"Score of {task}", unit=f"score, {unit_of_metric(metric)[1]}")
             found.append(CurvesView(task, of_loss if loss else Markup(), of_score if score else Markup()))
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from multitask.interference.lookup import BUDGETS, likelihood, primary
+from multitask.interference.lookup import BUDGETS, likelihood, primary, unit_of_metric
 from multitask.interference.record import StudyRecord
 from multitask.interference.tables.background import (
     advice_table,
@@ -16,6 +16,7 @@ from multitask.interference.tables.background import (
     learning_rates_table,
     tasks_table,
 )
+from multitask.interference.tables.cells import measured_number
 from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
 from multitask.interference.tables.effects import all_effects_table, effects_table
 from multitask.tables.html import html_notes, html_table
@@ -93,10 +94,10 @@ def scores_table(record: StudyRecord) -> Table | None:
             Cell(s["arm"]),
             Cell(", ".join(s["companions"])),
             Cell(BUDGETS.get(s["match"] or "", "")),
-            number(s["mean"], 2),
-            number(s["sd"], 2),
-            *(number(v, 2) for v in (*s["per_seed"], *[None] * (len(seeds) - len(s["per_seed"])))),
+            *(measured_number(v, unit_of_metric(s["metric"])[0] + 1) for v in (s["mean"], s["sd"], *s["per_seed"])),
+            *(number(None) for _ in seeds[len(s["per_seed"]) :]),
         )
         for s in found
     )
-    return Table("The score of every arm and seed, points", columns, rows)
+    units = dict.fromkeys(unit_of_metric(metric)[1] for metric in metrics.values())
+    return Table(f"The score of every arm and seed, {' or '.join(units)}", columns, rows)
