@@ -100,11 +100,13 @@ def child(began: float, told: Path, words: list[str]) -> None:
     def mark() -> None:
         marks.append((time.time() - began, time.process_time()))
 
-    from multitask.cli.common import check_early, parse_settings
+    from multitask.cli.common import check_early
+    from multitask.cli.flags import parse_command
+    from multitask.cli.train import COMMAND
     from multitask.terminal.quiet import quiet_libraries, quiet_lightning
     from multitask.uncollected import uncollected
 
-    config, _ = parse_settings("train", "", words)
+    config, _ = parse_command(COMMAND, words)
     quiet_libraries()
     check_early(config)
     with uncollected():

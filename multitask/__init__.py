@@ -18,6 +18,8 @@ What needs torch or pandas is imported on first use, so that the command line's 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -87,10 +89,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if (name in _HOMES or name == "interference") and "torch" not in sys.modules:
+        # OpenMP reads it when torch is loaded: see terminal/quiet.py.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if name in _HOMES:
+        from multitask.signals import unswallowed
         from multitask.uncollected import uncollected
 
-        with uncollected(), warnings.catch_warnings():
+        with unswallowed(whole=True), uncollected(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
             return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
     if name == "interference":  # a package that can be called

@@ -16,6 +16,10 @@ class UserError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, without the frames of this program that found the mistake."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def printable(text: str) -> str:
     r"""The text with everything escaped that a terminal would obey or not show; a line's end becomes a space.

@@ -117,6 +117,8 @@ class StoppedError(Exception):
     signal = signal.SIGINT
     """By what."""
 
+    _render_traceback_ = UserError._render_traceback_
+
 
 class Prepared(NamedTuple):
     """What runs on the same data can share: the cells of a study load and tokenise it once."""

@@ -52,6 +52,37 @@ def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def unswallowed(*, whole: bool) -> Iterator[None]:
+    """Ctrl-C inside ends the program after the block at the latest, though a `__del__` caught the exception.
+
+    So it went while torch was imported: "Exception ignored in …", and the program went on.
+
+    Args:
+        whole: Raise it only after the block, unless it comes twice: torch half imported can never be used again by a
+            process that goes on, such as a notebook's.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    times = 0
+
+    def note(*_: Any) -> None:
+        nonlocal times
+        times += 1
+        if times > 1 or not whole:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if times:
+        raise KeyboardInterrupt
+
+
 def interrupt(number: int, _: Any) -> None:
     """An answer: end as by Ctrl-C.
 

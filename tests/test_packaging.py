@@ -24,6 +24,16 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+def test_the_list_of_packages_and_of_other_files_is_what_there_is():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {".".join(p.parent.relative_to(ROOT).parts): p.parent for p in (ROOT / "multitask").rglob("__init__.py")}
+    folders |= {package: ROOT / folder for package, folder in setuptools["package-dir"].items()}
+    assert sorted(setuptools["packages"]) == sorted(folders)
+    listed = {p for name, globs in setuptools["package-data"].items() for g in globs for p in folders[name].glob(g)}
+    others = {p for f in folders.values() for p in f.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert {p for p in others if p.suffix != ".py" and not p.name.startswith(".")} == {p for p in listed if p.is_file()}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's path."""

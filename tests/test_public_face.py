@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import pydoc
 import re
+import signal
+import sys
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from multitask.examples import load_examples
 from multitask.metrics import METRICS
 from multitask.outputs import Outputs
 from multitask.short_repr import WIDTH, Plain, short_repr
+from multitask.signals import unswallowed
 from multitask.sources import sample
 from multitask.task import TASKS
 
@@ -133,7 +137,51 @@ def test_the_mix_of_a_run_is_a_flat_frame(tmp_path):
     assert mix["planned_epochs"].tolist() == [1.5, 1.5]
 
 
+@pytest.mark.parametrize("name", ["Task", "interference"])
+def test_threads_of_a_torch_that_is_still_to_be_imported_wait_without_the_processor(name, monkeypatch):
+    for given, there in ((None, "1000"), ("5", "5")):
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        if given:
+            monkeypatch.setenv("GOMP_SPINCOUNT", given)
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "torch", raising=False)
+            multitask.__getattr__(name)
+        assert os.environ["GOMP_SPINCOUNT"] == there
+
+
+def interrupted_import(whole: bool, times: int = 1) -> list[str]:
+    """What happens around Ctrl-C that comes while a `__del__` runs, which catches whatever is raised in it."""
+    seen = []
+    try:
+        with unswallowed(whole=whole):
+            for _ in range(times):
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                    seen.append("went on")
+                except KeyboardInterrupt:
+                    seen.append("caught")
+            seen.append("end")
+    except KeyboardInterrupt:
+        seen.append("raised")
+    return seen
+
+
+def test_ctrl_c_while_torch_is_imported_is_never_lost():
+    before = signal.getsignal(signal.SIGINT)
+    assert interrupted_import(whole=False) == ["caught", "end", "raised"]
+    assert interrupted_import(whole=True) == ["went on", "end", "raised"]
+    assert interrupted_import(whole=True, times=2) == ["went on", "caught", "end", "raised"]
+    assert interrupted_import(whole=True, times=0) == ["end"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 # ------------------------------------------------------------------------------------------------------------ notebooks
+
+
+@pytest.mark.parametrize("kind", [multitask.UserError, multitask.StoppedError])
+def test_what_a_user_can_mend_is_one_line_in_a_notebook(kind):
+    assert kind("give\tmore rows.")._render_traceback_()[0].startswith(f"{kind.__name__}: give")
+    assert len(kind("give more rows.")._render_traceback_()) == 1
 
 
 def test_a_task_shows_its_prefix_metrics_and_an_example():

@@ -13,6 +13,7 @@ from multitask import __version__
 from multitask.config import TrainConfig, task_words
 from multitask.errors import UserError
 from multitask.printable import visible
+from multitask.signals import unswallowed
 from multitask.terminal.live import is_live_terminal
 from multitask.terminal.quiet import quiet_libraries
 from multitask.terminal.width import print_notice
@@ -58,7 +59,7 @@ def loading() -> Iterator[None]:
         sys.stderr.write("loading PyTorch …")
         sys.stderr.flush()
     try:
-        with uncollected():
+        with unswallowed(whole=False), uncollected():
             yield
     finally:
         if shown:

@@ -430,7 +430,7 @@ def _follow(workers: Sequence[Any], messages: Any, progress: Progress, display: 
         display.update()
 
 
-GOES_ON = "\nsaving where the models under way are; the same command goes on from there.\n"
+GOES_ON = "saving where the models under way are; the same command goes on from there.\n"
 
 
 def _stop(workers: Sequence[Any], messages: Any) -> None:
