@@ -25,7 +25,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from multitask.errors import UserError
-from multitask.folder import atomic, delete_path
+from multitask.folder import atomic, delete_path, resume_command
 from multitask.generators import restore_generators, states_of_generators
 from multitask.guard import NonFiniteError
 from multitask.signals import STOPPING, stopping
@@ -253,7 +253,7 @@ class ResumableCheckpoint(Checkpoint):
                 raise
             raise UserError(
                 f"the checkpoint of step {step:,} cannot be written to {self._folder}: {found.strerror or found}. "
-                f"{self._good()} When there is room, the same command with --resume goes on."
+                f"{self._good()} When there is room, {resume_command(self._folder.parent)} goes on."
             ) from error
         finally:
             self._saving = False

@@ -334,7 +334,7 @@ def check_trainer(options: dict[str, Any]) -> None:
             raise UserError(f"--trainer.{name} is set by {_OURS[name]}.")
     steps = options.get("max_steps", DEFAULT_STEPS)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise UserError(f"--trainer.max_steps is a number of optimizer steps, 1 or more. Got {steps!r}.")
+        raise UserError(f"--steps (the Trainer's max_steps) is a number of optimizer steps, 1 or more. Got {steps!r}.")
     accumulate = options.get("accumulate_grad_batches", 1)
     if not isinstance(accumulate, int) or accumulate < 1:
         raise UserError(f"--trainer.accumulate_grad_batches must be a whole number, 1 or more. Got {accumulate!r}.")

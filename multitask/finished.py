@@ -9,8 +9,8 @@ from typing import Any, TypedDict, get_type_hints
 
 from multitask.config import TrainConfig, check_config, located
 from multitask.definitions import LEARNT, changes, check_settings_file, definition, definitions_in, said
-from multitask.errors import UserError
-from multitask.folder import is_finished, read_run
+from multitask.errors import UserError, shown
+from multitask.folder import is_finished, read_run, resume_command
 from multitask.metrics import resolve_metrics
 from multitask.new_inputs import FormatterNeededError
 from multitask.plugins import is_included
@@ -32,7 +32,7 @@ def run_config(run: Path) -> TrainConfig:
     """
     path = run / "config.yaml"
     if not path.is_file():
-        raise UserError(f"{run} is not a run folder: it has no config.yaml.")
+        raise UserError(_no_run(run))
     hints = get_type_hints(TrainConfig)
     stored = read_yaml(path, hint=hints)
     if not isinstance(stored, dict):
@@ -51,8 +51,21 @@ def run_config(run: Path) -> TrainConfig:
     return config
 
 
+def _no_run(path: Path) -> str:
+    if not path.exists():
+        return f"{path} is not a run folder: there is no such folder."
+    if not path.is_dir():
+        return f"{path} is not a run folder: it is a file."
+    if (path / "study.yaml").is_file():
+        return (
+            f"{path} is not a run folder but a study's: multitask report {path} shows it, and the multitask "
+            "interference command that began it continues it."
+        )
+    return f"{path} is not a run folder: it has no config.yaml."
+
+
 def check_finished(run: Path, parts: Sequence[str] = ("model",)) -> TrainConfig:
-    """The settings of a run whose model is there.
+    """The settings of a finished run, with its model where that is among the parts.
 
     Args:
         run: The run folder.
@@ -62,13 +75,23 @@ def check_finished(run: Path, parts: Sequence[str] = ("model",)) -> TrainConfig:
         UserError: If `run` is not a run folder, its training has not ended, or a part is not as it was written.
     """
     config = run_config(run)
-    if not (run / "model" / "config.json").is_file() or not is_finished(run, parts):
+    if not is_finished(run, parts):
         raise UserError(
-            f"{run} has no model yet: the run is not finished; multitask train --resume {run} continues it."
+            f"{run} has no model yet: the run is not finished; {resume_command(run, config.include)} continues it."
+        )
+    if "model" in parts and not has_model(run):
+        raise UserError(
+            f"{run} is finished and holds no model (the runs of a study keep none): multitask report {run} shows its "
+            "scores; for a model train a run of its own."
         )
     if "model" in parts:  # which is used by these settings
         check_settings_file(run, read_run(run), lambda line: None)
     return config
+
+
+def has_model(run: Path) -> bool:
+    """Whether a finished run keeps its model: those of a study do not."""
+    return (run / "model" / "config.json").is_file()
 
 
 def check_tasks(run: Path, tasks: Mapping[str, Task], say: Callable[[str], None] | None = None) -> None:
@@ -140,7 +163,10 @@ def prediction_task(
         return _stored_task(run, name, known[name], config)
     if name not in TASKS:
         missing = [f" If it is one of {file}, give --include with its path." for file in _missing(config, include)]
-        raise UserError(f"unknown task '{name}': {did_you_mean(name, [*{*TASKS, *known}])}{''.join(missing[:1])}")
+        meant = did_you_mean(name, [*{*TASKS, *known}])
+        if not meant.startswith("did"):  # of all the tasks that there are, those of the run are what matters
+            meant = f"{run} was trained on {shown(', '.join(known), 300)}."
+        raise UserError(f"unknown task '{name}': {meant}{''.join(missing[:1])}")
     task = renamed(TASKS.get(name), config)
     check_tasks(run, {name: task}, say)
     return task

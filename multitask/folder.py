@@ -34,6 +34,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import threading
@@ -209,6 +210,16 @@ def digest_of(path: Path) -> str:
 def _digest(path: str, *_: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resume_command(run: Path, include: Iterable[str] = ()) -> str:
+    """The command that continues a run, as it can be typed; its other settings stand in its folder.
+
+    >>> resume_command(Path("runs/my run"), ["my_tasks.py"])
+    "multitask train --resume 'runs/my run' --include my_tasks.py"
+    """
+    files = "".join(f" --include {shlex.quote(file)}" for file in include)  # what a folder names is not run by itself
+    return f"multitask train --resume {shlex.quote(str(run))}{files}"
 
 
 def is_finished(folder: Path, parts: Iterable[str]) -> bool:

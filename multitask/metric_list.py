@@ -32,8 +32,8 @@ def metrics_table(metrics: Sequence[Metric]) -> Table:
     )
     columns = (
         Column("metric", left=True),
-        Column("better", left=True, optional=2),
-        Column("range", left=True, optional=1),
+        Column("better", left=True, optional=1),
+        Column("range", left=True, optional=2),
         Column("for", left=True, optional=3),
         Column("what", left=True, wrap=True),
     )
@@ -57,7 +57,7 @@ def describe_metric(name: str) -> str:
         "range": _range(metric),
         "points": f"value × {metric.scale:g}" + ("" if metric.higher_is_better else ", negative: higher is better"),
         "for": f"{_listed(metric.outputs)} outputs" if metric.outputs else "",
-        "examples": "each has a score of its own" if metric.per_example else "scored all together",
+        "examples": "each has a value of its own in predictions/" if metric.per_example else "scored all together",
         "name": f'metrics=["{name}"] in register_task; the first of the list is the primary one',
         "defined in": "" if made else METRICS.holder(name),
     }

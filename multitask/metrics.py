@@ -597,6 +597,8 @@ def _resolve(one: Any) -> Metric:
         if one.startswith(F1_OF) and len(one) > len(F1_OF):
             return f1_of_label(one.removeprefix(F1_OF))
         name = one.removeprefix("evaluate:")
+        if one.startswith("evaluate:") and not name.strip("/ "):
+            raise UserError(f"metric '{one}' names none of evaluate's: write evaluate:NAME, as in evaluate:meteor.")
         return METRICS.get(one) if name == one else from_evaluate(name)
     if evaluate_bridge.is_module(one):
         return from_evaluate(one)

@@ -48,6 +48,7 @@ from multitask.folder import (
     open_folder,
     read_json,
     read_predictions,
+    resume_command,
     write_json,
 )
 from multitask.generators import one_training, seeded_generators
@@ -298,8 +299,9 @@ class Training:
                 found = system_error(error)
                 if found is None:
                     raise
-                begun = os.path.isfile(self.out / "config.yaml")
-                kept = f" What was written to {self.out} before is whole; --resume goes on from it." if begun else ""
+                kept = ""
+                if os.path.isfile(self.out / "config.yaml"):
+                    kept = f" What was written to {self.out} before is whole; {self._resumes()} goes on from it."
                 raise UserError(f"{told(found, self.out)}.{kept}") from error
 
     def _run(self, stack: contextlib.ExitStack) -> Run:
@@ -545,7 +547,7 @@ class Training:
                     raise SystemExit(0) from None
                 stop(trainer)
                 stopped = StoppedError(
-                    f"stopped at step {trainer.global_step:,} of {mix.steps:,}; the same command with --resume goes on."
+                    f"stopped at step {trainer.global_step:,} of {mix.steps:,}; {self._resumes()} goes on."
                 )
                 stopped.signal = getattr(trainer.checkpoint_callbacks[-1], "signal", None) or signal.SIGINT
                 raise stopped from None
@@ -557,7 +559,10 @@ class Training:
         from multitask.checkpoints import checkpoints_in
 
         found = checkpoints_in(self.out / "checkpoints")
-        return f"The same command with --resume goes on from {found[-1]}." if found else ""
+        return f"{self._resumes()} goes on from {found[-1]}." if found else ""
+
+    def _resumes(self) -> str:
+        return resume_command(self.out, self.config.include)
 
     def _bad_numbers(self, error: NonFiniteError) -> BaseException:
         """What to say of a step that no update can be made of: what happened, what is there, what to try."""
@@ -569,7 +574,8 @@ class Training:
         again = f"begin again (--overwrite) with a lower --lr (now {config.lr:g}) or --clip (now {config.clip:g})"
         if not found:
             return UserError(f"{error}. No checkpoint was written before: {again}.")
-        skip = "--resume --on-nonfinite skip goes on without such updates; or " if error.skippable else ""
+        skips = f"{self._resumes()} --on-nonfinite skip goes on without such updates; or "
+        skip = skips if error.skippable else ""
         return UserError(f"{error}. {found[-1]} holds the state before: {skip}{again}.")
 
     def _best(self, task: str | None = None) -> Path | None:

@@ -10,6 +10,7 @@ import pty
 import queue
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,7 @@ FILES = {
     "fails.py": "x = 1\n1 / 0\n",
     "unclosed.py": "x = (\n",
     "no_run/config.yaml": "tasks: ticket\n",
+    "a_study/study.yaml": "",
     "model_only/model/config.json": "{}",
     "lines.txt": 'my invoice\n{"body": "the app"}\n{"body"\n',
     "latin.txt": b"caf\xe9\n",
@@ -88,6 +90,7 @@ def shop(tmp_path_factory):
     os.chdir(folder)
     try:
         assert main(["train", *TINY, "--out", "run"]) == 0
+        shutil.copytree("run", "no_model", ignore=shutil.ignore_patterns("model", "checkpoints"))
         yield folder
     finally:
         os.chdir(here)
@@ -477,7 +480,19 @@ def test_a_later_option_wins_over_the_config_file():
 # ----------------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES = [
-    ("", "give a command: "),
+    ("--steps 5", "--steps comes after a command, as in multitask train --steps 500."),
+    ("TRIAN", "unknown command 'TRIAN': did you mean 'train'?"),
+    ("train run", "unexpected argument 'run': --resume run continues that run."),
+    ("train help", "unexpected argument 'help': multitask train --help shows the options."),
+    (
+        "predict run good",
+        "unexpected argument 'good': options begin with --, and texts come from standard input or --input FILE.",
+    ),
+    ("tasks ticket --show 3", "--show is of the check: multitask tasks check --tasks ticket --show 3."),
+    ("tasks --tasks ticket", "multitask tasks NAME describes a task; multitask tasks check --tasks NAMES checks data."),
+    ("tasks check --show x", "--show must be a whole number. Got 'x'."),
+    ("interference --margin x", "--margin must be a number. Got 'x'."),
+    ("metrics evaluate:", "metric 'evaluate:' names none of evaluate's: write evaluate:NAME, as in evaluate:meteor."),
     ("trian", "unknown command 'trian': did you mean 'train'?"),
     ("train --tasks spam", "unknown task or mixture 'spam': did you mean 'span'?"),
     ("train --tasks sst2,sst2", "'sst2' is named twice in mixture 'sst2,sst2'; name it once."),
@@ -494,6 +509,7 @@ MISTAKES = [
         "R rows are E × R / 64 steps at --batch-size 64, and multitask mix shows how many epochs of each task that is.",
     ),
     ("train --steps --seed 1", "--steps needs a value."),
+    ("train --steps= --seed 1", "--steps needs a value."),
     (
         "train --steps 3 --trainer.max_steps 4",
         "--steps 3 and --trainer.max_steps 4 are one setting and say two things: give one of them.",
@@ -515,7 +531,8 @@ MISTAKES = [
     ("eval run --foo", "unknown option --foo: did you mean '--format' or '--out'?"),
     (
         "train --tasks span sst2",
-        "unexpected argument 'sst2': options begin with --, and several tasks are separated by commas.",
+        "unexpected argument 'sst2': options begin with --, and tasks follow --tasks, separated by commas, as in "
+        "--tasks span,sst2.",
     ),
     ("train --seed x", "--seed must be a whole number. Got 'x'."),
     ("train --batch-size 1.5", "--batch-size must be a whole number. Got '1.5'."),
@@ -538,7 +555,7 @@ MISTAKES = [
     ("train --trainer 3", "--trainer must be options of Lightning's Trainer, as in --trainer.max_steps 500. Got '3'."),
     (
         "train --trainer.max_steps x",
-        "--trainer.max_steps is a number of optimizer steps, 1 or more. Got 'x'.",
+        "--steps (the Trainer's max_steps) is a number of optimizer steps, 1 or more. Got 'x'.",
     ),
     (
         "train --trainer.max_stepz 3",
@@ -645,7 +662,25 @@ MISTAKES = [
         "train TINY --out run --resume --seed 3",
         "--resume: the run in run has seed = 0, asked for is 3; a run is continued with its own settings.",
     ),
-    ("train --resume nowhere", "nowhere is not a run folder: it has no config.yaml."),
+    ("train --resume= --seed 3", "--resume needs the folder of a run, or nothing after it for the run in --out."),
+    ("train --resume my_tasks.py", "my_tasks.py is not a run folder: it is a file."),
+    ("train --resume data", "data is not a run folder: it has no config.yaml."),
+    (
+        "eval a_study",
+        "a_study is not a run folder but a study's: multitask report a_study shows it, and the multitask interference "
+        "command that began it continues it.",
+    ),
+    (
+        "predict no_model --task ticket",
+        "no_model is finished and holds no model (the runs of a study keep none): multitask report no_model shows its "
+        "scores; for a model train a run of its own.",
+    ),
+    (
+        "report no_model --format html",
+        "no_model holds no model (the runs of a study keep none), of which a run's page tells: leave --format html "
+        "out, or give the study's folder.",
+    ),
+    ("train --resume nowhere", "nowhere is not a run folder: there is no such folder."),
     (
         "train --resume run",
         "run was trained with --include my_tasks.py: give --include with its path, if you trust that file. "
@@ -691,7 +726,7 @@ MISTAKES = [
     ),
     # using a run
     ("eval", "RUN must be given; multitask eval --help shows how."),
-    ("eval nowhere", "nowhere is not a run folder: it has no config.yaml."),
+    ("eval nowhere", "nowhere is not a run folder: there is no such folder."),
     (
         "eval no_run",
         "no_run has no model yet: the run is not finished; multitask train --resume no_run continues it.",
@@ -705,10 +740,11 @@ MISTAKES = [
     ("eval run --batch-tokens 0", "--batch-tokens must be at least 1. Got 0."),
     ("eval run --out data", "--out data holds other files (ticket, …); give an empty or new folder."),
     ("predict run", "--task must be given: run has ticket."),
-    ("predict nowhere", "nowhere is not a run folder: it has no config.yaml."),
+    ("predict nowhere", "nowhere is not a run folder: there is no such folder."),
     ("predict", "RUN must be given; multitask predict --help shows how."),
-    ("predict nowhere --task ticket", "nowhere is not a run folder: it has no config.yaml."),
+    ("predict nowhere --task ticket", "nowhere is not a run folder: there is no such folder."),
     ("predict run --task tickte", "unknown task 'tickte': did you mean 'ticket'?"),
+    ("predict run --task zzz", "unknown task 'zzz': run was trained on ticket."),
     (
         "predict run --task ticket --input lines.txt",
         "lines.txt, line 3: begins as a JSON object: not JSON: Expecting ':' delimiter at column 8.",
@@ -737,6 +773,33 @@ def test_a_mistake_is_one_line_and_exit_code_2(line, message, capsys):
     got = captured.err.removeprefix("multitask: error: ").removesuffix("\n")
     assert got == message if not message.endswith(": ") else got.startswith(message)
     assert sorted(Path().iterdir()) == before  # nothing was begun
+
+
+def test_without_a_command_the_page_of_commands_is_shown(capsys):
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: multitask COMMAND [options]\n")
+
+
+def test_the_scores_of_a_run_without_a_model_can_be_read(capsys):
+    """A study keeps no model of its runs."""
+    assert said(capsys, "report", "no_model") == said(capsys, "report", "run")
+    assert said(capsys, "train", "--resume", "no_model", "--include", "my_tasks.py").splitlines()[-2:] == [
+        "next:",
+        "  multitask report no_model  # these scores again",
+    ]
+
+
+def test_a_run_continued_from_another_folder_is_asked_for_its_data(capsys, monkeypatch, tmp_path, shop):
+    monkeypatch.chdir(tmp_path)
+    line = ["train", "--resume", str(shop / "run"), "--include", str(shop / "my_tasks.py")]
+    assert main(line) == 2
+    assert capsys.readouterr().err == (
+        f"multitask: error: {shop}/run was trained with --data data, which is not there from this folder: give --data "
+        "with its path.\n"
+    )
+    assert "is finished" in said(capsys, *line, "--data", str(shop / "data"))
 
 
 def test_a_label_that_is_none_is_named_with_its_line(capsys):
@@ -860,7 +923,7 @@ def test_ctrl_c_during_training_names_resume_which_finishes_the_run(capsys):
     assert process.returncode == 130, err
     last = err.strip().splitlines()[-1]
     assert last.startswith("multitask: stopped at step ")
-    assert last.endswith(" of 150; the same command with --resume goes on.")
+    assert last.endswith(" of 150; multitask train --resume stopped --include my_tasks.py goes on.")
     assert main(["eval", "stopped"]) == 2
     assert "the run is not finished" in capsys.readouterr().err
     assert "continuing at step" in said(capsys, "train", *long, "--resume")

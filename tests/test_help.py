@@ -196,6 +196,9 @@ TABS = {
     "multitask eval runs/f": "runs/first",
     "multitask predict runs/first --task ": "mine sst2",
     "multitask train --trainer.dev": "--trainer.devices",
+    "multitask train --resume runs/": "runs/first",
+    "multitask metrics chr": "chrf",
+    "multitask report ~/ru": "~/runs/",
 }
 
 
@@ -215,7 +218,7 @@ def test_a_real_bash_completes_commands_options_tasks_presets_and_runs(tmp_path)
     done = subprocess.run(
         [shutil.which("bash"), "-c", "\n".join(lines)],
         cwd=tmp_path,
-        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        env={**os.environ, "HOME": str(tmp_path), "PATH": f"{program.parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=60,

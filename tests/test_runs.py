@@ -388,7 +388,7 @@ def test_what_is_there_is_not_overwritten(run, folder, tmp_path):
 def test_a_run_that_is_not_finished_is_not_exported(run, tmp_path):
     assert (
         refused(tmp_path / "none", tmp_path / "out")
-        == f"{tmp_path / 'none'} is not a run folder: it has no config.yaml."
+        == f"{tmp_path / 'none'} is not a run folder: there is no such folder."
     )
     shutil.copytree(run.folder, tmp_path / "run")
     record = read_json(tmp_path / "run" / "run.json")

@@ -15,6 +15,7 @@ from typing import Any
 
 from multitask.cli.commands import Command, parser_of
 from multitask.errors import UserError
+from multitask.home import expanded
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -96,13 +97,14 @@ TRAINER = ("accelerator", "accumulate_grad_batches", "devices", "max_steps", "ma
 def _spell_parts(parser: Any) -> None:
     """For `--trainer.OPTION` the options, for `--scale.TASK` what a task's name follows."""
     for action in list(parser._actions):
-        for option in [one for one in action.option_strings if one != one.lower()]:
+        for option in [one for one in action.option_strings if one != one.lower()][:1]:
             head = option[: option.index(".") + 1]
             names = [f"{head}{name}" for name in TRAINER] if head == "--trainer." else [head]
             for name in names:
                 parser.add_argument(name, help=action.help, metavar=action.metavar)
-            action.option_strings = []
-            action.help = argparse.SUPPRESS
+            for one in action.option_strings:
+                parser._option_string_actions.pop(one)
+            parser._actions.remove(action)
 
 
 def _add_completers(parser: Any) -> None:
@@ -114,7 +116,8 @@ def _add_completers(parser: Any) -> None:
         "run": _complete_runs,
         "folder": _complete_runs,
         "resume": _complete_runs,
-        "name": _complete_names,
+        "study": _complete_runs,
+        "name": _complete_metrics if parser.prog.split()[-1] == "metrics" else _complete_names,
     }
     for action in parser._actions:
         if action.dest in completers:
@@ -144,22 +147,34 @@ def _complete_names(prefix: str, **_: Any) -> list[str]:
     return [*_complete_tasks(prefix), "check"]
 
 
+def _complete_metrics(prefix: str, **_: Any) -> list[str]:
+    from multitask.metrics import METRICS
+
+    return list(METRICS)
+
+
 def _complete_configs(prefix: str, **_: Any) -> list[str]:
     from multitask.cli.spelling import presets
 
-    return [*presets(), *(str(path) for path in _paths(prefix) if path.is_dir() or path.suffix in (".yaml", ".yml"))]
+    folders = [f"{one}/" for one in _paths(prefix) if Path(expanded(one)).is_dir()]
+    return [*presets(), *folders, *(one for one in _paths(prefix) if one.endswith((".yaml", ".yml")))]
 
 
 def _complete_runs(prefix: str, **_: Any) -> list[str]:
     """Folders of runs and studies, and the folders that lead to them."""
-    return [f"{path}" if _is_run(path) else f"{path}/" for path in _paths(prefix) if path.is_dir()]
+    found = [(name, Path(expanded(name))) for name in _paths(prefix)]
+    return [name if _is_run(path) else f"{name}/" for name, path in found if path.is_dir()]
 
 
 def _is_run(path: Path) -> bool:
     return any((path / name).is_file() for name in ("config.yaml", "study.yaml"))
 
 
-def _paths(prefix: str) -> list[Path]:
+def _paths(prefix: str) -> list[str]:
+    """What is there of what was typed, as it was typed."""
     folder, slash, name = prefix.rpartition("/")
-    where = Path(folder + slash) if slash else Path()
-    return [path for path in sorted(where.glob("*")) if path.name.startswith(name) and not path.name.startswith(".")]
+    try:
+        there = sorted(path.name for path in Path(expanded(folder + slash)).iterdir())
+    except OSError:
+        return []
+    return [f"{folder}{slash}{one}" for one in there if one.startswith(name) and (name or not one.startswith("."))]

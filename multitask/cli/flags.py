@@ -84,6 +84,8 @@ def parse_config(parser: Any, arguments: Sequence[str], *, resumes: bool = True)
         UserError: For an option or value that cannot be; for what is in a config file, with the file's name.
     """
     arguments, run = resumed_run(arguments)
+    if run == Path():
+        raise UserError("--resume needs the folder of a run, or nothing after it for the run in --out.")
     if run is not None and not resumes:
         raise UserError(
             f"--resume {run} is of multitask train: the same {parser.prog} command continues a study by itself."
@@ -103,7 +105,14 @@ def parse_config(parser: Any, arguments: Sequence[str], *, resumes: bool = True)
     settings = {f.name: values.pop(f.name) for f in dataclasses.fields(TrainConfig)}
     config = TrainConfig(**{**settings, **as_written(words, files), "include": included})
     config.trainer = parse_options(config.trainer)
-    return located(config), values
+    config = located(config)
+    told = any(word.partition("=")[0] == "--data" for word in words)
+    if run is not None and not told and config.data not in (None, "hub", "sample") and not Path(config.data).exists():
+        raise UserError(
+            f"{run} was trained with --data {config.data}, which is not there from this folder: give --data with its "
+            "path."
+        )
+    return config, values
 
 
 def _check_run(run: Path, parser: Any, included: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -103,8 +104,10 @@ def _run(arguments: list[str]) -> int:
         from multitask.cli.completion import complete
 
         complete()
-    if not arguments:
-        raise UserError(f"give a command: {', '.join(COMMANDS)}; multitask --help describes them.")
+    if not arguments:  # a first look, or a script's mistake: the page, and the code of a mistake
+        with contextlib.redirect_stdout(sys.stderr):
+            _print_help()
+        return EXIT_USER
     name = arguments[0]
     if name == "help" and len(arguments) > 1 and not arguments[1].startswith("-"):
         arguments = [*arguments[1:], "--help"]
@@ -112,9 +115,11 @@ def _run(arguments: list[str]) -> int:
     if name in ("-h", "--help", "help"):
         _print_help()
         return 0
-    if name in ("-V", "--version"):
+    if name in ("-V", "-v", "--version"):
         print(f"multitask {__version__}")
         return 0
+    if name.startswith("-"):
+        raise UserError(f"{name.partition('=')[0]} comes after a command, as in multitask train --steps 500.")
     if name not in COMMANDS:
         raise UserError(f"unknown command '{name}': {_meant(name)}")
     return int(importlib.import_module(f"multitask.cli.{name}").run(arguments[1:]))
@@ -140,4 +145,4 @@ def _meant(name: str) -> str:
     from multitask.registry import did_you_mean
 
     meant = SYNONYMS.get(name.lower())
-    return f"did you mean '{meant}'?" if meant else did_you_mean(name, list(COMMANDS))
+    return f"did you mean '{meant}'?" if meant else did_you_mean(name.lower(), list(COMMANDS))

@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
             "it goes on."
         )
     else:
-        from multitask.finished import check_finished
+        from multitask.finished import check_finished, has_model
         from multitask.folder import read_json
         from multitask.runs.files import Metrics, read_baselines, read_errors
         from multitask.runs.render import render_run
@@ -55,6 +55,11 @@ def run(arguments: list[str]) -> int:
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
         config = check_finished(folder, ("metrics.json", "baselines.json", "standard_errors.json"))
         scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
+        if options.format == "html" and not has_model(folder):
+            raise UserError(
+                f"{folder} holds no model (the runs of a study keep none), of which a run's page tells: leave --format "
+                "html out, or give the study's folder."
+            )
         if options.format == "html":
             from multitask.runs.report import run_report
 

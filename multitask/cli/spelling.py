@@ -44,7 +44,7 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
         said = f"--{name}{dot}{rest}"
         if said in ("--steps", "--trainer.max_steps"):
             name, dot, rest = "trainer", ".", "max_steps"
-            if not equals and (not waiting or waiting[0].startswith("--")):
+            if not (value if equals else waiting and not waiting[0].startswith("--")):
                 raise UserError(f"{said} needs a value.")
             steps[said] = value if equals else waiting[0]
         option = f"--{name}{dot}{rest}"

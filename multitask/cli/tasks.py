@@ -70,6 +70,12 @@ def _check_words(arguments: list[str]) -> None:
     if word in ("show", "describe", "info"):
         name = arguments[1] if len(arguments) > 1 else "NAME"
         raise UserError(f"multitask tasks {name} describes a task: leave '{word}' out.")
+    options = [one.partition("=")[0] for one in arguments]
+    if "--show" in options:
+        name = word if word and not word.startswith("-") else "NAME"
+        raise UserError(f"--show is of the check: multitask tasks check --tasks {name} --show 3.")
+    if "--tasks" in options or "--task" in options:
+        raise UserError("multitask tasks NAME describes a task; multitask tasks check --tasks NAMES checks data.")
 
 
 def _tasks_check(arguments: list[str]) -> int:

@@ -60,6 +60,7 @@ def run(arguments: list[str]) -> int:
 
 def next_commands(run: Path, config: TrainConfig) -> str:
     """What can be done with a finished run, as commands that can be typed as they stand."""
+    from multitask.finished import has_model
     from multitask.folder import read_json
 
     where = shlex.quote(str(run))
@@ -70,6 +71,8 @@ def next_commands(run: Path, config: TrainConfig) -> str:
         (f"multitask eval {where} --data DIR{include}", "scores on other data"),
         (f"multitask report {where}", "these scores again; report.html there is the whole page"),
     ]
+    if not has_model(run):  # one of a study
+        lines = [(f"multitask report {where}", "these scores again")]
     room = max(len(command) for command, _ in lines)
     wide = room + 56 <= output_width()
     return "\n".join(["next:", *(f"  {c:{room}}  # {about}" if wide else f"  {c}" for c, about in lines)])

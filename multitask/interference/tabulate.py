@@ -14,7 +14,7 @@ from multitask.console import generated_note
 from multitask.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
 from multitask.errors import UserError
 from multitask.finished import check_tasks, load_includes, renamed, run_config
-from multitask.folder import check_links
+from multitask.folder import check_links, resume_command
 from multitask.home import tilde
 from multitask.interference.assemble import make_record
 from multitask.interference.collect import Finished
@@ -51,7 +51,9 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
         raise UserError(f"--runs '{pattern}' matches no run folder; quote the pattern, as in --runs 'runs/*'.")
     for folder in runs:
         if not check_scores(folder):
-            raise UserError(f"{folder} is not a finished run: finish it with --resume, or leave it out of --runs.")
+            raise UserError(
+                f"{folder} is not a finished run: {resume_command(folder)} finishes it; or leave it out of --runs."
+            )
     configs = {folder: run_config(folder) for folder in runs}
     for folder, its in configs.items():
         load_includes(folder, its, config.train.include)

@@ -499,7 +499,7 @@ def test_a_disk_that_is_full_at_any_write_ends_with_one_sentence_and_goes_on(tmp
         raise AssertionError("never got through")
     assert (
         "the checkpoint of step 4 cannot be written to RUN/checkpoints: No space left on device. The checkpoint of "
-        "step 2 is whole. When there is room, the same command with --resume goes on." in said
+        "step 2 is whole. When there is room, multitask train --resume RUN goes on." in said
     )
 
 

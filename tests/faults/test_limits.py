@@ -86,7 +86,7 @@ def test_a_run_that_may_write_no_large_file_says_so_and_can_be_finished(tmp_path
         run(tmp_path / "run")
     assert "File too large" in str(error.value) and str(tmp_path / "run") in str(error.value)
     begun = (tmp_path / "run" / "config.yaml").is_file()
-    assert begun == ("--resume goes on" in str(error.value))
+    assert begun == ("multitask train --resume" in str(error.value))
     weights = "model/model.safetensors"
     assert (run(tmp_path / "run", resume=begun) / weights).read_bytes() == (finished / weights).read_bytes()
 

@@ -110,8 +110,9 @@ def test_an_infinite_loss_ends_the_run_with_a_checkpoint_and_skipping_it_goes_on
     said = str(error.value)
     assert said == (
         f"step 4: the loss is not finite in {fault.said}. "
-        f"{tmp_path / 'run' / 'checkpoints' / 'step-3.ckpt'} holds the state before: --resume --on-nonfinite skip goes "
-        "on without such updates; or begin again (--overwrite) with a lower --lr (now 0.01) or --clip (now 1)."
+        f"{tmp_path / 'run' / 'checkpoints' / 'step-3.ckpt'} holds the state before: multitask train --resume "
+        f"{tmp_path / 'run'} --on-nonfinite skip goes on without such updates; or begin again (--overwrite) with a "
+        "lower --lr (now 0.01) or --clip (now 1)."
     )
     assert checkpoints(tmp_path / "run") == ["step-3.ckpt"]
     plant(Infinity(3))

@@ -90,8 +90,8 @@ def test_an_error_in_one_process_ends_all_with_it(tmp_path):
     assert (ended.code, ended.left) == (1, [])
     assert "ValueError: planted in process 1" in ended.err
     assert last(ended.err) == (
-        "multitask: error: process 1 ended with exit code 1; its error is above. The same command with --resume goes "
-        f"on from {checkpoint(tmp_path, 2)}."
+        "multitask: error: process 1 ended with exit code 1; its error is above. "
+        f"multitask train --resume {tmp_path / 'run'} goes on from {checkpoint(tmp_path, 2)}."
     )
 
 
@@ -149,7 +149,7 @@ def test_an_interrupted_run_goes_on_alone_with_the_same_examples(tmp_path, rank)
     config = write(tmp_path)
     ended = run(config, "interrupt-in-training", rank)
     assert (ended.code, ended.left) == (130, [])
-    assert last(ended.err) == "multitask: stopped at step 4 of 6; the same command with --resume goes on."
+    assert last(ended.err) == f"multitask: stopped at step 4 of 6; multitask train --resume {tmp_path / 'run'} goes on."
     assert checkpoint(tmp_path, 4).is_file()
     resumed = write(tmp_path, resume=True, trainer={"devices": 1, "strategy": "auto"})
     assert run(resumed).code == 0
@@ -184,7 +184,7 @@ def test_a_stopped_run_of_two_processes_goes_on_to_the_same_bytes(tmp_path, faul
     assert run(write(whole)).code == 0
     ended = run(write(tmp_path), f"{fault}-in-training", rank)
     assert (ended.code, ended.left) == (code, [])
-    assert last(ended.err) == "multitask: stopped at step 4 of 6; the same command with --resume goes on."
+    assert last(ended.err) == f"multitask: stopped at step 4 of 6; multitask train --resume {tmp_path / 'run'} goes on."
     assert run(write(tmp_path, resume=True)).code == 0
     for part in ("model/model.safetensors", "metrics.json", "mix.json"):
         assert (tmp_path / "run" / part).read_bytes() == (whole / "run" / part).read_bytes()
@@ -196,7 +196,8 @@ def test_an_infinite_loss_in_one_process_stops_both_and_names_its_example(tmp_pa
     assert (ended.code, ended.left) == (2, [])
     assert re.fullmatch(
         r"multitask: error: step 4: the loss is not finite in task '(first|last)' \(1 of \d examples: train:\d+\)\. "
-        + re.escape(f"{checkpoint(tmp_path, 3)} holds the state before: --resume --on-nonfinite skip goes on ")
+        + re.escape(f"{checkpoint(tmp_path, 3)} holds the state before: multitask train --resume {tmp_path / 'run'} ")
+        + "--on-nonfinite skip goes on "
         + r"without such updates; or begin again .*",
         last(ended.err),
     )
