@@ -122,7 +122,7 @@ def test_a_large_number_is_short(value, text):
 def test_what_was_not_measured_is_a_dot_and_never_a_zero():
     assert number(None) == number(math.nan) == Cell("·")
     assert number(0.0) == Cell("0.0", 0.0)
-    assert effect_cells(None, 1) == (Cell("·"), Cell("·"))
+    assert effect_cells(None) == (Cell("·"), Cell("·"))
     record = nothing_defined(example_record())
     for table in tables(record):
         if table.title.startswith(("Company", "Pairs", "Leave", "Exposure", "Non-add", "Null", "Summary")):

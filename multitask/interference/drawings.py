@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.interference.canvas import add_titles, blank_figure, text_width
 from multitask.interference.evidence import Evidence, evidence
-from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, effects_of, measured, primary, score_of, short
+from multitask.interference.lookup import (
+    BUDGETS,
+    SYMBOLS,
+    confidence,
+    effects_of,
+    measured,
+    primary,
+    score_of,
+    short,
+    unit_of_metric,
+    units_of,
+)
 from multitask.interference.palette import BAND, FILLS, GAIN, INK, LINE, LOSS, MUTED, PAPER, SINGLE
 from multitask.interference.ranges import inside, range_of
 from multitask.interference.record import Effect, StudyRecord
@@ -87,7 +98,7 @@ def draw_matrix(record: StudyRecord, kind: str, match: str) -> Figure | None:
     add_titles(
         figure,
         title,
-        f"Δ in points at {BUDGETS[match]}, {confidence(record)} intervals: {said}. "
+        f"Δ in {units_of(primary(record))} at {BUDGETS[match]}, {confidence(record)} intervals: {said}. "
         "Diagonal: the task alone ± sd over seeds.",
     )
     return figure
@@ -110,8 +121,9 @@ def _effect_lines(effect: Effect | None, claim: Evidence) -> tuple[str, str]:
         return MISSING, ""
     if claim.look == "undefined":
         return UNDEFINED, ""
-    ends = interval(effect["low"], effect["high"], 1) if effect["low"] is not None else ""
-    return f"{signed(effect['delta'], 1)} {claim.mark}".strip(), ends
+    digits, _ = unit_of_metric(effect["metric"])
+    ends = interval(effect["low"], effect["high"], digits) if effect["low"] is not None else ""
+    return f"{signed(effect['delta'], digits)} {claim.mark}".strip(), ends
 
 
 def _score_lines(mean: float | None, sd: float | None) -> tuple[str, str]:
@@ -150,7 +162,8 @@ def draw_forest(record: StudyRecord) -> Figure | None:
     figure = Figure((width, 1.0))
     titles = (
         "Effects of company, against the task alone",
-        f"Δ in points, {confidence(record)} intervals, an axis for each task. {marks}Grey band: what counts as equal. "
+        f"Δ in {units_of(primary(record))}, {confidence(record)} intervals, an axis for each task. {marks}Grey band: "
+        "what counts as equal. "
         f"An arrowhead: beyond the metric's range. Pairs at {BUDGETS[lead]}.",
     )
     top = add_titles(figure, *titles)

@@ -6,7 +6,7 @@ Words
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from multitask.interference.record import LIKELIHOOD, Effect, Exposure, Score, StudyRecord
 from multitask.terminal.width import shorten
@@ -72,6 +72,15 @@ def unit_of_metric(metric: str) -> tuple[int, str]:
     ((1, 'points'), (3, 'nats'))
     """
     return (3, "nats") if metric == LIKELIHOOD else (1, "points")
+
+
+def units_of(metrics: Mapping[str, str]) -> str:
+    """The units of tasks together.
+
+    >>> units_of({"sst2": "accuracy", "span": "log_likelihood"})
+    'points or nats'
+    """
+    return " or ".join(dict.fromkeys(unit_of_metric(metric)[1] for metric in metrics.values()))
 
 
 def confidence(record: StudyRecord) -> str:

@@ -14,6 +14,7 @@ from multitask.interference.lookup import (
     score_of,
     short,
     unit_of_metric,
+    units_of,
 )
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import UNDEFINED, shown_score
@@ -127,8 +128,7 @@ def matrix(
         "company": "What training together does to each task",
         "without": "What each task does to the others, among all",
     }
-    units = [unit_of_metric(metric)[1] for metric in metrics.values()]
-    unit = " or ".join(dict.fromkeys(units))
+    unit = units_of(metrics)
     return MatrixView(
         kind,
         f"{titles[kind]}, {unit} at {BUDGETS.get(match, match)}",
@@ -157,7 +157,8 @@ def agreement(record: StudyRecord, match: str, not_learned: frozenset[str]) -> s
     same = sum(a == b for a, b in both)
     opposite = sum(a != b and a in said and b in said for a, b in both)
     only = sum(b in said and a not in said for a, b in both), sum(a in said and b not in said for a, b in both)
+    s, have = ("s", "have") if len(both) != 1 else ("", "has")
     return (
-        f"{same} of {len(both)} effects have the same verdict in both. Gain or loss in the log-likelihood alone: "
+        f"{same} of {len(both)} effect{s} {have} the same verdict in both. Gain or loss in the log-likelihood alone: "
         f"{only[0]}; in the score alone: {only[1]}; one in the one and the other in the other: {opposite}."
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from multitask.interference.lookup import BUDGETS, likelihood, primary, unit_of_metric
+from multitask.interference.lookup import BUDGETS, likelihood, primary, unit_of_metric, units_of
 from multitask.interference.record import StudyRecord
 from multitask.interference.tables.background import (
     advice_table,
@@ -99,5 +99,4 @@ def scores_table(record: StudyRecord) -> Table | None:
         )
         for s in found
     )
-    units = dict.fromkeys(unit_of_metric(metric)[1] for metric in metrics.values())
-    return Table(f"The score of every arm and seed, {' or '.join(units)}", columns, rows)
+    return Table(f"The score of every arm and seed, {units_of(metrics)}", columns, rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, primary
+from multitask.interference.lookup import BUDGETS, primary, unit_of_metric, units_of
 from multitask.interference.record import LIKELIHOOD, Effect, Score, StudyRecord
 from multitask.tables.numbers import MISSING, change, number, range_cell
 from multitask.tables.table import Cell
@@ -33,12 +33,13 @@ def unlearned_tasks(record: StudyRecord) -> frozenset[str]:
     return frozenset(task for task in primary(record) if learned(record, task) is False)
 
 
-def effect_cells(effect: Effect | None, digits: int, aside: Collection[str] = ()) -> tuple[Cell, Cell]:
+def effect_cells(effect: Effect | None, aside: Collection[str] = ()) -> tuple[Cell, Cell]:
     """The effect with its mark, and its interval or why it has none; `aside` are the tasks without verdicts."""
     if effect is None:
         return Cell(MISSING), Cell(MISSING)
     if effect["delta"] is None:
         return Cell(UNDEFINED), Cell("undefined", emphasis="quiet")
+    digits, _ = unit_of_metric(effect["metric"])
     verdict = None if effect["task"] in aside else effect["verdict"]
     why = "undefined: 1 seed" if effect["seeds"] == 1 else "undefined"
     bounds = range_cell(effect["low"], effect["high"], digits, undefined=why)
@@ -97,8 +98,8 @@ def effect_notes(effects: Iterable[Effect], aside: Collection[str]) -> list[str]
 
 def unit_of(metrics: Mapping[str, str]) -> tuple[int, str, str]:
     """Decimals, unit, and what a title adds: the low-variance twin is in nats."""
-    twin = LIKELIHOOD in metrics.values()
-    return (3, "nats", "log-likelihood of the targets, ") if twin else (1, "points", "")
+    twin = set(metrics.values()) == {LIKELIHOOD}
+    return (3, "nats", "log-likelihood of the targets, ") if twin else (1, units_of(metrics), "")
 
 
 def budget_name(match: str | None) -> str:
@@ -112,5 +113,5 @@ def key_of(kind: str, match: str | None, metrics: Mapping[str, str]) -> str:
     >>> key_of("pair", "steps", {"sst2": "accuracy"})
     'pair-steps'
     """
-    twin = "likelihood" if LIKELIHOOD in metrics.values() else ""
+    twin = "likelihood" if set(metrics.values()) == {LIKELIHOOD} else ""
     return "-".join(filter(None, (kind.replace("_", "-"), match, twin)))

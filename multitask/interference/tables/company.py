@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.interference.lookup import BUDGETS, confidence, effects_of, primary
+from multitask.interference.lookup import BUDGETS, confidence, effects_of, primary, unit_of_metric
 from multitask.interference.record import LIKELIHOOD, Exposure, Score, StudyRecord, Summary
 from multitask.interference.tables.cells import (
     UNDEFINED,
@@ -27,12 +27,13 @@ def company_table(record: StudyRecord, match: str, metrics: Mapping[str, str]) -
     effects = effects_of(record, "company", match, dict(metrics))
     if not effects:
         return None
-    if LIKELIHOOD in metrics.values():  # what an arm was given stands in the table of the metrics
+    if set(metrics.values()) == {LIKELIHOOD}:  # what an arm was given stands in the table of the metrics
         return effects_table(record, "company", match, metrics)
-    digits, unit, _ = unit_of(metrics)
+    _, unit, _ = unit_of(metrics)
     aside = unlearned_tasks(record)
     rows, notes = [], []
     for e in effects:
+        digits, _ = unit_of_metric(e["metric"])
         single = single_score(record, e["task"], e["metric"], match, _joint_budget(record, e["task"]))
         alone, joint = _exposures(record, e["task"], match)
         invalid = None if alone is None or joint is None else 100 * (joint["invalid"] - alone["invalid"])
@@ -45,7 +46,7 @@ def company_table(record: StudyRecord, match: str, metrics: Mapping[str, str]) -
                 Cell(e["metric"]),
                 defined(spread(e["base"], single["sd"] if single else None, digits)),
                 defined(number(e["score"], digits)),
-                *effect_cells(e, digits, aside),
+                *effect_cells(e, aside),
                 defined(probability(e["p"])),
                 defined(probability(e["q"])),
                 verdict_cell(e, aside),
@@ -109,7 +110,7 @@ def budgets_table(record: StudyRecord, metrics: Mapping[str, str]) -> Table | No
     """Exposure, compute and dilution side by side, where both budgets were matched."""
     if not {"examples", "steps"} <= set(record["setting"]["match"]):
         return None
-    digits, unit, measure = unit_of(metrics)
+    _, unit, measure = unit_of(metrics)
     aside = unlearned_tasks(record)
     parts = [
         {e["task"]: e for e in effects_of(record, kind, match, dict(metrics))}
@@ -118,7 +119,7 @@ def budgets_table(record: StudyRecord, metrics: Mapping[str, str]) -> Table | No
     names = [task for task in metrics if any(task in part for part in parts)]
     if not names:
         return None
-    rows = tuple((Cell(t), *(c for part in parts for c in effect_cells(part.get(t), digits, aside))) for t in names)
+    rows = tuple((Cell(t), *(c for part in parts for c in effect_cells(part.get(t), aside))) for t in names)
     heads = ("exposure I", "compute C", "dilution D")
     columns = (Column("task", left=True), *(Column(n) for h in heads for n in (h, f"{h[-1]} interval")))
     note = (

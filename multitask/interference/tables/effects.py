@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.interference.lookup import BUDGETS, confidence, effects_of
+from multitask.interference.lookup import BUDGETS, confidence, effects_of, unit_of_metric
 from multitask.interference.ranges import blind_effects
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import (
@@ -39,13 +39,17 @@ def effects_table(record: StudyRecord, kind: str, match: str | None, metrics: Ma
     effects = effects_of(record, kind, match, dict(metrics))
     if not effects:
         return None
-    digits, unit, measure = unit_of(metrics)
+    _, unit, measure = unit_of(metrics)
     aside = unlearned_tasks(record)
     rows = tuple(
         (
             Cell(e["task"]),
-            *((measured_number(e["base"], digits), measured_number(e["score"], digits)) if kind == "company" else ()),
-            *effect_cells(e, digits, aside),
+            *(
+                (measured_number(e[v], unit_of_metric(e["metric"])[0]) for v in ("base", "score"))
+                if kind == "company"
+                else ()
+            ),
+            *effect_cells(e, aside),
             defined(probability(e["p"])),
             defined(probability(e["q"])),
             verdict_cell(e, aside),
@@ -115,7 +119,7 @@ def _effect_row(e: Effect, aside: frozenset[str], blind: bool) -> tuple[Cell, ..
         Cell(e["metric"]),
         verdict_cell(e, aside),
         *scores,
-        effect_cells(e, digits, aside)[0],
+        effect_cells(e, aside)[0],
         *(measured_number(e[end], digits) for end in ("low", "high")),
         *(defined(probability(v)) for v in (e["p"], e["q"], e["p_sign_flip"])),
         measured_number(e["margin"], digits),

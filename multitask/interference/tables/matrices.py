@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.interference.lookup import effects_of
+from multitask.interference.lookup import effects_of, unit_of_metric
 from multitask.interference.record import StudyRecord
 from multitask.interference.tables.cells import (
     UNDEFINED,
@@ -32,7 +32,7 @@ def matrix_table(record: StudyRecord, kind: str, match: str, metrics: Mapping[st
     effects = effects_of(record, kind, match, dict(metrics))
     if not effects:
         return None
-    digits, unit, measure = unit_of(metrics)
+    _, unit, measure = unit_of(metrics)
     aside = unlearned_tasks(record)
     by = {(e["task"], e["companion"] or ""): e for e in effects}
     own = record["setting"]["per_step"]
@@ -46,9 +46,10 @@ def matrix_table(record: StudyRecord, kind: str, match: str, metrics: Mapping[st
                 return Cell(MISSING)
             if single["mean"] is None:
                 return Cell(UNDEFINED)
+            digits, _ = unit_of_metric(metrics[task])
             sd = "" if single["sd"] is None else f"± {plain(single['sd'], digits)}"
             return number(single["mean"], digits)._replace(detail=sd, emphasis="quiet")
-        found, bounds = effect_cells(by.get((task, other)), digits, aside)
+        found, bounds = effect_cells(by.get((task, other)), aside)
         return found._replace(detail="" if bounds.text == MISSING else bounds.text)
 
     rows = tuple((Cell(task), *(cell(task, other) for other in metrics)) for task in metrics)

@@ -85,13 +85,15 @@ def tables(record: StudyRecord) -> list[Table]:
         confusion_table(record),
         gaps_table(record),
         learning_rates_table(record),
+    ]
+    twins = [
         *(company_table(record, match, twin) for match in matches),
         budgets_table(record, twin),
         *(matrix_table(record, kind, match, twin) for kind in ("pair", "without") for match in matches),
         *(effects_table(record, "non_additivity", match, twin) for match in matches),
         *(effects_table(record, "null", match, twin) for match in matches),
     ]
-    there = [t for t in found if t is not None]
+    there = [t for t in (*found, *(twins if twin != main else ())) if t is not None]
     legend = LEGEND_ONE_SEED if len(record["setting"]["seeds"]) == 1 else LEGEND
     return [dataclasses.replace(t, notes=(legend, *t.notes)) if i == 0 else t for i, t in enumerate(there)]
 
