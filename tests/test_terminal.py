@@ -196,6 +196,11 @@ def test_in_a_notebook_it_is_one_output_that_is_updated(monkeypatch):
     assert len(outputs) == 1
     assert "steps &lt;1&gt;" in outputs[0]._repr_mimebundle_()["text/html"]
     assert [text.split() for text in shown] == [["steps", "<1>", "rows"], ["steps", "<1>"], ["steps", "<1>"]]
+    shown.clear()
+    with live(lambda: Text("steps"), lambda: "", stream=io.StringIO()) as steps:
+        steps.update()
+    assert outputs[1]._repr_mimebundle_()["text/plain"] == "steps\n"
+    assert shown == [""]  # nothing is left of it, and no empty block
 
 
 def test_in_a_notebook_tables_are_shown_as_html(monkeypatch, capsys):

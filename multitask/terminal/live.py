@@ -191,6 +191,8 @@ class _Frame:
             inline_styles=True, clear=False, code_format="<pre style='line-height:1.3;margin:0'>{code}</pre>"
         )
         self._text = console.export_text()
+        if not parts:  # no display is left: an empty block would stand there as a blank line
+            self._html = self._text = ""
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/html": self._html, "text/plain": self._text}
