@@ -401,6 +401,17 @@ def _without_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
+def _ended(code: int, workers: int) -> str:
+    """What became of a process that trains models and said nothing.
+
+    >>> _ended(1, 1)
+    'a process that trains models ended with code 1: the same command goes on from what is finished.'
+    """
+    how = f"was killed (signal {-code}), perhaps for want of memory" if code < 0 else f"ended with code {code}"
+    less = f", with --jobs {workers // 2} in less memory" if workers > 1 else ""
+    return f"a process that trains models {how}: the same command goes on from what is finished{less}."
+
+
 def _follow(workers: Sequence[Any], messages: Any, progress: Progress, display: Display) -> None:
     ended = 0
     while ended < len(workers):
@@ -409,9 +420,7 @@ def _follow(workers: Sequence[Any], messages: Any, progress: Progress, display: 
         except queue.Empty:
             dead = [w for w in workers if w.exitcode not in (None, 0)]
             if dead:
-                raise CellError(
-                    f"a worker ended with code {dead[0].exitcode} without a word (was it killed, or out of memory?)"
-                ) from None
+                raise UserError(_ended(dead[0].exitcode, len(workers))) from None
             display.update()
             continue
         match message.what:

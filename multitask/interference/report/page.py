@@ -78,7 +78,7 @@ def _values(record: StudyRecord) -> dict[str, Any]:
 
 
 def _title(record: StudyRecord) -> str:
-    names = [short(name) for name in record["setting"]["tasks"]]
+    names = [short(name, 40) for name in record["setting"]["tasks"]]
     return f"Interference: {', '.join(names)}" if len(names) <= 4 else f"Interference among {len(names)} tasks"
 
 
