@@ -164,7 +164,8 @@ def read_json(path: Path, hint: Any = Any) -> Any:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is not there: is {path.parent} the folder of a finished run?") from None
+        kind = "study" if path.name == "interference.json" else "run"
+        raise UserError(f"{path} is not there: is {path.parent} the folder of a finished {kind}?") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
@@ -317,7 +318,7 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         if not overwrite:
             raise UserError(
                 f"there is a run in {out} already: --resume continues it, --overwrite replaces it, "
-                "or give another --out."
+                "or give another --out (in Python resume=True, overwrite=True or out=…)."
             )
     elif there:  # not a run's folder: never deleted from
         raise UserError(f"--out {out} holds other files ({', '.join(there[:3])}, …); give an empty or new folder.")

@@ -372,7 +372,7 @@ def register_task(
         replace: Take the name from the task that has it.
 
     Raises:
-        UserError: If the name or the prefix is taken, or a metric is unknown.
+        UserError: If the name or the prefix is taken, a metric is unknown, or it is not called.
 
     >>> from multitask import Example, register_task
     >>> @register_task(prefix="route ticket: ", labels=("billing", "technical"), metrics=["accuracy"])
@@ -383,6 +383,8 @@ def register_task(
     >>> from multitask.task import TASKS
     >>> TASKS.discard("ticket")
     """
+    if name is not None and not isinstance(name, str):
+        raise UserError("register_task is called with or without a name: write @register_task() above the function.")
 
     def register(formatter: Formatter) -> Task:
         kind: OutputKind = output or ("labels" if labels else "text")

@@ -652,7 +652,8 @@ MISTAKES = [
     # the run folder
     (
         "train TINY --out run",
-        "there is a run in run already: --resume continues it, --overwrite replaces it, or give another --out.",
+        "there is a run in run already: --resume continues it, --overwrite replaces it, or give another --out "
+        "(in Python resume=True, overwrite=True or out=…).",
     ),
     ("train TINY --out data", "--out data holds other files (ticket, …); give an empty or new folder."),
     ("train TINY --out my_tasks.py", "--out my_tasks.py is a file; give a folder for the run."),

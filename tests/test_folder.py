@@ -72,6 +72,8 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     with pytest.raises(UserError) as error:
         read_json(tmp_path / "metrics.json")
     assert str(error.value) == f"{tmp_path / 'metrics.json'} is not there: is {tmp_path} the folder of a finished run?"
+    with pytest.raises(UserError, match=r"the folder of a finished study\?"):
+        read_json(tmp_path / "interference.json")
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(UserError, match=r"metrics\.json cannot be read as JSON: "):
         read_json(tmp_path / "metrics.json")
@@ -99,7 +101,8 @@ def test_a_new_folder_is_made_and_left_empty(tmp_path):
 def test_a_run_is_kept_unless_it_is_said_otherwise(tmp_path):
     (tmp_path / "config.yaml").touch()
     assert message(tmp_path) == (
-        f"there is a run in {tmp_path} already: --resume continues it, --overwrite replaces it, or give another --out."
+        f"there is a run in {tmp_path} already: --resume continues it, --overwrite replaces it, or give another --out "
+        "(in Python resume=True, overwrite=True or out=…)."
     )
     assert (tmp_path / "config.yaml").exists()
     opened(tmp_path, resume=True)

@@ -119,7 +119,7 @@ def test_help_explains_every_field(name):
 
 
 def test_the_public_names_are_completed():
-    assert set(multitask.__all__) <= set(dir(multitask))
+    assert [name for name in dir(multitask) if not name.startswith("_")] == multitask.__all__
     assert all(getattr(multitask, name) is not None for name in multitask.__all__)
     assert all(inspect.getdoc(getattr(multitask, name)) for name in multitask.__all__ if name != "Row")
 

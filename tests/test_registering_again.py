@@ -202,3 +202,11 @@ def test_a_changed_file_that_fails_changes_nothing(tmp_path):
     assert TASKS.get("ticket") is module.ticket
     path.write_text(ticket("queue: "))
     assert include(path, again=True).ticket.prefix == "queue: "
+
+
+def test_register_task_that_is_not_called_says_so():
+    with pytest.raises(UserError, match=r"write @register_task\(\) above the function"):
+
+        @multitask.register_task  # type: ignore[arg-type]
+        def bare(row):
+            return None

@@ -26,7 +26,7 @@ LINE = 120
 
 def announce(command: str, *facts: str) -> None:
     """Say on a terminal what begins, before torch is imported, which takes seconds; into a pipe nothing goes."""
-    if not _is_watched():
+    if not (is_first_process() and sys.stderr.isatty()):
         return
     try:
         width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
