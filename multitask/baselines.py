@@ -38,7 +38,8 @@ _ABBREVIATION = re.compile(
 _SHORT = 40  # characters of a target in a baseline's name
 WORK = 30_000_000
 """Pairs of a word of an input and one of a target, over all examples, from which on baselines of text are scored on a
-part of the examples, evenly spaced, and say so: ROUGE-L looks at each pair, some 25 millions a minute."""
+part of the examples, evenly spaced, and say so, if the task has `rouge_lsum`: that looks at each pair, some 25 millions
+a minute. An example with so many of its own is left out."""
 
 
 class Baseline(NamedTuple):
@@ -72,7 +73,9 @@ def score_baselines(task: Task, train: Sequence[Example], examples: Sequence[Exa
     whole articles takes longer than that of a model's short answers.
     """
     examples = [e for e in examples if e.target != UNLABELLED]
-    part = examples[:: _spacing(examples)] if task.output == "text" else examples
+    part = _part(task, examples)
+    if not part:
+        return ()
     note = "" if len(part) == len(examples) else f" (of {len(part):,} examples)"
     on = _digest([[e.id, e.inputs, e.target, e.references, e.context, e.group] for e in part])
     found = []
@@ -110,8 +113,13 @@ def below_baseline(task: Task, metrics: Mapping[str, float], best: Baseline | No
     ]
 
 
-def _spacing(examples: Sequence[Example]) -> int:
-    return -(-sum(len(e.inputs.split()) * len(e.target.split()) for e in examples) // WORK) or 1
+def _part(task: Task, examples: Sequence[Example]) -> Sequence[Example]:
+    if task.output != "text" or not any(metric.name.startswith("rouge_lsum") for metric in task.metrics):
+        return examples
+    pairs = [len(e.inputs.split()) * len(e.target.split()) for e in examples]
+    short = [(e, count) for e, count in zip(examples, pairs, strict=True) if count <= WORK]
+    spacing = -(-sum(count for _, count in short) // WORK) or 1
+    return [e for e, _ in short[::spacing]]
 
 
 def _points(metric: Metric, value: float) -> float:

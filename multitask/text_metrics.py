@@ -11,7 +11,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,38 @@ def rouge_2(outputs: Outputs, *, stem: bool = True) -> Floats:
 
 def rouge_l(outputs: Outputs, *, stem: bool = True) -> Floats:
     """[N] ROUGE-L F-measure, as `rouge_1`: the longest common subsequence of the whole text."""
-    return _rouge("rougeL", outputs, stem)
+    words = _rouge_scorer("rougeL", stem)._tokenizer.tokenize
+
+    def score(prediction: str, answer: str) -> float:
+        said, gold = words(prediction), words(answer)
+        shared = longest_common_subsequence(said, gold)
+        if not shared:
+            return 0.0
+        precision, recall = shared / len(said), shared / len(gold)
+        return 2 * precision * recall / (precision + recall)
+
+    return best_over_gold(score, outputs)
+
+
+def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    """Its length, a row of the table at once as the bits of one number (Hyyrö 2004).
+
+    `rouge_score` fills the table cell by cell, a second for two texts of 1,500 words; this takes a millisecond.
+
+    >>> longest_common_subsequence("the cat sat".split(), "the old cat sat down".split())
+    3
+    """
+    if len(first) > len(second):
+        first, second = second, first
+    places = dict.fromkeys(first, 0)
+    for i, word in enumerate(second):
+        if word in places:
+            places[word] |= 1 << i
+    whole = row = (1 << len(second)) - 1
+    for word in first:
+        step = row & places[word]
+        row = ((row + step) | (row - step)) & whole
+    return len(second) - row.bit_count()
 
 
 def rouge_lsum(outputs: Outputs, *, stem: bool = True) -> Floats:

@@ -188,8 +188,12 @@ def test_a_score_below_the_best_baseline_is_said(toy_task):
 
 def test_of_much_text_a_part_is_scored_and_says_so(toy_task, monkeypatch):
     monkeypatch.setattr("multitask.baselines.WORK", 90)
-    found = score_baselines(rewriter(toy_task), [], [*REWRITES, *REWRITES, *REWRITES])
+    task = rewriter(toy_task, metrics=resolve_metrics(["bleu", "rouge_lsum"]))
+    found = score_baselines(task, [], [*REWRITES, *REWRITES, *REWRITES])
     assert [b.name for b in found] == ["copy of the input (of 3 examples)", "first sentence (of 3 examples)"]
+    monkeypatch.setattr("multitask.baselines.WORK", 5)
+    assert score_baselines(task, [], REWRITES) == ()  # each is too long
+    assert score_baselines(rewriter(toy_task), [], REWRITES)[0].name == "copy of the input"
 
 
 def test_baselines_are_scored_once_and_a_users_metric_or_postprocess_cannot_fail_a_run(toy_task):

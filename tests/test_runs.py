@@ -352,7 +352,7 @@ def test_a_generated_sample_is_said_loudly_and_intervals_are_shown(run, tmp_path
     card = (multitask.export(copy, tmp_path / "out") / "README.md").read_text(encoding="utf-8")
     assert "> **GENERATED SAMPLE.** The examples of `toy_labels` are made by a small grammar." in card
     value = scores["toy_labels"]["accuracy"]
-    low, high = f"{value - 0.196:.3f}", f"{value + 0.196:.3f}"
+    low, high = f"{max(value - 0.196, 0):.3f}", f"{min(value + 0.196, 1):.3f}"  # inside the metric's range
     assert f"| toy_labels (generated) | accuracy | {value:.3f} | [{low}, {high}] |".replace("-", "−") in card
 
 
@@ -369,17 +369,25 @@ def test_what_is_there_is_not_overwritten(run, folder, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "a file").write_text("mine")
     assert refused(run, tmp_path) == f"{tmp_path} is not empty (a file, notes.txt): give a new folder, or --overwrite."
-    assert refused(run, tmp_path, overwrite=True).startswith(f"{tmp_path} holds more than an exported model (a file)")
+    assert refused(run, tmp_path, overwrite=True).startswith(f"{tmp_path} holds no exported model (there is no predict")
     assert (
         refused(run, tmp_path / "a file") == f"{tmp_path / 'a file'} is a file; give a folder for the exported model."
     )
-    (tmp_path / "a file").unlink()
-    assert refused(run, tmp_path, overwrite=True).startswith(f"{tmp_path} holds no exported model (there is no predict")
+    (tmp_path / "link").symlink_to("gone")
+    assert refused(run, tmp_path / "link").startswith(
+        f"{tmp_path / 'link'} is a link to gone, which is not there: make"
+    )
     inside = run.folder / "model"
     assert refused(run, inside) == f"{inside} and the run {run.folder} lie in each other: give a folder of its own."
     before = (folder / "README.md").read_text()
     (folder / "model-00001-of-00002.safetensors").write_text("of an earlier export")
     (folder / "README.md").write_text("old")
+    (folder / "notes.txt").write_text("mine")
+    assert refused(run, folder, overwrite=True).startswith(
+        f"{folder} holds more than an exported model (notes.txt): no"
+    )
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
     assert multitask.export(str(run.folder), folder, overwrite=True) == folder
     assert (folder / "README.md").read_text() == before
     assert not (folder / "model-00001-of-00002.safetensors").exists()

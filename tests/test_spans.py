@@ -95,6 +95,7 @@ def test_a_context_is_found_where_it_stands(before, context):
 
 def test_the_last_of_several_places_is_taken():
     assert locate("go", "go: go") == 4
+    assert locate("`b`", "span: a text: 'b'") == 14  # mostly quotes
 
 
 @given(st.text("abc` ", min_size=4, max_size=20).filter(lambda t: t.count("`") <= len(t) // 4))

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 CARD, PROGRAM, CONFIG = "README.md", "predict.py", "config.json"
 _MODEL = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 """Files of a model folder that are taken along: weights, settings, vocabularies."""
+_WRITTEN = (
+    *(CARD, PROGRAM, "model*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+    *("spiece.model", "sentencepiece*.model", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt"),
+)
+"""Names of files that an earlier export may have written; what has another name is somebody's own."""
 _PATHS = ("_name_or_path", "name_or_path", "vocab_file", "tokenizer_file", "cache_dir")
 """Keys in which transformers keeps where something was loaded from."""
 PARTS = ("model", "metrics.json", "deployed.json", "baselines.json", "standard_errors.json", "mix.json")
@@ -58,6 +64,7 @@ def export(
     config = check_finished(source, PARTS)
     check_model_folder(source / "model")
     _check_target(source, out, overwrite)
+    _check_own(out, {path.name for path in _model_files(source / "model")})
     facts = run_facts(source, config, deployed=True)
     if study is not None and not set(study.tasks) & set(facts.tasks):
         raise UserError(
@@ -79,6 +86,8 @@ def export(
 
 
 def _check_target(source: Path, out: Path, overwrite: bool) -> None:
+    if out.is_symlink() and not out.exists():
+        raise UserError(f"{out} is a link to {out.readlink()}, which is not there: make that folder, or give another.")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give a folder for the exported model.")
     inside, target = source.resolve(), out.resolve()
@@ -87,17 +96,22 @@ def _check_target(source: Path, out: Path, overwrite: bool) -> None:
     there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if there and not overwrite:
         raise UserError(f"{out} is not empty ({', '.join(there[:3])}): give a new folder, or --overwrite.")
-    odd = [name for name in there if not _is_ours(out / name)]
-    if odd and overwrite:
-        raise UserError(
-            f"{out} holds more than an exported model ({', '.join(odd[:3])}): nothing was replaced; give a new folder."
-        )
     if there and PROGRAM not in there:
         raise UserError(f"{out} holds no exported model (there is no {PROGRAM}): nothing was replaced.")
 
 
+def _check_own(out: Path, names: set[str]) -> None:
+    """Refuse to write over or to delete what no export has written."""
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    odd = [path.name for path in there if not (_is_ours(path) or (path.name in names and path.is_file()))]
+    if odd:
+        raise UserError(
+            f"{out} holds more than an exported model ({', '.join(odd[:3])}): nothing was replaced; give a new folder."
+        )
+
+
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and (path.name in (CARD, PROGRAM) or any(map(path.match, _MODEL)))
+    return path.is_file() and not path.is_symlink() and any(map(path.match, _WRITTEN))
 
 
 def _delete_others(out: Path, kept: set[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.errors import UserError
 from multitask.folder import read_json
+from multitask.metrics import METRICS
 from multitask.models import is_from_scratch
 from multitask.readers import READERS
 from multitask.runs.files import OTHERS, read_errors
@@ -65,13 +66,19 @@ class Score(NamedTuple):
 
     @property
     def low(self) -> float | None:
-        """The lower end of the 95 % interval."""
-        return None if self.value is None or self.error is None else self.value - 1.96 * self.error
+        """The lower end of the 95 % interval, inside the metric's range."""
+        return None if self.value is None or self.error is None else self._inside(self.value - 1.96 * self.error)
 
     @property
     def high(self) -> float | None:
         """Its upper end."""
-        return None if self.value is None or self.error is None else self.value + 1.96 * self.error
+        return None if self.value is None or self.error is None else self._inside(self.value + 1.96 * self.error)
+
+    def _inside(self, end: float) -> float:
+        known = METRICS.registered().get(self.metric)
+        low, high = (known.low, known.high) if known else (0.0, 1.0) if self.metric.startswith("f1/") else (None, None)
+        end = end if low is None else max(low, end)
+        return end if high is None else min(high, end)
 
 
 class TaskFacts(NamedTuple):
@@ -263,7 +270,7 @@ def _percent(share: float | None) -> float | None:
 # ---- no paths of this machine ----------------------------------------------------------------------------------------
 
 _HUB = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?: \([^)]*\))? at \S+")
-_PATH = re.compile(r"(?<![\w.:/-])(?:~|[A-Za-z]:)?[/\\][^\s'\"`,;()]*")
+_PATH = re.compile(r"(?<![\w.:/<-])(?:~|[A-Za-z]:)?[/\\][^\s'\"`,;()]*")
 
 
 def is_hub_id(model: str) -> bool:

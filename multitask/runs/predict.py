@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.logging import disable_progress_bar
 
 BATCH = 16
 """Texts that the encoder reads at once."""
@@ -395,6 +396,9 @@ def _place(text: str, inputs: str) -> int:
             best, place = same, i
         if same >= 0.9 * len(text):
             break
+    if best < 0.5 * len(text):  # a short text that is mostly quotes
+        quotes = str.maketrans(_APOSTROPHES)
+        place = max(inputs.translate(quotes).rfind(text.translate(quotes)), 0)
     return place
 
 
@@ -442,12 +446,16 @@ def main() -> int:
     parser.add_argument("--task", required=True, help="one of the tasks in config.json")
     parser.add_argument("--folder", default=str(Path(__file__).parent), help="the model's folder, by default this one")
     options = parser.parse_args()
+    disable_progress_bar()
     model = Model(options.folder)
     if options.task not in model.tasks:
         parser.error(f"the model has no task {options.task!r}; it has {', '.join(model.tasks)}.")
     if model.tasks[options.task].get("postprocess"):
         print("note: this task has a post-processing of its own, which is not applied here.", file=sys.stderr)
-    lines = [line for line in sys.stdin.buffer.read().decode("utf-8-sig").split("\n") if line.strip()]
+    try:
+        lines = [line for line in sys.stdin.buffer.read().decode("utf-8-sig").split("\n") if line.strip()]
+    except UnicodeDecodeError as error:
+        parser.error(f"standard input is not UTF-8: {error}.")
     if any(line.lstrip().startswith("{") for line in lines):
         parser.error("a line begins as a JSON row, which only multitask can make a text of: give texts.")
     for answer in model.answer(options.task, [line.rstrip("\r") for line in lines]):
