@@ -31,9 +31,12 @@ from multitask.task import UNLABELLED, Example, Task
 
 COPY, SENTENCE, WHOLE, NOTHING = "copy of the input", "first sentence", "the whole text", "no answer"
 
-_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n")
+_END = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Z]|[A-Za-z](?:\.[A-Za-z])+|Mr|Mrs|Ms|Dr|St|Prof|vs|No|Jr|Sr|etc|e\.g|i\.e)$"
+)
+_LONGEST = (
+    40  # characters of an abbreviation: to look through all that stands before it takes minutes in a list of them
 )
 _SHORT = 40  # characters of a target in a baseline's name
 WORK = 30_000_000
@@ -160,8 +163,7 @@ def first_sentence(text: str) -> str:
     """
     text = text.strip()
     for end in _END.finditer(text):
-        before = text[: end.start()]
-        if end[0] == "." and _ABBREVIATION.search(before):
+        if end[0] == "." and _ABBREVIATION.search(text, max(0, end.start() - _LONGEST), end.start()):
             continue
         return text[: end.end()].rstrip()
     return text

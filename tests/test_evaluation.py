@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multitask.baselines import baseline_answers, score_baselines
+from multitask.baselines import baseline_answers, first_sentence, score_baselines
 from multitask.data import EvalRows, batches_of
 from multitask.decoding import Prediction
 from multitask.evaluation import evaluate_task, mean_points, points_of, predictions_frame, score_task
@@ -184,6 +184,11 @@ def test_a_score_below_the_best_baseline_is_said(toy_task):
     error = toy_task("number", metrics=resolve_metrics(["mse"]))
     (line,) = score_task(error, (n := [Example("a", "1"), Example("b", "2")]), said(["9", "9"]), train=n).below_baseline
     assert "mse 56.500 is above the 0.250 of answers without a model (always 1.5)" in line
+
+
+def test_the_first_sentence_of_a_text_without_an_end_is_found_at_once():
+    for text in ("." * 50_000, "A. " * 30_000, "\n" + " " * 50_000 + "x", "a.b" * 20_000 + "."):
+        assert first_sentence(text) == text.strip()  # quadratic ways took minutes
 
 
 def test_of_much_text_a_part_is_scored_and_says_so(toy_task, monkeypatch):

@@ -446,7 +446,7 @@ def main() -> int:
     parser.add_argument("--task", required=True, help="one of the tasks in config.json")
     parser.add_argument("--folder", default=str(Path(__file__).parent), help="the model's folder, by default this one")
     options = parser.parse_args()
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     model = Model(options.folder)
     if options.task not in model.tasks:
         parser.error(f"the model has no task {options.task!r}; it has {', '.join(model.tasks)}.")
