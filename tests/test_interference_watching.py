@@ -10,6 +10,7 @@ import threading
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -17,9 +18,10 @@ from rich.console import Console
 
 from multitask import Task
 from multitask.config import TrainConfig
+from multitask.errors import UserError
 from multitask.folder import write_json
 from multitask.interference.design import Arm, Design
-from multitask.interference.execute import _tell
+from multitask.interference.execute import _follow, _tell
 from multitask.interference.partial import Partial
 from multitask.interference.study import Cell
 from multitask.interference.watching import Progress
@@ -178,3 +180,9 @@ def test_the_time_that_is_left_is_not_guessed_from_the_first_steps(tmp_path: Pat
     assert re.fullmatch(r"1:\d\d left", shown.left)
     shown.spent = 0.01
     assert shown.left == "… left"
+
+
+def test_a_worker_that_was_killed_is_one_sentence_with_what_to_do() -> None:
+    workers = [SimpleNamespace(exitcode=-9), SimpleNamespace(exitcode=None)]
+    with pytest.raises(UserError, match=r"was killed \(signal 9\), perhaps for want of memory: .*, with --jobs 1 in"):
+        _follow(workers, queue.Queue(), None, None)  # type: ignore[arg-type]
