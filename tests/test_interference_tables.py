@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from multitask.interference.record import LIKELIHOOD
 from multitask.interference.tables import FORMATS, preface, render, tables
-from multitask.interference.tables.background import noise_table
+from multitask.interference.tables.background import noise_table, tasks_table
 from multitask.interference.tables.cells import effect_cells
 from multitask.runs.render import render_run
 from multitask.tables.markdown import markdown_text
@@ -583,3 +583,15 @@ def test_a_smallest_change_beyond_the_metrics_range_is_none() -> None:
     names = [column.name for column in noise.columns]
     assert [row[names.index("detectable")].text for row in noise.rows] == ["2.1", "none", "2.1"]
     assert any("no change that the score can have" in note for note in noise.notes)
+
+
+def test_one_seed_has_no_false_alarm_rate_and_every_task_says_whether_it_was_learned() -> None:
+    made = example_record(seeds=1)
+    shown = render(made, "table", width=120)
+    assert "false-alarm rate of" not in shown
+    assert "Without verdicts there is no false-alarm rate." in shown
+    made["tasks"][0]["baseline"], made["tasks"][1]["baseline"], made["tasks"][2]["baseline"] = 20.0, 99.0, None
+    about = tasks_table(made)
+    assert about is not None
+    at = [column.name for column in about.columns].index("learned")
+    assert [row[at].text for row in about.rows] == ["yes", "no", "cannot be said"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from multitask.interference.learned import learned
 from multitask.interference.lookup import BUDGETS, confidence, primary
 from multitask.interference.ranges import blind_tasks
 from multitask.interference.record import Advice, StudyRecord
@@ -90,11 +91,14 @@ def _no_advice(record: StudyRecord) -> str:
     return "No advice: too many effects of pairs are undefined, for a score has no value in one of the models."
 
 
+_KNOWN = {True: Cell("yes"), False: Cell("no", emphasis="warning"), None: Cell("cannot be said", emphasis="quiet")}
+"""Whether a task was learned."""
+
+
 def tasks_table(record: StudyRecord) -> Table | None:
     """Which tasks, of which data."""
     if not record["tasks"]:
         return None
-    aside = unlearned_tasks(record)
     rows = tuple(
         (
             Cell(t["name"]),
@@ -102,7 +106,7 @@ def tasks_table(record: StudyRecord) -> Table | None:
             Cell(t["output"]),
             tally(t["rows"]),
             tally(t["validation"]),
-            Cell("no" if t["name"] in aside else "", emphasis="warning" if t["name"] in aside else ""),
+            _KNOWN[learned(record, t["name"])],
             Cell(t["source"] + (" (generated)" if t["generated"] and "generated" not in t["source"] else "")),
             Cell(str(t["version"])),
         )

@@ -79,6 +79,8 @@ def _null_notes(record: StudyRecord) -> tuple[str, ...]:
     null = record["null"]
     if not null:
         return ()
+    if not any(e["verdict"] for e in record["effects"] if e["kind"] == "null"):
+        return ("Without verdicts there is no false-alarm rate.",)
     rate = percent(null["rate"]).text
     return (f"{null['alarms']} of {null['cells']} effects say gain or loss: a false-alarm rate of {rate}.",)
 
