@@ -32,6 +32,7 @@ from multitask.metrics import resolve_metrics
 from multitask.run import Training
 from multitask.runs import predict as alone
 from multitask.runs.command import train_command
+from multitask.runs.facts import Score
 from multitask.runs.report import run_report
 from multitask.sources import rows
 from multitask.task import TASKS, Decoding, Example, Task, add_task
@@ -158,6 +159,7 @@ def test_the_page_answers_first_and_then_shows_everything(run, tasks):
     assert "of 12 answers are not the target" in words
     assert 'aria-label="Share of the loss: ' in page
     assert "multitask train --tasks toy_labels,toy_number,span_best," in words
+    assert ": registered by a script, a notebook or another package." in words
     assert "data of toy_labels" in words
     for version in read_json(run.folder / "run.json")["versions"].values():
         assert version in words
@@ -354,6 +356,18 @@ def test_a_generated_sample_is_said_loudly_and_intervals_are_shown(run, tmp_path
     value = scores["toy_labels"]["accuracy"]
     low, high = f"{max(value - 0.196, 0):.3f}", f"{min(value + 0.196, 1):.3f}"  # inside the metric's range
     assert f"| toy_labels (generated) | accuracy | {value:.3f} | [{low}, {high}] |".replace("-", "−") in card
+
+
+def test_an_interval_stays_within_the_range_of_its_metric():
+    ends = [(s.low, s.high) for s in (
+        Score("a", "accuracy", 0.01, 0.1, None, ""), Score("a", "accuracy", 0.99, 0.1, None, ""),
+        Score("a", "of_a_user", 0.0, 1.0, None, ""),
+    )]  # fmt: skip
+    assert ends == [
+        (0.0, pytest.approx(0.206)),
+        (pytest.approx(0.794), 1.0),
+        (-1.96, 1.96),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals

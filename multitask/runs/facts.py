@@ -221,7 +221,10 @@ def scores_table(facts: RunFacts) -> Table:
         Column("the baseline answers", left=True, wrap=True),
         Column("examples"),
     )
-    notes = ("The interval is the score ± 1.96 standard errors over examples: another seed may differ by more.",)
+    notes = (
+        "The interval is the score ± 1.96 standard errors over examples, within the metric's range: another seed may "
+        "differ by more.",
+    )
     return Table("Scores", columns, tuple(rows), notes * measured, key="scores")
 
 

@@ -26,6 +26,7 @@ from multitask.runs.facts import (
 )
 from multitask.runs.reading import Finished, bucketed
 from multitask.tables.numbers import interval, plain
+from multitask.task import TASKS
 from multitask.terminal.counting import duration
 
 if TYPE_CHECKING:
@@ -123,8 +124,17 @@ def run_report(folder: Path, config: TrainConfig) -> str:
         bars=_bars(facts),
         settings=shown_settings(facts.settings),
         command=without_paths(train_command(config)),
+        own=[] if config.include else _own_tasks(facts),
         footer=_footer(facts),
     )
+
+
+def _own_tasks(facts: RunFacts) -> list[str]:
+    """Those that do not come with this package: a script, a notebook or another package registered them."""
+    TASKS.load()
+    there = TASKS.registered()
+    ours = {name for name, task in there.items() if task.formatter.__module__.startswith("multitask.tasks.")}
+    return [name for name in facts.tasks if name not in ours]
 
 
 def _generated(tasks: Iterable[str]) -> str:
