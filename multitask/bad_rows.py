@@ -12,7 +12,7 @@ A malformed file is no bad row: where its reader lost its way the rows after tha
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from multitask.cells import AmbiguousCellError, two_readings
@@ -63,15 +63,25 @@ def bad_row(task: Task, rows: Rows, split: str, position: int, error: Exception)
     return BadRow(split, position, rows.line(position), rows.file(position), reason, content, where)
 
 
+def divider_of(row: Iterable[object], column: str) -> str | None:
+    """The mark by which the file's fields are divided, where all names of columns came as one; None if they did not.
+
+    >>> divider_of(["sentence;label"], "sentence"), divider_of(["text", "label"], "sentence")
+    (';', None)
+    """
+    names = list(map(str, row))
+    mark = next((mark for mark in ";\t|," if mark in names[0]), None) if len(names) == 1 else None
+    return mark if mark is not None and column in (name.strip(" \"'") for name in names[0].split(mark)) else None
+
+
 def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
     """What is wrong with a row, where it stands, and what to do."""
     where = rows.where(position)
     if isinstance(error, MissingColumnError):
         column, there = shown(error.args[0], 60), shown(", ".join(map(str, rows[position])))
-        only = str(next(iter(rows[position]))) if len(rows[position]) == 1 else ""
-        mark = next((mark for mark in ";\t|," if mark in only), None)
+        mark = divider_of(rows[position], column)
         fix = f"rename it there, or say --columns.{task.name}.{column} ITS_NAME_THERE"
-        if mark is not None and column in (name.strip(" \"'") for name in only.split(mark)):
+        if mark is not None:
             fix = f"its fields are divided by {mark!r}: multitask.files(…, delimiter={mark!r}) reads it"
         return UserError(f"task '{task.name}': {where} has no column '{column}', it has {there}; {fix}.")
     if isinstance(error, TargetError):

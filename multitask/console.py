@@ -121,11 +121,16 @@ def token_shares(mix: Mix, tokens: Mapping[str, tuple[float, float]]) -> dict[st
     return {t: (plan[t] * tokens[t][0] / sums[0], plan[t] * tokens[t][1] / sums[1]) for t in plan}
 
 
-def say(*lines: Any) -> None:
-    """Lines on standard output, wrapped at words on a terminal, as they are but for what a terminal would obey."""
+def say(*lines: Any, hanging: str = "  ") -> None:
+    """Lines on standard output, wrapped at words on a terminal, as they are but for what a terminal would obey.
+
+    Args:
+        lines: Each may hold several.
+        hanging: What a wrapped line goes on with; nothing for paragraphs.
+    """
     width = prose_width()
     for line in lines:
-        print(*wrap_words(visible(str(line)), width), sep="\n", flush=True)
+        print(*wrap_words(visible(str(line)), width, hanging=hanging), sep="\n", flush=True)
 
 
 def say_as_it_is(text: str) -> None:

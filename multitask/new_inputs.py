@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multitask.bad_rows import MissingColumnError, check_example, formatted_row
+from multitask.bad_rows import MissingColumnError, check_example, divider_of, formatted_row
 from multitask.compression import UNPACKERS
 from multitask.errors import UserError, shown
 from multitask.readers import READERS, ending_of, read_rows
@@ -84,9 +84,11 @@ def row_example(task: Task, row: Mapping[str, Any], number: int, where: str | No
     try:
         made, complete = _formatted(task, dict(row))
     except MissingColumnError as error:
+        mark = divider_of(row, str(error.args[0]))
+        fix = "" if mark is None else f": its fields are divided by {mark!r}; write commas, or tabs in a .tsv"
         raise UserError(
             f"{where} has no column '{error.args[0]}', which the input of task '{task.name}' is made of; "
-            f"it has {shown(', '.join(map(str, row))) or 'no columns'}."
+            f"it has {shown(', '.join(map(str, row))) or 'no columns'}{fix}."
         ) from error
     except FormatterNeededError:
         raise

@@ -74,6 +74,7 @@ FILES = {
     "a_study/study.yaml": "",
     "model_only/model/config.json": "{}",
     "lines.txt": 'my invoice\n{"body": "the app"}\n{"body"\n',
+    "semicolons.csv": "body;queue\nmy invoice;billing\n",
     "latin.txt": b"caf\xe9\n",
 }
 
@@ -745,6 +746,16 @@ MISTAKES = [
     ("predict", "RUN must be given; multitask predict --help shows how."),
     ("predict nowhere --task ticket", "nowhere is not a run folder: there is no such folder."),
     ("predict run --task tickte", "unknown task 'tickte': did you mean 'ticket'?"),
+    ("predict run --task ticket --scores=true", "--scores takes no value. Got 'true'."),
+    (
+        "predict run --task ticket --input lines.txt --output ./lines.txt",
+        "--output lines.txt is the --input, which it would replace; give another file.",
+    ),
+    (
+        "predict run --task ticket --input semicolons.csv --include my_tasks.py",
+        "semicolons.csv, line 2 has no column 'body', which the input of task 'ticket' is made of; it has body;queue: "
+        "its fields are divided by ';'; write commas, or tabs in a .tsv.",
+    ),
     ("predict run --task zzz", "unknown task 'zzz': run was trained on ticket."),
     (
         "predict run --task ticket --input lines.txt",

@@ -347,3 +347,15 @@ def test_a_study_without_advice_says_why() -> None:
 def test_what_does_not_add_up_is_a_gain_or_a_loss_as_everywhere() -> None:
     verdicts = set(cells(of(example_record(LONG), "non-additivity-examples"), "verdict"))
     assert verdicts <= {"gain", "loss", "equal", "no evidence"}
+
+
+def test_a_narrow_list_of_metrics_keeps_their_direction():
+    lines = terminal_text([metrics_table(list_metrics())], width=60, color=False).splitlines()
+    assert lines[1].split() == ["metric", "better", "what"]
+
+
+def test_each_task_of_a_study_says_whether_it_was_learned():
+    record = example_record(("span", "sst2", "stsb"))
+    for task, baseline in zip(record["tasks"], (99.0, 0.0, None), strict=True):
+        task["baseline"] = baseline
+    assert cells(study_tasks_table(record), "learned") == ["no", "yes", "cannot be said"]

@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
 
     load_plugins(options.include)
     if options.name:
-        say(describe_metric(options.name))
+        say(describe_metric(options.name), hanging="")
     else:
         print_metrics()
     return 0

@@ -30,6 +30,10 @@ def error_sentence(message: str, parser: Any) -> str:
             lambda m: f"{m['name']} must be {_NAMES.get(m['kind'], m['kind'])}. Got {m['value']}.",
         ),
         (
+            r"argument (?P<name>--[\w-]+).*: ignored explicit argument (?P<value>.*)",
+            lambda m: f"{m['name']} takes no value. Got {m['value']}.",
+        ),
+        (
             r"the following arguments are required: (?P<names>.*)",
             lambda m: f"{m['names']} must be given; {parser.prog} --help shows how.",
         ),

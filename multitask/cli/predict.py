@@ -56,7 +56,11 @@ def run(arguments: list[str]) -> int:
 
         names = [word.partition("=")[0] for word in task_words(run_config(Path(options.run)))]
         raise UserError(f"--task must be given: {options.run} has {', '.join(names)}.")
-    output = Path(options.output) if options.output else None
+    if options.input == "-":
+        options.input = None
+    output = Path(options.output) if options.output and options.output != "-" else None
+    if output and options.input and output.exists() and Path(options.input).exists() and output.samefile(options.input):
+        raise UserError(f"--output {output} is the --input, which it would replace; give another file.")
     if output and output.is_dir():
         raise UserError(f"--output {output} is a folder; give a file.")
     if output and not output.parent.is_dir():
