@@ -307,3 +307,7 @@ def test_a_shortened_name_fits_and_keeps_both_ends(name: str, length: int) -> No
     cut = short(name, length)
     assert len(cut) <= length
     assert cut[0] == name[0] and cut[-1] == name[-1]
+
+
+def test_a_name_that_turns_text_round_is_escaped_in_figures():
+    assert short("\u202etxt") == "\\u202etxt"

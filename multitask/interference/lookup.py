@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from multitask.interference.record import LIKELIHOOD, Effect, Exposure, Score, StudyRecord
+from multitask.printable import visible
 from multitask.terminal.width import shorten
 
 BUDGETS = {"examples": "equal exposure", "steps": "equal compute"}
@@ -19,8 +20,8 @@ MATRICES = {"pair": "matrix", "without": "leave_one_out"}
 
 
 def short(name: str, length: int = 26) -> str:
-    """A name that fits into a figure."""
-    return shorten(name, length)
+    """A name that fits into a figure, without characters that turn text round."""
+    return shorten(visible(name), length)
 
 
 def primary(record: StudyRecord) -> dict[str, str]:
