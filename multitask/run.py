@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -360,7 +361,12 @@ class Training:
                 module, steps = self._fit(model)
                 if not self.first_process:
                     return Run(self.out)
-                scores, deployed = self._evaluate(module)
+                try:
+                    scores, deployed = self._evaluate(module)
+                except KeyboardInterrupt:
+                    if not self.quiet and (then := self._goes_on()):
+                        print(visible(f"training is done, evaluation is not. {then}"), file=sys.stderr)
+                    raise
                 self.view.done = True
         self._write(module, steps, scores, deployed)
         join(self.trainer)
