@@ -45,10 +45,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network; the same numbers every time."""
+    """No network, no width of a terminal; the same numbers every time."""
     import torch
 
     monkeypatch.setattr(socket.socket, "connect", _only_here)
+    for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them in its workers
+        monkeypatch.delenv(name, raising=False)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     torch.manual_seed(0)

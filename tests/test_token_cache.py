@@ -585,7 +585,7 @@ def test_a_cache_that_cannot_be_read_is_said(folder, capsys, monkeypatch):
         (["clear", "--older-than", "-1"], "--older-than must be 0 days or more. Got -1."),
         (["clear", "--older-than", "nan"], "--older-than must be 0 days or more. Got nan."),
         (["clear", "--older-than", "week"], "--older-than must be a number. Got 'week'."),
-        (["clean"], "unexpected argument 'clean': options begin with --, and several tasks are separated by commas."),
+        (["clean"], "unexpected argument 'clean': options begin with --."),
     ],
 )
 def test_mistakes_are_one_sentence(capsys, words, message):

@@ -20,6 +20,7 @@ def train_command(config: TrainConfig) -> str:
     >>> train_command(TrainConfig(tasks=["a", "b"], loss_weights={"a": 2.0}, lr=0.5, trainer={"max_steps": 9}))
     'multitask train --tasks a,b --steps 9 --loss-weights.a 2.0 --lr 0.5'
     """
+    config = resolved(config, from_scratch=is_from_scratch(config.model))
     if config.rate_schedule:  # it has no form on the command line
         return f"multitask train --config {shlex.quote(f'{config.out}/config.yaml')} --out FOLDER"
     tasks = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -137,6 +138,9 @@ def results(folder: Path, out: Path | None = None) -> dict[str, bytes]:
     found["examples"] = pd.concat([pd.read_parquet(p) for p in parts]).to_csv(index=False).encode()
     record = json.loads((folder / "run.json").read_text())
     for name in ("seconds", "finished", "sha256"):
+        if name == "finished":  # the page says where, when and in what time
+            page = found["report.html"].decode().replace(f"Run {(out or folder).name}<", "Run OUT<")
+            found["report.html"] = re.sub(rf"{re.escape(record[name])}, [\d:]+", "WHEN", page).encode()
         del record[name]
     record["files"] = {k: v for k, v in record["files"].items() if not k.startswith(("examples/", "config"))}
     found["run.json"] = json.dumps(record).encode()
