@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multitask.cache import KEPT_FROM, Arrays, Cache, shown_size
+from multitask.home import tilde
 from multitask.special_tokens import keeps_spaces
 from multitask.tokens import Ragged, TokenizedTask, Tokenizer, tokenize_task
 
@@ -74,7 +75,7 @@ class TokenCache:
     def summary(self) -> str | None:
         """A sentence on what was read and kept, where, and how large it is; None if nothing was."""
         read, kept = (f"{n} split{'s'[: n != 1]}" for n in (self._read, self._kept))
-        where, size = self.cache.folder, shown_size(self._bytes)
+        where, size = tilde(str(self.cache.folder)), shown_size(self._bytes)
         if self._read and self._kept:
             return f"tokens of {read} read from {where}, of {kept} kept there for the next run ({size})"
         if self._read:
