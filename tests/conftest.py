@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +12,13 @@ from typing import Any
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
 os.environ.pop("MULTITASK_DATA", None)
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets a width in its workers
 
 import hypothesis
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs begin so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A deadline measures how busy the machine is.
 hypothesis.settings.register_profile("multitask", deadline=None)

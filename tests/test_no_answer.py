@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import multitask
+from multitask.baselines import score_baselines
 from multitask.checks import check_tasks
 from multitask.decoding import Decoder, most_expected
 from multitask.errors import UserError
-from multitask.evaluation import score_task
 from multitask.examples import load_task
 from multitask.inference import as_trained, evaluate, predict
 from multitask.results import task_settings
@@ -152,11 +152,10 @@ def test_the_check_says_what_can_be_reached(toy_task, tokenizer):
 def test_the_baseline_is_no_answer_where_that_is_better(toy_task):
     task = task_of(toy_task)
     data = load_task(task, task.source, seed=0)
-    made = score_task(data.task, data.validation, [], train=data.train)
-    assert made.baseline_name == "no answer"
+    assert score_baselines(data.task, data.train, data.validation)[0].name == "no answer"
     mostly = [row for i, row in enumerate(table(40)) if i % 8 == 1 or not i % 2]
     data = load_task(task, rows({"train": mostly, "validation": table(8)}), seed=0)
-    assert score_task(data.task, data.validation, [], train=data.train).baseline_name == "the whole text"
+    assert score_baselines(data.task, data.train, data.validation)[0].name == "the whole text"
 
 
 # --------------------------------------------------------------------------------------------------- kept with the run
