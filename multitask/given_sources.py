@@ -64,19 +64,10 @@ def _made(given: Any) -> Any:
         return rows(given)
     if isinstance(given, (list, tuple)):
         if _is_paths(given):
-            return files(_as_paths(given))
+            return files(given)
         _check_rows(given, "row 0")
         return rows(given)
-    if isinstance(given, Iterator):
-        raise ValueError(
-            f"a {type(given).__name__} can be read once only; give the function that makes it, without calling it, or "
-            f"list(it)."
-        )
-    if any(kind.__name__ == "IterableDataset" for kind in type(given).__mro__):
-        raise ValueError(
-            "an IterableDataset has no rows to count and to find again; load it without streaming=True, or give "
-            "list(it.take(10_000)) as the rows."
-        )
+    _check_can_be_read_again(given)
     if callable(given):
         return rows(given)
     if hasattr(given, "to_dicts"):
@@ -90,28 +81,37 @@ def _of_splits(given: Mapping[Any, Any]) -> Any:
     odd = next((split for split in given if not isinstance(split, str)), None)
     if odd is not None:
         raise ValueError(f"a dict is {{split: rows}}, and {shown(repr(odd), 40)} is no split's name.")
-    if any(any(kind.__name__ == "IterableDataset" for kind in type(one).__mro__) for one in given.values()):
-        return _made(next(iter(given.values())))
-    if given and all(library_of(one) == DATASET for one in given.values()):
+    for one in given.values():
+        _check_can_be_read_again(one)
+    if all(library_of(one) == DATASET for one in given.values()):
         return DatasetSource(dict(given))
-    paths = {split: one for split, one in given.items() if _is_paths(one)}
-    if given and len(paths) == len(given):
-        return files(
-            {split: one if isinstance(one, os.PathLike | str) else _as_paths(one) for split, one in paths.items()}
-        )
+    paths = [split for split, one in given.items() if _is_paths(one)]
+    if len(paths) == len(given):
+        return files(given)
     if paths:
         raise ValueError(
             f"a dict holds paths for each split or rows for each, and this has a path for {', '.join(paths)} alone; "
             f"multitask.files(path).rows('train') are the rows of a file."
         )
     for split, one in given.items():
-        if isinstance(one, Iterator):
-            _made(one)
         if isinstance(one, (list, tuple)):
             _check_rows(one, f"row 0 of {split!r}", " A dict of columns becomes rows by pandas.DataFrame(it).")
         elif not callable(one) and not is_table(one) and not hasattr(one, "__iter__"):
             raise ValueError(f"a dict is {{split: rows}}, and {split!r} holds {type(one).__name__}.")
     return rows(given)
+
+
+def _check_can_be_read_again(given: Any) -> None:
+    if isinstance(given, Iterator):
+        raise ValueError(
+            f"a {type(given).__name__} can be read once only; give the function that makes it, without calling it, or "
+            f"list(it)."
+        )
+    if any(kind.__name__ == "IterableDataset" for kind in type(given).__mro__):
+        raise ValueError(
+            "an IterableDataset has no rows to count and to find again; load it without streaming=True, or give "
+            "list(it.take(10_000)) as the rows."
+        )
 
 
 def _check_rows(several: Any, where: str, more: str = "") -> None:
@@ -131,7 +131,3 @@ def _is_paths(value: Any) -> bool:
             for one in value
         )
     return isinstance(value, (str, os.PathLike))
-
-
-def _as_paths(several: Any) -> list[Any]:
-    return [Path(one) for one in several]

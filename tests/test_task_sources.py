@@ -144,6 +144,11 @@ def test_a_path_a_folder_and_a_pattern_are_a_source(tmp_path, monkeypatch):
             "give list(it.take(10_000)) as the rows.",
         ),
         (
+            {"train": dataset_of(ROWS), "validation": dataset_of(ROWS).to_iterable_dataset()},
+            "source: an IterableDataset has no rows to count and to find again; load it without streaming=True, or "
+            "give list(it.take(10_000)) as the rows.",
+        ),
+        (
             lambda a, b: ROWS,
             "is called with the name of a split, or with nothing, and takes (a, b); give the rest with "
             "functools.partial.",
