@@ -296,9 +296,14 @@ class _LargeFields:
 
 
 def _jsonl(path: str, content: bytes, form: Form) -> _Read:
+    return _objects(path, _text(path, content, form))
+
+
+def _objects(path: str, text: str) -> _Read:
+    """An object a line -> rows."""
     items: list[Row] = []
     lines: list[int] = []
-    for number, line in _lines(path, _text(path, content, form)):
+    for number, line in _lines(path, text):
         if not line.strip():
             continue
         row = _parsed(path, line, number)
@@ -313,7 +318,7 @@ def _json(path: str, content: bytes, form: Form) -> _Read:
     text = _text(path, content, form)
     first, _, rest = text.strip().partition("\n")
     if first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{"):
-        return _jsonl(path, content, form)  # many files named .json hold an object a line
+        return _objects(path, text)  # many files named .json hold an object a line
     found = _parsed(path, text, None) if text.strip() else []
     items = found["data"] if isinstance(found, dict) and "data" in found else found
     if not isinstance(items, list):
