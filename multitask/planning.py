@@ -56,13 +56,12 @@ def print_check(config: TrainConfig, *, as_json: bool, show: int = 0) -> None:
     """Print the check of tasks and data, and `show` training examples of each task."""
     from multitask.checks import check_tasks, print_report
     from multitask.example_text import example_lines, spread
-    from multitask.folder import finite
 
     mix = load_mix(config)
     report = check_tasks(mix.tasks, mix.data, mixture_tokenizer(config, mix))
     few = {name: spread(data.train.examples, show) for name, data in mix.data.items()}
     if as_json:
-        found = finite(report.to_dict())
+        found = report.to_dict()
         if show:
             found["examples"] = {
                 name: [{"id": e.id, "input": e.inputs, "target": e.target} for e in some] for name, some in few.items()
