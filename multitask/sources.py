@@ -51,6 +51,7 @@ __all__ = [
     "resolve_source",
     "rows",
     "sample",
+    "sampled_name",
 ]
 
 
@@ -159,6 +160,11 @@ def sample(name: str) -> Source:
     return SampleSource(name)
 
 
+def sampled_name(task: Task) -> str | None:
+    """The name of the generated sample that is in the form of a task's data; None if there is none."""
+    return next((name for name in (task.name, task.folder) if name in SAMPLED), None)
+
+
 @dataclass(frozen=True)
 class SampleSource:
     """See `sample`."""
@@ -204,7 +210,7 @@ def resolve_source(task: Task, data: str | None) -> Source:
         UserError: If there are no rows for the task there; real data is never replaced by a sample.
     """
     local = task.source if not isinstance(task.source, HubSource) else None
-    made = next((name for name in (task.name, task.folder) if name in SAMPLED), None)
+    made = sampled_name(task)
     if data == "hub":
         if task.source is None:
             raise UserError(f"task '{task.name}' has no source of its own; use --data DIR with {_layout(task)}.")

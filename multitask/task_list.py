@@ -14,8 +14,8 @@ from multitask.example_text import LONGEST_INPUT, example_lines
 from multitask.examples import load_examples
 from multitask.metrics import Metric
 from multitask.python_sources import PythonSource
-from multitask.sample import SAMPLED, sample_rows
-from multitask.sources import FileSource, PathSource, Source, resolve_source
+from multitask.sample import sample_rows
+from multitask.sources import FileSource, PathSource, Source, resolve_source, sampled_name
 from multitask.table import Rows
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
@@ -132,7 +132,7 @@ def task_table(task: Task) -> Table:
 
 def _example_at_hand(task: Task) -> Example | None:
     """What a row in memory, or of the generated sample, becomes."""
-    made = next((name for name in (task.name, task.folder) if name in SAMPLED), None)
+    made = sampled_name(task)
     given = task.source.source if isinstance(task.source, PythonSource) else None
     held = isinstance(given, Mapping) and bool(given) and not callable(next(iter(given.values())))
     if not held and made is None:
@@ -150,8 +150,7 @@ def _row(task: Task) -> TaskRow:
     head, found, revision = source.rpartition(" at ")
     if found and len(revision) == 40:
         source = f"{head} at {revision[:7]}"
-    sample = task.name in SAMPLED or task.folder in SAMPLED
-    return TaskRow(task.name, task.output, task.primary.name, source, sample, task.description)
+    return TaskRow(task.name, task.output, task.primary.name, source, sampled_name(task) is not None, task.description)
 
 
 def _counted_class(task: Task, metric: Metric) -> str:
