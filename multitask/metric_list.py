@@ -6,11 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from multitask.metrics import F1_OF, METRICS, Metric, resolve_metrics
+from multitask.metrics import EVALUATE, F1_OF, METRICS, Metric, resolve_metrics
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
-
-EVALUATE = "evaluate:"
 
 
 def list_metrics() -> list[Metric]:

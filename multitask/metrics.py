@@ -436,6 +436,8 @@ _add_mean(
 
 F1_OF = "f1/"
 """Begins the name of F1 of one label: `f1/negative`."""
+EVALUATE = "evaluate:"
+"""Begins the name of a metric of Hugging Face `evaluate`: `evaluate:meteor`."""
 
 
 def f1_of_label(label: str) -> Metric:
@@ -553,7 +555,7 @@ def from_evaluate(
     if isinstance(metric, str):
         path, spec_key = evaluate_bridge.split_spec(metric)
         function = evaluate_bridge.EvaluateFunction(path, key or spec_key)
-        default_name = f"evaluate:{path}" + (f"/{function.key}" if function.key else "")
+        default_name = f"{EVALUATE}{path}" + (f"/{function.key}" if function.key else "")
     else:
         path = default_name = metric.name
         function = evaluate_bridge.EvaluateFunction(path, key, metric)
@@ -596,8 +598,8 @@ def _resolve(one: Any) -> Metric:
     if isinstance(one, str):
         if one.startswith(F1_OF) and len(one) > len(F1_OF):
             return f1_of_label(one.removeprefix(F1_OF))
-        name = one.removeprefix("evaluate:")
-        if one.startswith("evaluate:") and not name.strip("/ "):
+        name = one.removeprefix(EVALUATE)
+        if one.startswith(EVALUATE) and not name.strip("/ "):
             raise UserError(f"metric '{one}' names none of evaluate's: write evaluate:NAME, as in evaluate:meteor.")
         return METRICS.get(one) if name == one else from_evaluate(name)
     if evaluate_bridge.is_module(one):
