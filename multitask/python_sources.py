@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import os
 import re
 import traceback
@@ -177,6 +178,22 @@ class PythonSource:
                         f"columns names that are text."
                     )
         return Rows(items, columns=columns_of(items), fingerprint=_fingerprint(items, origin), origin=origin)
+
+    def at_hand(self, count: int) -> Rows | None:
+        """The first rows of the first split, whatever its length; None where that would call or use up something."""
+        held: Any = next(iter(self.source.values()), None) if isinstance(self.source, Mapping) else None
+        if held is None or callable(held) or isinstance(held, Iterator):
+            return None
+        kind = library_of(held)
+        if kind == FRAME:
+            few = held.head(count)
+        elif kind == ARROW:
+            few = held.slice(0, count)
+        elif kind == DATASET:
+            few = held.select(range(min(count, len(held))))
+        else:
+            few = list(itertools.islice(held, count))
+        return PythonSource({"train": few}, ("train",)).rows("train")
 
     def _no_such_split(self, split: str, error: Exception) -> str:
         """What to do where a function does not know a split that it was asked for unasked."""

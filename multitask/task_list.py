@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from multitask.metrics import Metric
 from multitask.python_sources import PythonSource
 from multitask.sample import sample_rows
 from multitask.sources import FileSource, PathSource, Source, resolve_source, sampled_name
-from multitask.table import Rows
+from multitask.table import Row, Rows
 from multitask.tables.table import Cell, Column, Table
 from multitask.tables.terminal import print_tables
 from multitask.task import TASKS, Example, Task
@@ -133,13 +133,11 @@ def task_table(task: Task) -> Table:
 def _example_at_hand(task: Task) -> Example | None:
     """What a row in memory, or of the generated sample, becomes."""
     made = sampled_name(task)
-    given = task.source.source if isinstance(task.source, PythonSource) else None
-    held = isinstance(given, Mapping) and bool(given) and not callable(next(iter(given.values())))
-    if not held and made is None:
-        return None
     try:
-        rows = task.source.rows(task.source.splits()[0]) if held and task.source else sample_rows(str(made), "train")
-        return next(example for row in rows[:20] for example in task.examples(row, "train"))
+        rows: Sequence[Row] | None = task.source.at_hand(20) if isinstance(task.source, PythonSource) else None
+        if rows is None and made is not None:
+            rows = sample_rows(made, "train")[:20]
+        return next((example for row in rows or () for example in task.examples(row, "train")), None)
     except Exception:  # a row that does not fit, or a formatter that is not ready yet: checks of the data say so
         return None
 

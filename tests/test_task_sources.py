@@ -193,3 +193,14 @@ def test_it_is_one_line_at_the_command_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "task 'mine': source: row 0 is 'x', and a row is a dict" in error
+
+
+def test_a_few_rows_at_hand_are_had_of_what_holds_them_and_nothing_is_used_up():
+    many = [{"text": f"text {i}", "label": "a"} for i in range(50)]
+    arrow = pandas.DataFrame(many).convert_dtypes(dtype_backend="pyarrow")
+    for held in (many, tuple(many), pandas.DataFrame(many), arrow, dataset_of(many), dataset_of(many).data.table):
+        assert [*rows({"train": held, "validation": ROWS}).at_hand(3)] == many[:3]
+    assert [*rows(ROWS).at_hand(3)] == ROWS
+    once = rows({"train": iter(ROWS)})
+    assert [s.at_hand(3) for s in (once, rows({}), rows(data), rows({"train": data}))] == [None] * 4
+    assert [*once.rows("train")] == ROWS
