@@ -25,10 +25,10 @@ from multitask.checkpoints import ResumableCheckpoint
 from multitask.config import TrainConfig, resolved
 from multitask.errors import UserError
 from multitask.folder import LOCK, PARTS
-from multitask.interference.collect import Finished
 from multitask.module import MultitaskModule
 from multitask.results import write_config
 from multitask.run import StoppedError, execution_of, train
+from multitask.runs.reading import Finished
 from multitask.signals import STOPPING
 
 QUICK: dict[str, Any] = {

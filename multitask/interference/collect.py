@@ -1,4 +1,4 @@
-"""Finished cells, read back from their run folders: predictions by example, exposure, curves. No model is loaded."""
+"""Predictions of finished cells side by side: the same examples for each arm and seed. No model is loaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 
 from multitask.errors import UserError
 from multitask.outputs import Outputs
-from multitask.runs.reading import Finished as Finished
-from multitask.runs.reading import bucketed as bucketed
+from multitask.runs.reading import Finished
 from multitask.task import Task
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ from multitask.generators import one_training
 from multitask.home import tilde
 from multitask.interference.alike import merge_alike
 from multitask.interference.assemble import make_record
-from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, label
 from multitask.interference.execute import cell_address, cell_mix, is_finished, settled, train_cells
 from multitask.interference.findings import Study, write_study_files
@@ -47,6 +46,7 @@ from multitask.interference.tables.planned import PlannedArm, planned_table
 from multitask.models import check_pretrained, contamination, is_from_scratch
 from multitask.ownership import check_owner
 from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
+from multitask.runs.reading import Finished
 from multitask.system_errors import system_error, told
 from multitask.task import TASKS
 from multitask.terminal.counting import counting, duration

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from multitask.interference.collect import Finished, aligned, bucketed, outputs_of_frame
+from multitask.interference.collect import aligned, outputs_of_frame
 from multitask.interference.design import Arm, Contrast, Design
 from multitask.interference.record import (
     LIKELIHOOD,
@@ -26,6 +26,7 @@ from multitask.interference.record import (
 from multitask.interference.statistics import Estimate, TaskBootstrap, margin_of, noise_floor
 from multitask.metrics import METRICS, Metric
 from multitask.prepare import TWIN
+from multitask.runs.reading import Finished, bucketed
 from multitask.task import Task
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from multitask.finished import check_tasks, load_includes, renamed, run_config
 from multitask.folder import check_links, resume_command
 from multitask.home import tilde
 from multitask.interference.assemble import make_record
-from multitask.interference.collect import Finished
 from multitask.interference.design import Arm, Design
 from multitask.interference.execute import check_scores, settled
 from multitask.interference.findings import Study, write_study_files
@@ -25,6 +24,7 @@ from multitask.interference.of_task import Material
 from multitask.interference.study import StudyConfig
 from multitask.prepare import TWIN
 from multitask.results import config_dict
+from multitask.runs.reading import Finished
 from multitask.schedule import exact
 from multitask.task import TASKS
 

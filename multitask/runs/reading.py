@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Finished:
-    """One finished run of a study, or of `--runs`."""
+    """One finished run, alone or of a study; a file is read when it is first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

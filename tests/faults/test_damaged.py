@@ -24,10 +24,10 @@ from multitask.cli import main
 from multitask.errors import UserError
 from multitask.finished import check_finished
 from multitask.folder import LOCK, locked, read_json, write_json
-from multitask.interference.collect import Finished
 from multitask.interference.execute import is_finished
 from multitask.ownership import OWNER
 from multitask.run import StoppedError, train
+from multitask.runs.reading import Finished
 from multitask.task import TASKS, Decoding
 
 STEPS = 7

@@ -22,8 +22,8 @@ from multitask.cli import main
 from multitask.errors import UserError
 from multitask.finished import run_config
 from multitask.folder import read_json, write_json
-from multitask.interference.collect import Finished
 from multitask.run import train
+from multitask.runs.reading import Finished
 
 oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("reader_oracle.py"))))
 
