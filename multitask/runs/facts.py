@@ -101,16 +101,21 @@ class TaskFacts(NamedTuple):
 class RunFacts(NamedTuple):
     """A finished run."""
 
-    name: str
-    """Of its folder."""
-    folder: Path
+    run: Finished
+    """What is read of its folder."""
     config: TrainConfig
-    record: dict[str, Any]
-    """run.json."""
-    mix: dict[str, Any]
-    """mix.json."""
     tasks: dict[str, TaskFacts]
     scores: list[Score]
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.run.folder.resolve().name
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """run.json."""
+        return self.run.run
 
     @property
     def generated(self) -> list[str]:
@@ -158,7 +163,7 @@ def run_facts(folder: Path, config: TrainConfig, *, deployed: bool = False) -> R
     if missing:
         raise UserError(f"{folder} is not as it was written: model/config.json does not know '{missing[0]}'.")
     tasks = {name: _task(name, dict(settings[name]), run) for name in run.metrics}
-    return RunFacts(folder.resolve().name, folder, config, run.run, run.mix, tasks, _scores(run, deployed))
+    return RunFacts(run, config, tasks, _scores(run, deployed))
 
 
 def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
@@ -243,7 +248,7 @@ def run_scores(folder: Path) -> Table:
 def mix_table(facts: RunFacts) -> Table:
     """The mixture as planned and as the model was given it."""
     rows = []
-    for name, of in facts.mix["tasks"].items():
+    for name, of in facts.run.mix["tasks"].items():
         planned, realised = of["planned"], of["realised"]
         rows.append(
             (

@@ -24,7 +24,7 @@ from multitask.runs.facts import (
     shown_settings,
     without_paths,
 )
-from multitask.runs.reading import Finished, bucketed
+from multitask.runs.reading import bucketed
 from multitask.tables.numbers import interval, plain
 from multitask.task import TASKS
 from multitask.terminal.counting import duration
@@ -101,7 +101,7 @@ def run_report(folder: Path, config: TrainConfig) -> str:
     Raises:
         UserError: If the folder is not as it was written.
     """
-    facts, run = run_facts(folder, config), Finished(folder)
+    facts = run_facts(folder, config)
     tasks = [_task(facts, task) for task in facts.tasks.values()]
     warnings = [_generated(facts.generated)] if facts.generated else []
     return render_page(
@@ -117,9 +117,9 @@ def run_report(folder: Path, config: TrainConfig) -> str:
         lead=_lead(tasks),
         measured=any(s.error is not None for s in facts.scores),
         scores=scores_table(facts),
-        others=_other_baselines(facts, run),
-        worst=[(task.name, *_worst(run.frame(task.name), facts.scores)) for task in facts.tasks.values()],
-        curves=_curves(facts, run),
+        others=_other_baselines(facts),
+        worst=[(task.name, *_worst(facts.run.frame(task.name), facts.scores)) for task in facts.tasks.values()],
+        curves=_curves(facts),
         mix=mix_table(facts),
         bars=_bars(facts),
         settings=shown_settings(facts.settings),
@@ -214,11 +214,11 @@ def _look(score: Score, higher: bool) -> str:
     return "gain" if over > 0 else "loss"
 
 
-def _other_baselines(facts: RunFacts, run: Finished) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def _other_baselines(facts: RunFacts) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(task, metric, [(what it answers, score)]) of tasks with more baselines than the best."""
     found = []
     for task in facts.tasks:
-        others: Mapping[str, Mapping[str, float | None]] = run.baselines.get(task, {}).get("others", {})
+        others: Mapping[str, Mapping[str, float | None]] = facts.run.baselines.get(task, {}).get("others", {})
         metric = next(s.metric for s in facts.scores if s.task == task)
         shown = [(name, plain(of.get(metric), 3)) for name, of in others.items()]
         if shown:
@@ -251,13 +251,13 @@ def _cut(text: str) -> str:
     return text if len(text) <= CUT else text[: CUT - 1] + "…"
 
 
-def _curves(facts: RunFacts, run: Finished) -> list[CurveView]:
+def _curves(facts: RunFacts) -> list[CurveView]:
     from markupsafe import Markup
 
     steps, found = int(facts.record["steps"]), []
     for task in facts.tasks:
-        loss = bucketed(run.logged.get(f"train/loss/{task}", {}), steps, BUCKETS)
-        score = dict(sorted(run.logged.get(f"val/{task}", {}).items()))
+        loss = bucketed(facts.run.logged.get(f"train/loss/{task}", {}), steps, BUCKETS)
+        score = dict(sorted(facts.run.logged.get(f"val/{task}", {}).items()))
         lines = (
             (loss, f"Training loss of {task}", "loss, nats a token"),
             (score, f"Score of {task} during training", "score, points"),
@@ -276,7 +276,7 @@ def _curves(facts: RunFacts, run: Finished) -> list[CurveView]:
 def _bars(facts: RunFacts) -> list[tuple[str, Markup, str, Markup, str]]:
     """(task, share of the examples, in words, share of the loss, in words)."""
     found = []
-    for name, of in facts.mix["tasks"].items():
+    for name, of in facts.run.mix["tasks"].items():
         examples, loss = of["realised"]["rate"], of["realised"]["loss_share"]
         shares = [(share, "·" if share is None else f"{100 * share:.1f} %") for share in (examples, loss)]
         labels = (f"Share of the examples: {shares[0][1]}", f"Share of the loss: {shares[1][1]}")
