@@ -25,7 +25,7 @@ from multitask.runs.facts import (
     without_paths,
 )
 from multitask.runs.reading import bucketed
-from multitask.tables.numbers import interval, plain
+from multitask.tables.numbers import plain
 from multitask.task import TASKS
 from multitask.terminal.counting import duration
 
@@ -62,7 +62,6 @@ class TaskView(NamedTuple):
     """gain: better than its baseline by more than chance; loss: worse; quiet: cannot be told from it."""
     mark: str
     score: str
-    interval: str
     baseline: str
     chart: Markup
 
@@ -198,7 +197,6 @@ def _task(facts: RunFacts, task: TaskFacts) -> TaskView:
         look,
         mark,
         shown + error,
-        interval(score.low, score.high, 3),
         plain(score.baseline, 3),
         chart,
     )
