@@ -192,16 +192,15 @@ def _data(facts: RunFacts) -> list[str]:
 
 def _training(facts: RunFacts) -> list[str]:
     pairs = shown_settings(facts.settings)
-    versions = facts.record.get("versions", {})
-    made = [("date", str(facts.record.get("finished", "not known"))[:10])]
-    made += [(str(name), str(version)) for name, version in versions.items()]
+    versions = facts.record.get("versions", {}).items()
+    made = ", ".join(f"{escape_markdown(str(name))} {escape_markdown(str(version))}" for name, version in versions)
+    date = escape_markdown(str(facts.record.get("finished", "not known"))[:10])
     table = text_table("", ("setting", "value"), pairs, left=2)
     return [
         "Settings that are none of their defaults, and the number of steps:",
         markdown_table(table),
         markdown_table(mix_table(facts)),
-        f"Made with {', '.join(f'{escape_markdown(name)} {escape_markdown(version)}' for name, version in made[1:])}, "
-        f"on {escape_markdown(made[0][1])}; this card by multitask {__version__}.",
+        f"Made with {made}, on {date}; this card by multitask {__version__}.",
     ]
 
 
