@@ -592,6 +592,18 @@ def resolve_metrics(metrics: Sequence[str | Metric | Any]) -> tuple[Metric, ...]
     return tuple(found.values())
 
 
+def known_metric(name: str) -> Metric | None:
+    """The metric that a name in metrics.json stands for; None for one that is not registered here.
+
+    >>> known_metric("f1/no").high, known_metric("evaluate:wer").higher_is_better, known_metric("of_somebody")
+    (1.0, False, None)
+    """
+    try:
+        return _resolve(name)
+    except UserError:
+        return None
+
+
 def _resolve(one: Any) -> Metric:
     if isinstance(one, Metric):
         return one

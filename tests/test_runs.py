@@ -184,6 +184,20 @@ def test_text_of_others_is_escaped_on_the_page(run, tmp_path):
     assert "long " * 130 not in page
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "word"),
+    [("evaluate:wer", 0.9, "worse than"), ("evaluate:meteor", 0.9, "better than"), ("f1/no", 0.9, "better than")],
+)
+def test_the_page_knows_the_direction_of_metrics_that_are_made_of_their_names(run, tmp_path, metric, value, word):
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+    scores, baselines = read_json(copy / "metrics.json"), read_json(copy / "baselines.json")
+    write_json(copy / "metrics.json", {**scores, "toy_labels": {metric: value}})
+    write_json(copy / "baselines.json", {**baselines, "toy_labels": {"answers": "always 'a'", metric: 0.5}})
+    page = page_of(copy).replace("\u00a0", " ").replace("\u2060", "")
+    assert re.search(rf"toy_labels: {metric} {value:.3f}, {word} the 0.500 of always", page)
+
+
 def test_a_page_that_cannot_be_written_loses_no_run(run, monkeypatch):
     said: list[str] = []
     training = types.SimpleNamespace(out=run.folder, _say=said.append)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypedDict
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.errors import UserError
 from multitask.folder import read_json
-from multitask.metrics import METRICS
+from multitask.metrics import known_metric
 from multitask.models import is_from_scratch
 from multitask.readers import READERS
 from multitask.runs.files import OTHERS, read_errors
@@ -75,8 +75,8 @@ class Score(NamedTuple):
         return None if self.value is None or self.error is None else self._inside(self.value + 1.96 * self.error)
 
     def _inside(self, end: float) -> float:
-        known = METRICS.registered().get(self.metric)
-        low, high = (known.low, known.high) if known else (0.0, 1.0) if self.metric.startswith("f1/") else (None, None)
+        known = known_metric(self.metric)
+        low, high = (known.low, known.high) if known else (None, None)
         end = end if low is None else max(low, end)
         return end if high is None else min(high, end)
 

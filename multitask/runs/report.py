@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.config import TrainConfig
-from multitask.metrics import METRICS
+from multitask.metrics import known_metric
 from multitask.pages import charts, render_page, write_page
 from multitask.runs.command import train_command
 from multitask.runs.facts import (
@@ -169,7 +169,7 @@ def _lead(tasks: list[TaskView]) -> str:
 
 def _task(facts: RunFacts, task: TaskFacts) -> TaskView:
     score = next(s for s in facts.scores if s.task == task.name)
-    known = METRICS.registered().get(score.metric)
+    known = known_metric(score.metric)
     higher, scale = (known.higher_is_better, known.scale) if known else (True, 1.0)
     look = _look(score, higher)
     shown, error = plain(score.value, 3), f" ± {plain(score.error, 3)}" if score.error is not None else ""
