@@ -72,8 +72,8 @@ def baseline_answers(task: Task, train: Sequence[Example], examples: Sequence[Ex
 def score_baselines(task: Task, train: Sequence[Example], examples: Sequence[Example]) -> tuple[Baseline, ...]:
     """The baselines' scores on `examples`, the best one first; none where there is none.
 
-    Each is kept for the next call with the same task and examples: a training is evaluated many times, and ROUGE of
-    whole articles takes longer than that of a model's short answers.
+    Each is kept for the next call with the same task and examples: the models of a study are scored on the same ones,
+    and ROUGE of whole articles takes longer than that of a model's short answers.
     """
     examples = [e for e in examples if e.target != UNLABELLED]
     part = _part(task, examples)

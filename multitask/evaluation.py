@@ -87,13 +87,16 @@ def score_task(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     *,
-    train: Sequence[Example] = (),
+    train: Sequence[Example] | None = (),
     errors: bool = False,
 ) -> TaskScores:
-    """All of a task's metrics over `predictions`, with the baseline that `train` gives; with `errors` theirs too."""
+    """All of a task's metrics over `predictions`, with the baseline that `train` gives; with `errors` theirs too.
+
+    Without a baseline if `train` is None.
+    """
     predictions = sorted(predictions, key=lambda p: p.row)
     outputs = outputs_of(task, examples, predictions)
-    found = score_baselines(task, train, [examples[p.row] for p in predictions])
+    found = () if train is None else score_baselines(task, train, [examples[p.row] for p in predictions])
     frame = predictions_frame(task, examples, predictions)
     likelihoods = np.asarray(outputs.log_likelihood)  # of the rows with a label
     found_errors: dict[str, float] = {}

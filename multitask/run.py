@@ -753,7 +753,7 @@ class Training:
         for i, (name, part) in enumerate(self.watched.items()):
             predictions = [p for batch in watched for task_id, p in batch if task_id == i]
             task = self.mix.tasks[name]
-            scores = scored[name] = score_task(task, part, predictions)
+            scores = scored[name] = score_task(task, part, predictions, train=None)
             values.update({f"val/{name}/{metric}": value for metric, value in scores.metrics.items()})
             values[f"val/{name}/log_likelihood"] = scores.log_likelihood
             values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
