@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,9 +52,3 @@ def aligned(task: str, cells: Mapping[Any, Sequence[Finished]]) -> dict[Any, lis
                 )
             frames[arm].append(frame)
     return frames
-
-
-def read_facts(out: Path) -> dict[str, Any]:
-    """facts.json of a study; nothing if there is none."""
-    path = out / "facts.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
