@@ -64,7 +64,6 @@ def test_charts_take_any_numbers_and_any_words(values: list[float | None], words
     axis = charts.axis_of(values, 60, 200)
     assert math.isfinite(axis.at(1.0))
     made = [
-        charts.sparkline(values, label=words),
         charts.curves([charts.Series("ink", range(len(values)), values, values, values)], label=words, unit=words),
         charts.points(axis, [(words, "single", values)], label=words),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from multitask.interference.record import LIKELIHOOD, Effect, Exposure, Score, StudyRecord
+from multitask.interference.record import LIKELIHOOD, Effect, Score, StudyRecord
 from multitask.printable import visible
 from multitask.terminal.width import shorten
 
@@ -58,12 +58,6 @@ def score_of(record: StudyRecord, task: str, arm: str, match: str | None, metric
     """An arm's score of a task: of the `single` arm that matches this budget, or of the `joint` arm."""
     found = [s for s in record["scores"] if (s["task"], s["arm"], s["metric"]) == (task, arm, metric)]
     return next((s for m in (match, None) for s in found if s["match"] == m), None)
-
-
-def exposure_of(record: StudyRecord, task: str, arm: str, match: str | None) -> Exposure | None:
-    """What an arm was given of a task."""
-    found = [x for x in record["exposure"] if (x["task"], x["arm"]) == (task, arm)]
-    return next((x for m in (match, None) for x in found if x["match"] == m), None)
 
 
 def unit_of_metric(metric: str) -> tuple[int, str]:

@@ -16,7 +16,8 @@ a filter above a table, and `<details>` that open when a link points into them. 
     footer    under it: `{{ parts.facts([("Versions", "…"), …]) }}`
 
 Values that every page gives: `title`, and `sections`, a list of (id, heading). `pages/parts.html.j2` has macros: the
-chip that counts warnings, figures, lists of facts, sections. `multitask.pages.charts` draws small SVG charts.
+chip that counts warnings, boxes that scroll, lists of facts, commands, sections. `multitask.pages.charts` draws small
+SVG charts.
 
 Whatever comes from data is escaped, because the environment escapes everything that is not `Markup`; a name that is
 misspelt in a template is an error (`StrictUndefined`). Styles stand in the CSS files alone: the policy refuses a

@@ -6,9 +6,9 @@ Words
 
 All functions give `Markup`; texts are escaped. Numbers that are None or not finite are left out.
 
->>> print(sparkline([3.0, 2.0, 1.0], width=40, height=10, label="loss"))
-<svg class="chart" width="40" height="10" viewBox="0 0 40 10" role="img" aria-label="loss"><path class="line ink" \
-d="M1 1L20 5L39 9"/></svg>
+>>> print(bar(0.5, label="half"))
+<svg class="chart" width="90" height="13" viewBox="0 0 90 13" role="img" aria-label="half"><rect class="band" x="0" \
+y="2" width="90" height="9"/><rect class="joint" x="0" y="2" width="45" height="9" stroke="none"/></svg>
 """
 
 from __future__ import annotations
@@ -80,13 +80,6 @@ class Series(NamedTuple):
     y: Numbers
     low: Numbers = ()
     high: Numbers = ()
-
-
-def sparkline(values: Numbers, *, width: int = 120, height: int = 24, label: str = "", look: str = "ink") -> Markup:
-    """A line without axes, in the length of a word."""
-    whole = [v for v in values if _finite(v)] or [0.0]
-    across, up = Axis(0, max(len(values) - 1, 1), 1, width - 1), Axis(min(whole), max(whole), height - 1, 1)
-    return _svg(width, height, label, _line(look, range(len(values)), values, across, up))
 
 
 def curves(series: Sequence[Series], *, width: int = 300, height: int = 150, label: str = "", unit: str = "") -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
@@ -19,7 +19,6 @@ def html_table(
     classes: str = "sortable",
     attributes: Sequence[Mapping[str, str | None]] = (),
     links: Mapping[tuple[int, int], str] = {},
-    filtered: Container[str] = (),
     keys: bool = True,
 ) -> Markup:
     """One `<table>` with its caption; the first cell of a row names it. Without rows a paragraph with the title.
@@ -31,12 +30,11 @@ def html_table(
         attributes: Of each row, in their order; an attribute that is None is left out.
         links: {(row, column), from 0: where the text of this cell leads to}.
         keys: Whether cells have `data-key`; without, a large table is much smaller, and sorts by what it shows.
-        filtered: Names of columns whose values a control may choose among: they have `data-filter`.
     """
     table = visible_in(table)
     if not table.rows:
         return Markup('<p class="caption">{}</p>\n').format(table.title)
-    heads = Markup("\n").join(_head(c, c.name in filtered) for c in table.columns)
+    heads = Markup("\n").join(_head(c) for c in table.columns)
     lines = [
         Markup("<table{}>").format(_attributes({"id": id or None, "class": classes or None})),
         Markup("<caption>{}</caption>").format(table.title),
@@ -71,8 +69,8 @@ def html_text(tables: Sequence[Table], above: Preface | None = None) -> Markup:
     return Markup("").join([*parts, Markup("</section>\n")])
 
 
-def _head(column: Column, filtered: bool) -> Markup:
-    own = {"scope": "col", "class": None if column.left else "n", "data-filter": "" if filtered else None}
+def _head(column: Column) -> Markup:
+    own = {"scope": "col", "class": None if column.left else "n"}
     return Markup("<th{}>{}</th>").format(_attributes(own), column.name)
 
 
