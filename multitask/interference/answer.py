@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, confidence, effects_of, measured, primary
+from multitask.interference.lookup import BUDGETS, confidence, effects_of, measured, of_primary, primary
 from multitask.interference.ranges import blind_effects
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.printable import visible
@@ -328,8 +328,8 @@ def _not_learned(record: StudyRecord, facts: _Facts) -> _Draft | None:
     about = {t["name"]: t for t in record["tasks"]}
     single = {
         s["task"]: s["mean"]
-        for s in reversed(record["scores"])
-        if s["arm"] == "single" and s["metric"] == primary(record).get(s["task"]) and s["match"] in (facts.lead, None)
+        for s in reversed(of_primary(record, record["scores"]))
+        if s["arm"] == "single" and s["match"] in (facts.lead, None)
     }
     scores = [f"{t} ({plain(single.get(t), 1)}, its baseline {plain(about[t]['baseline'], 1)})" for t in names]
     return _Draft(
@@ -363,7 +363,7 @@ def _budget(record: StudyRecord, facts: _Facts, match: str) -> _Draft | None:
 
 def _control(record: StudyRecord) -> _Draft | None:
     """The null control, and tasks that a mean leaves out."""
-    null = [e for e in record["effects"] if e["kind"] == "null" and e["metric"] == primary(record).get(e["task"])]
+    null = [e for e in of_primary(record, record["effects"]) if e["kind"] == "null"]
     alarms = tuple(filter(_found, null))
     gone = list(dict.fromkeys(t for s in record["summary"] for t in s["mean_left_out"]))
     long, brief, shortest = [], [], []

@@ -11,7 +11,7 @@ from multitask.errors import UserError
 from multitask.field_docs import explain_fields
 from multitask.folder import atomic
 from multitask.interference.answer import LINES, WIDTH, Answer, answer
-from multitask.interference.lookup import primary
+from multitask.interference.lookup import of_primary
 from multitask.interference.palette import GAIN, LOSS
 from multitask.interference.record import StudyRecord, read_record, write_record
 from multitask.printable import visible
@@ -104,8 +104,8 @@ class Study:
         match = match or self.record["setting"]["match"][0]
         found = {
             (e["task"], e["companion"]): dict(e)[value]
-            for e in self.record["effects"]
-            if e["kind"] == kind and e["match"] == match and e["metric"] == primary(self.record).get(e["task"])
+            for e in of_primary(self.record, self.record["effects"])
+            if e["kind"] == kind and e["match"] == match
         }
         missing = None if value == "verdict" else float("nan")
         rows = [[found.get((task, other), missing) for other in names] for task in names]
@@ -131,9 +131,9 @@ class Study:
                 raise UserError(f"task '{name}' is not in the study: {did_you_mean(name, names)}")
         kind = kind or ("pair" if companion else "company")
         match = match or self.record["setting"]["match"][0]
-        for e in self.record["effects"]:
+        for e in of_primary(self.record, self.record["effects"]):
             same = (e["kind"], e["task"], e["companion"]) == (kind, task, companion)
-            if same and e["match"] in (match, None) and e["metric"] == primary(self.record).get(e["task"]):
+            if same and e["match"] in (match, None):
                 return dict(e)
         what = f"{kind} effect of {companion} on {task}" if companion else f"{kind} effect on {task}"
         arms = ", ".join(self.record["setting"]["arms"])

@@ -6,7 +6,8 @@ Words
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from multitask.interference.record import LIKELIHOOD, Effect, Score, StudyRecord
 from multitask.printable import visible
@@ -17,6 +18,8 @@ BUDGETS = {"examples": "equal exposure", "steps": "equal compute"}
 SYMBOLS = {"examples": "I", "steps": "C"}
 MATRICES = {"pair": "matrix", "without": "leave_one_out"}
 """{kind of effect: name of its matrix}"""
+
+Row = TypeVar("Row", Effect, Score)
 
 
 def short(name: str, length: int = 26) -> str:
@@ -32,6 +35,12 @@ def primary(record: StudyRecord) -> dict[str, str]:
 def likelihood(record: StudyRecord) -> dict[str, str]:
     """{task: the metric of the twin}, in the study's order."""
     return dict.fromkeys(primary(record), LIKELIHOOD)
+
+
+def of_primary(record: StudyRecord, rows: Iterable[Row]) -> list[Row]:
+    """Those effects or scores that are of their task's primary metric."""
+    metrics = primary(record)
+    return [row for row in rows if row["metric"] == metrics.get(row["task"])]
 
 
 def effects_of(record: StudyRecord, kind: str, match: str | None, metrics: dict[str, str]) -> list[Effect]:

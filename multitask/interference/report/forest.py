@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from multitask.interference.evidence import Evidence, evidence, sentence, sides
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, effects_of, primary, score_of, unit_of_metric
+from multitask.interference.lookup import BUDGETS, effects_of, of_primary, primary, score_of, unit_of_metric
 from multitask.interference.ranges import bounds, inside, range_of
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
 from multitask.interference.tables.cells import defined, measured_number, shown_score
@@ -276,7 +276,7 @@ class _Texts:
         self.seeds = record["setting"]["seeds"]
         told = None
         if len(record["effects"]) > MANY:
-            own = [e for e in record["effects"] if e["metric"] == primary(record).get(e["task"])]
+            own = of_primary(record, record["effects"])
             told = {(e["kind"], e["task"], e["companion"], e["match"]) for e in own if e["verdict"] in ("gain", "loss")}
         self.groups: dict[tuple[str, str, str | None, str | None], list[Changed]] = {}
         for c in record["changed"]:

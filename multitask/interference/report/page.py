@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.interference.answer import answer
-from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, primary, short
+from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, of_primary, primary, short
 from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
 from multitask.interference.report.forest import MANY, forest
@@ -41,7 +41,7 @@ def _values(record: StudyRecord) -> dict[str, Any]:
     not_learned = unlearned_tasks(record)
     keys = {id(e): f"e{i}" for i, e in enumerate(record["effects"])}
     metrics, nats = primary(record), likelihood(record)
-    opened = {id(e): keys[id(e)] for e in record["effects"] if e["metric"] == metrics.get(e["task"])}
+    opened = {id(e): keys[id(e)] for e in of_primary(record, record["effects"])}
 
     def made(kind: str, match: str, of: dict[str, str] = metrics) -> Any:
         return matrix(record, kind, match, of, not_learned, opened)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from multitask.interference.learned import learned
-from multitask.interference.lookup import primary, score_of, unit_of_metric
+from multitask.interference.lookup import of_primary, primary, score_of, unit_of_metric
 from multitask.interference.ranges import blind_tasks, range_of
 from multitask.interference.record import Curve, StudyRecord
 from multitask.interference.tables.cells import detectable_cell, measured_number, shown_score
@@ -43,7 +43,7 @@ class CurvesView(NamedTuple):
 def alone(record: StudyRecord) -> list[AloneView]:
     """A row a task, with the points of its seeds beside its baseline."""
     lead = record["setting"]["match"][0]
-    margins = {e["task"]: e["margin"] for e in record["effects"] if e["metric"] == primary(record).get(e["task"])}
+    margins = {e["task"]: e["margin"] for e in of_primary(record, record["effects"])}
     blind = blind_tasks(record)
     found = []
     for t in record["tasks"]:

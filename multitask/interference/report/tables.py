@@ -7,21 +7,20 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from multitask.interference.lookup import BUDGETS, likelihood, primary, unit_of_metric, units_of
+from multitask.interference.lookup import likelihood, primary
 from multitask.interference.record import StudyRecord
 from multitask.interference.tables.background import (
     advice_table,
     confusion_table,
     gaps_table,
     learning_rates_table,
+    scores_table,
     tasks_table,
 )
-from multitask.interference.tables.cells import measured_number
 from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
 from multitask.interference.tables.effects import all_effects_table, effects_table
 from multitask.tables.html import html_notes, html_table
-from multitask.tables.numbers import number
-from multitask.tables.table import Cell, Column, Table, visible_in
+from multitask.tables.table import Table, visible_in
 
 
 def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[Markup]]:
@@ -75,28 +74,3 @@ def shown(table: Table) -> Markup:
 def scroll(content: Markup, label: str) -> Markup:
     """A box that scrolls sideways, by keys too, so that the page never does."""
     return Markup('<div class="scroll" tabindex="0" role="region" aria-label="{}">{}</div>').format(label, content)
-
-
-def scores_table(record: StudyRecord) -> Table | None:
-    """The primary score of every arm and seed."""
-    metrics = primary(record)
-    seeds = record["setting"]["seeds"]
-    found = [s for s in record["scores"] if s["metric"] == metrics.get(s["task"])]
-    if not found:
-        return None
-    columns = (
-        *(Column(name, left=True) for name in ("task", "arm", "companions", "budget")),
-        *map(Column, ("mean", "sd", *(f"seed {seed}" for seed in seeds))),
-    )
-    rows = tuple(
-        (
-            Cell(s["task"]),
-            Cell(s["arm"]),
-            Cell(", ".join(s["companions"])),
-            Cell(BUDGETS.get(s["match"] or "", "")),
-            *(measured_number(v, unit_of_metric(s["metric"])[0] + 1) for v in (s["mean"], s["sd"], *s["per_seed"])),
-            *(number(None) for _ in seeds[len(s["per_seed"]) :]),
-        )
-        for s in found
-    )
-    return Table(f"The score of every arm and seed, {units_of(metrics)}", columns, rows)

@@ -4,7 +4,8 @@ cells        an effect as cells: its value with its verdict, its interval or why
 effects      lists of effects: of one kind, and all of them
 company      the joint run against each task alone: effects, budgets, summary, exposure
 matrices     pairs, and leaving one out
-background   the tasks, the noise, formats, checkpoints, learning rates, advice
+background   the tasks, the scores, the noise, formats, checkpoints, learning rates, advice
+planned      the arms before any is trained
 render       all of them in an order, and in a format
 """
 

@@ -1,4 +1,4 @@
-"""The tables beside the effects: tasks, noise, formats, checkpoints, learning rates, advice."""
+"""The tables beside the effects: tasks, scores, noise, formats, checkpoints, learning rates, advice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, confidence, primary
+from multitask.interference.lookup import BUDGETS, confidence, of_primary, primary, unit_of_metric, units_of
 from multitask.interference.ranges import blind_tasks
 from multitask.interference.record import Advice, StudyRecord
 from multitask.interference.tables.cells import (
@@ -75,12 +75,8 @@ def _no_advice(record: StudyRecord) -> str:
     tasks = record["setting"]["tasks"]
     if len(tasks) < 2:
         return "No advice: there is one task."
-    metrics = primary(record)
-    measured = {
-        (e["task"], e["companion"])
-        for e in record["effects"]
-        if e["kind"] == "pair" and e["metric"] == metrics.get(e["task"])
-    }
+    pairs = [e for e in of_primary(record, record["effects"]) if e["kind"] == "pair"]
+    measured = {(e["task"], e["companion"]) for e in pairs}
     every = len(tasks) * (len(tasks) - 1)
     missing = [(t, u) for t in tasks for u in tasks if t != u and (t, u) not in measured]
     if missing:
@@ -125,7 +121,7 @@ def noise_table(record: StudyRecord) -> Table | None:
     if not record["tasks"]:
         return None
     one = len(record["setting"]["seeds"]) == 1
-    margins = {e["task"]: e["margin"] for e in record["effects"] if e["metric"] == primary(record).get(e["task"])}
+    margins = {e["task"]: e["margin"] for e in of_primary(record, record["effects"])}
     aside, blind = unlearned_tasks(record), blind_tasks(record)
     rows = tuple(
         (
@@ -242,3 +238,27 @@ def learning_rates_table(record: StudyRecord) -> Table | None:
     columns = (Column("arm", left=True), Column("learning rate"), Column("score"), Column("", left=True))
     note = "score: mean points on the selection split. Every type of arm was given the same trials."
     return Table("Learning rates that were tried", columns, rows, (note,), "learning-rates", grouped=True)
+
+
+def scores_table(record: StudyRecord) -> Table | None:
+    """The primary score of every arm and seed."""
+    seeds = record["setting"]["seeds"]
+    found = of_primary(record, record["scores"])
+    if not found:
+        return None
+    columns = (
+        *(Column(name, left=True) for name in ("task", "arm", "companions", "budget")),
+        *map(Column, ("mean", "sd", *(f"seed {seed}" for seed in seeds))),
+    )
+    rows = tuple(
+        (
+            Cell(s["task"]),
+            Cell(s["arm"]),
+            Cell(", ".join(s["companions"])),
+            Cell(BUDGETS.get(s["match"] or "", "")),
+            *(measured_number(v, unit_of_metric(s["metric"])[0] + 1) for v in (s["mean"], s["sd"], *s["per_seed"])),
+            *(number(None) for _ in seeds[len(s["per_seed"]) :]),
+        )
+        for s in found
+    )
+    return Table(f"The score of every arm and seed, {units_of(primary(record))}", columns, rows)
