@@ -16,12 +16,13 @@ import pytest
 from multitask.folder import write_json
 from multitask.interference.answer import answer
 from multitask.interference.evidence import evidence
+from multitask.interference.learned import unlearned_tasks
 from multitask.interference.palette import contrast
 from multitask.interference.ranges import bounds, range_of
 from multitask.interference.record import LIKELIHOOD, StudyRecord, read_record
 from multitask.interference.report import report_html, write_report
 from multitask.interference.report.page import SECTIONS
-from multitask.interference.tables.cells import ONE_SEED, unlearned_tasks
+from multitask.interference.tables.cells import ONE_SEED
 from multitask.tables.numbers import plain, signed
 
 EXAMPLE = runpy.run_path(str(Path(__file__).with_name("study_example.py")))["example_record"]

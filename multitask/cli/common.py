@@ -125,10 +125,11 @@ def write_output(path: Path | None, text: str) -> None:
 
 def answer_text(study: Any, *, width: int | None = None, color: bool | None = None, commands: bool = False) -> str:
     """A study's answer for standard output, or for a file of that width."""
-    from multitask.terminal.width import is_terminal, output_width
+    from multitask.tables.terminal import shows_colour
+    from multitask.terminal.width import output_width
 
     if color is None:
-        color = is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        color = shows_colour()
     width = min(output_width() if width is None else width, LINE)
     text: str = study.answer(width=width, commands=commands).render(width, color=color)
     return text

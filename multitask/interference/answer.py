@@ -12,24 +12,25 @@ Words
 
 from __future__ import annotations
 
-import io
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from multitask.interference.learned import learned
+from multitask.interference.learned import learned, unlearned_tasks
 from multitask.interference.lookup import BUDGETS, confidence, effects_of, measured, of_primary, primary
 from multitask.interference.ranges import blind_effects
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.printable import visible
 from multitask.tables.numbers import interval, plain, signed
+from multitask.tables.table import MARKS
 
 LINES, WIDTH = 8, 80
 KINDS = ("pair", "company", "without")
 """Of the effects that the answer speaks of."""
-MARKS = {"gain": "▲", "loss": "▼"}
+CLAIMS = ("gain", "loss")
+"""Verdicts that are findings."""
 SEEDS = 3
 """Fewest that can support a split; see `advice`."""
 
@@ -79,16 +80,12 @@ class Answer:
         """The lines as one text that ends in a newline; with colour, findings have that of their verdict."""
         if not color:
             return "".join(f"{line}\n" for line, _ in self.lines(width))
-        from rich.console import Console
         from rich.text import Text
 
-        from multitask.tables.terminal import STYLES
+        from multitask.tables.terminal import STYLES, coloured
 
-        file = io.StringIO()
-        console = Console(file=file, width=10_000, force_terminal=True, color_system="256", highlight=False)
-        for line, of in self.lines(width):
-            console.print(Text(line, style="bold" if of.topic == "setting" else STYLES.get(of.verdict or "", "")))
-        return file.getvalue()
+        looks = [(line, "strong" if of.topic == "setting" else of.verdict) for line, of in self.lines(width)]
+        return coloured([Text(line, style=STYLES.get(look or "", "")) for line, look in looks])
 
     def __str__(self) -> str:
         return self.render().rstrip("\n")
@@ -152,7 +149,8 @@ class _Facts:
     @classmethod
     def of(cls, record: StudyRecord) -> _Facts:
         lead = record["setting"]["match"][0]
-        unlearned = tuple(t for t in primary(record) if learned(record, t) is False)
+        below = unlearned_tasks(record)
+        unlearned = tuple(t for t in primary(record) if t in below)
         every = [e for match in record["setting"]["match"] for e in _effects(record, match)]
         effects = [e for e in _effects(record, lead) if e["task"] not in unlearned]
         same: dict[int, Effect] = {}
@@ -174,7 +172,7 @@ def _effects(record: StudyRecord, match: str) -> list[Effect]:
 
 
 def _found(effect: Effect) -> bool:
-    return effect["verdict"] in MARKS
+    return effect["verdict"] in CLAIMS
 
 
 def _surest(effect: Effect) -> tuple[bool, float, float]:

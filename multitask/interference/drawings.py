@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.interference.canvas import add_titles, blank_figure, text_width
 from multitask.interference.evidence import Evidence, evidence
+from multitask.interference.learned import unlearned_tasks
 from multitask.interference.lookup import (
     BUDGETS,
     SYMBOLS,
@@ -28,7 +29,7 @@ from multitask.interference.lookup import (
 from multitask.interference.palette import BAND, FILLS, GAIN, INK, LINE, LOSS, MUTED, PAPER, SINGLE
 from multitask.interference.ranges import inside, range_of
 from multitask.interference.record import Effect, StudyRecord
-from multitask.interference.tables.cells import UNDEFINED, unlearned_tasks
+from multitask.interference.tables.cells import UNDEFINED
 from multitask.tables.numbers import MISSING, interval, plain, signed
 
 if TYPE_CHECKING:

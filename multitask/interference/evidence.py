@@ -33,7 +33,7 @@ def evidence(effect: Effect | None, not_learned: frozenset[str] = frozenset()) -
 
     Args:
         effect: Of a record.
-        not_learned: From `tables.cells.unlearned_tasks`.
+        not_learned: From `learned.unlearned_tasks`.
     """
     if effect is None:
         return MISSING_EVIDENCE

@@ -42,3 +42,8 @@ def learned(record: StudyRecord, task: str) -> bool | None:
     df = variance**2 / (of_seeds**2 / (seeds - 1)) if of_seeds else 1e6
     tail = (1 - record["setting"]["confidence"]) / 2
     return bool(single["mean"] - quantile(min(df, 1e6), tail) * math.sqrt(variance) > baseline)
+
+
+def unlearned_tasks(record: StudyRecord) -> frozenset[str]:
+    """Tasks that, trained alone, are not above their baseline."""
+    return frozenset(task for task in primary(record) if learned(record, task) is False)

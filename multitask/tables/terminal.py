@@ -47,19 +47,24 @@ def terminal_text(
         color: By default if standard output is a terminal and NO_COLOR is not set.
     """
     if color is None:
-        color = is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        color = shows_colour()
     width = output_width() if width is None else width
     tables, above = visible_in(tables), visible_in(above)
     lines = [] if above is None else _above(above, width)
     said: set[str] = set()
     for table in tables:
         lines += [*_prose("", width), *_lines(table, width, said)]
-    text = _coloured(lines) if color else "\n".join(line.plain for line in lines)
+    text = coloured(lines) if color else "\n".join(line.plain for line in lines)
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
 
 
-def _coloured(lines: Sequence[Text]) -> str:
-    """Lines with the commands that colour them."""
+def shows_colour() -> bool:
+    """Whether text on standard output is coloured unless it is said otherwise."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def coloured(lines: Sequence[Text]) -> str:
+    """Lines with the commands that colour them, each as wide as it is."""
     from rich.console import Console
 
     file = io.StringIO()

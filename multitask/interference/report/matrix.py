@@ -83,7 +83,7 @@ def matrix(
         kind: `pair`, `without`, or `company` for the last column alone.
         match: The budget.
         metrics: {task: metric}, as `primary` gives it.
-        not_learned: From `tables.cells.unlearned_tasks`.
+        not_learned: From `learned.unlearned_tasks`.
         keys: {id of an effect: where it can be opened}.
     """
     found = {(e["task"], e["companion"]): e for e in effects_of(record, kind, match, metrics)}

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from multitask.interference.answer import answer
+from multitask.interference.learned import unlearned_tasks
 from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, of_primary, primary, short
 from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
 from multitask.interference.report.forest import MANY, forest
 from multitask.interference.report.matrix import agreement, matrix
 from multitask.interference.report.pictures import alone, curves
-from multitask.interference.tables.cells import unlearned_tasks
 from multitask.pages import render_page, write_page
 from multitask.tables.numbers import plain
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multitask.interference.learned import learned
+from multitask.interference.learned import learned, unlearned_tasks
 from multitask.interference.lookup import BUDGETS, confidence, of_primary, primary, unit_of_metric, units_of
 from multitask.interference.ranges import blind_tasks
 from multitask.interference.record import Advice, StudyRecord
@@ -14,7 +14,6 @@ from multitask.interference.tables.cells import (
     UNDEFINED,
     detectable_cell,
     measured_number,
-    unlearned_tasks,
 )
 from multitask.tables.numbers import MISSING, change, number, percent, range_cell, tally
 from multitask.tables.table import Cell, Column, Table

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, primary, unit_of_metric, units_of
-from multitask.interference.record import LIKELIHOOD, Effect, Score, StudyRecord
+from multitask.interference.lookup import BUDGETS, unit_of_metric, units_of
+from multitask.interference.record import LIKELIHOOD, Effect, Score
 from multitask.tables.numbers import MISSING, change, number, range_cell
 from multitask.tables.table import Cell
 
@@ -26,11 +25,6 @@ NOT_LEARNED = "not learned"
 NO_CHANGE = "none"
 """The smallest change found where a score cannot change by so much."""
 NO_CHANGE_NOTE = f"{NO_CHANGE}: no change that the score can have would be found."
-
-
-def unlearned_tasks(record: StudyRecord) -> frozenset[str]:
-    """Tasks that, trained alone, are not above their baseline."""
-    return frozenset(task for task in primary(record) if learned(record, task) is False)
 
 
 def effect_cells(effect: Effect | None, aside: Collection[str] = ()) -> tuple[Cell, Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from multitask.interference.learned import unlearned_tasks
 from multitask.interference.lookup import BUDGETS, confidence, effects_of, primary, unit_of_metric
 from multitask.interference.record import LIKELIHOOD, Exposure, Score, StudyRecord, Summary
 from multitask.interference.tables.cells import (
@@ -14,7 +15,6 @@ from multitask.interference.tables.cells import (
     effect_notes,
     key_of,
     unit_of,
-    unlearned_tasks,
     verdict_cell,
 )
 from multitask.interference.tables.effects import effects_table

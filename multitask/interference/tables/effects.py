@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from multitask.interference.learned import unlearned_tasks
 from multitask.interference.lookup import BUDGETS, confidence, effects_of, unit_of_metric
 from multitask.interference.ranges import blind_effects
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
@@ -17,7 +18,6 @@ from multitask.interference.tables.cells import (
     key_of,
     measured_number,
     unit_of,
-    unlearned_tasks,
     verdict_cell,
 )
 from multitask.tables.numbers import MISSING, percent, probability, signed, tally

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from multitask.interference.learned import unlearned_tasks
 from multitask.interference.lookup import effects_of, unit_of_metric
 from multitask.interference.record import StudyRecord
 from multitask.interference.tables.cells import (
@@ -13,7 +14,6 @@ from multitask.interference.tables.cells import (
     effect_notes,
     key_of,
     unit_of,
-    unlearned_tasks,
 )
 from multitask.interference.tables.company import single_score
 from multitask.tables.numbers import MISSING, number, plain
