@@ -14,6 +14,7 @@ from multitask.interference.answer import KINDS, LINES, WIDTH, answer
 from multitask.interference.evidence import sentence
 from multitask.interference.findings import Study
 from multitask.interference.learned import learned
+from multitask.interference.ranges import range_of
 from multitask.interference.record import LIKELIHOOD, StudyRecord
 
 example_record = runpy.run_path(str(Path(__file__).with_name("study_example.py")))["example_record"]
@@ -104,7 +105,8 @@ def test_a_design_that_sees_no_change_that_can_be_says_so_and_not_a_number_beyon
         e.update(base=60.0, detectable=164.0)
     assert text(made)[2] == "9 undecided: no change that a score can have would be seen: it takes more seeds."
     effect = next(e for e in made["effects"] if e["metric"] == "accuracy")
-    assert sentence(made, effect, frozenset()).endswith("either way; no change that this score can have would be seen.")
+    said = sentence(made, effect, frozenset(), range_of(made, effect["task"]))
+    assert said.endswith("either way; no change that this score can have would be seen.")
     effect["detectable"] = 3.1
     assert text(made)[2] == "9 undecided: 3.1 points or more would be seen, in 8 nothing."
 

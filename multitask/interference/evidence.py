@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from multitask.interference.lookup import confidence
-from multitask.interference.ranges import blind, range_of
+from multitask.interference.lookup import confidence, unit_of_metric
+from multitask.interference.ranges import Range, blind
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import NOT_LEARNED, verdict_cell
 from multitask.tables.numbers import interval, plain, signed
@@ -77,10 +77,11 @@ def sides(effect: Effect) -> tuple[str, str]:
     }.get(effect["kind"], ("without", "with"))
 
 
-def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str]) -> str:
-    """An effect in one sentence: who, how much, and what may be concluded."""
-    nats = effect["metric"] == LIKELIHOOD
-    digits, unit = (3, "nats") if nats else (1, f"points of {effect['metric']}")
+def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str], of_task: Range) -> str:
+    """An effect in one sentence: who, how much, and what may be concluded; `of_task` is the range of its metric."""
+    digits, unit = unit_of_metric(effect["metric"])
+    if effect["metric"] != LIKELIHOOD:
+        unit += f" of {effect['metric']}"
     claim = evidence(effect, not_learned)
     who = compared(effect)
     if claim.look == "undefined":
@@ -97,7 +98,7 @@ def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str]) -
     }
     end = ends.get(claim.look, "no evidence either way")
     if claim.look == "none" and effect["detectable"] is not None:
-        if blind(effect, range_of(record, effect["task"])):
+        if blind(effect, of_task):
             end += "; no change that this score can have would be seen"
         else:
             end += f"; {plain(effect['detectable'], digits)} or more would be seen"

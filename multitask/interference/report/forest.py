@@ -14,7 +14,7 @@ from multitask.interference.ranges import bounds, inside, range_of
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
 from multitask.interference.tables.cells import defined, measured_number, shown_score
 from multitask.pages import charts
-from multitask.tables.numbers import MISSING, change, interval, plain, signed
+from multitask.tables.numbers import MISSING, change, interval, percent, plain, signed
 
 WIDTH = 380
 """Of a row's chart, in pixels."""
@@ -150,7 +150,7 @@ def _effect(
         key=key,
         claim=claim,
         label=_label(e),
-        sentence=sentence(record, e, not_learned),
+        sentence=sentence(record, e, not_learned, of_task),
         chart=charts.interval(
             axis, e["delta"], e["low"], e["high"], look=claim.look, margin=e["margin"], bounds=bounds(e, of_task)
         ),
@@ -256,14 +256,10 @@ def _shares(record: StudyRecord, e: Effect) -> list[tuple[str, str]]:
         others = [t for t in tasks if t != task]
         for x in record["exposure"]:
             if (x["task"], x["arm"]) == (task, arm) and (not others or x["companions"] == others):
-                shares = f"{_percent(x['realised_share'])} of the examples, {_percent(x['loss_share'])} of the loss"
-                found.append((task, f"{x['examples']:,.0f} examples: {shares}"))
+                examples, loss = (percent(x[name]).text for name in ("realised_share", "loss_share"))
+                found.append((task, f"{x['examples']:,.0f} examples: {examples} of the examples, {loss} of the loss"))
                 break
     return found
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else f"{plain(100 * value, 1)} %"
 
 
 class _Texts:

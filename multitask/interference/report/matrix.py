@@ -16,6 +16,7 @@ from multitask.interference.lookup import (
     unit_of_metric,
     units_of,
 )
+from multitask.interference.ranges import range_of
 from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import UNDEFINED, shown_score
 from multitask.tables.numbers import MISSING, interval, plain, signed
@@ -90,6 +91,7 @@ def matrix(
     whole = {e["task"]: e for e in effects_of(record, "company", match, metrics)} if kind != "without" else {}
     if not measured([*found.values(), *whole.values()]) or (kind != "company" and not measured(list(found.values()))):
         return None
+    ranges = {task: range_of(record, task) for task in metrics}
     names = list(metrics) if kind != "company" else []
     roomy = len(names) <= ROOMY
     length = 22 if roomy else 15
@@ -98,7 +100,7 @@ def matrix(
         claim = evidence(e, not_learned)
         if e is None:
             return CellView(claim, MISSING, sentence="Not measured.")
-        said = sentence(record, e, not_learned)
+        said = sentence(record, e, not_learned, ranges[e["task"]])
         if e["delta"] is None:
             return CellView(claim, UNDEFINED, sentence=said, key=keys.get(id(e), ""))
         digits, _ = unit_of_metric(e["metric"])

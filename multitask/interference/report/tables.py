@@ -49,21 +49,12 @@ def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[M
     # The sentence first, then what it rests on.
     lead = [Markup('<p class="lead">{}</p>').format(visible_in(advice.notes[0]))] if advice else []
     made["advice"] = [*lead, shown(dataclasses.replace(advice, notes=advice.notes[1:]))] if advice else []
-    effects = lean(all_effects_table(record))
+    effects = all_effects_table(record)
     links = {(i, 0): f"#{opened[id(e)]}" for i, e in enumerate(record["effects"]) if id(e) in opened}
     # Without keys: they are a third of a table of a thousand effects.
     table = html_table(effects, id="effects", links=links, keys=False)
     made["effects"] = [scroll(table, effects.title) + html_notes(effects)] if effects.rows else []
     return made
-
-
-def lean(table: Table) -> Table:
-    """The table of all effects without what stands where an effect is opened; one mark a row, at the verdict."""
-    opened = ("sign-flip p", "margin", "examples", "Δ of each seed")
-    kept = [i for i, column in enumerate(table.columns) if column.name not in opened]
-    change = [column.name for column in table.columns].index("Δ")
-    rows = tuple(tuple(row[i]._replace(verdict=None) if i == change else row[i] for i in kept) for row in table.rows)
-    return dataclasses.replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
 
 
 def shown(table: Table) -> Markup:

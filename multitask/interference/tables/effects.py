@@ -20,7 +20,7 @@ from multitask.interference.tables.cells import (
     unit_of,
     verdict_cell,
 )
-from multitask.tables.numbers import MISSING, percent, probability, signed, tally
+from multitask.tables.numbers import percent, probability
 from multitask.tables.table import Cell, Column, Table
 
 COMPARISONS = {
@@ -86,7 +86,7 @@ def _null_notes(record: StudyRecord) -> tuple[str, ...]:
 
 
 def all_effects_table(record: StudyRecord) -> Table:
-    """Every comparison, a row each, in the record's order."""
+    """Every comparison, a row each, in the record's order; the rest of an effect stands where it can be opened."""
     aside = unlearned_tasks(record)
     blind = {id(e) for e in blind_effects(record, record["effects"])}
     rows = tuple(_effect_row(e, aside, id(e) in blind) for e in record["effects"])
@@ -98,8 +98,7 @@ def all_effects_table(record: StudyRecord) -> Table:
         *(Column(name) for name in ("Δ", "low", "high")),
         Column("p", optional=4),
         Column("q"),
-        *(Column(name, optional=4) for name in ("sign-flip p", "margin", "detectable", "examples")),
-        Column("Δ of each seed", left=True, optional=5),
+        Column("detectable", optional=4),
     )
     note = (
         f"Points for metrics, nats for {LIKELIHOOD}. q is corrected over the effects of a table (comparison, budget, "
@@ -110,7 +109,7 @@ def all_effects_table(record: StudyRecord) -> Table:
 
 
 def _effect_row(e: Effect, aside: frozenset[str], blind: bool) -> tuple[Cell, ...]:
-    digits = 3 if e["metric"] == LIKELIHOOD else 1
+    digits, _ = unit_of_metric(e["metric"])
     two = e["base"] is not None or e["score"] is not None or e["kind"] not in ("dilution", "non_additivity")
     scores = [measured_number(v, digits) if two else Cell("") for v in (e["base"], e["score"])]
     return (
@@ -121,22 +120,13 @@ def _effect_row(e: Effect, aside: frozenset[str], blind: bool) -> tuple[Cell, ..
         Cell(e["metric"]),
         verdict_cell(e, aside),
         *scores,
-        effect_cells(e, aside)[0],
+        effect_cells(e, aside)[0]._replace(verdict=None),  # one mark a row, at the verdict
         *(measured_number(e[end], digits) for end in ("low", "high")),
-        *(defined(probability(v)) for v in (e["p"], e["q"], e["p_sign_flip"])),
-        measured_number(e["margin"], digits),
+        *(defined(probability(v)) for v in (e["p"], e["q"])),
         detectable_cell(e["detectable"], blind, digits),
-        tally(e["examples"]),
-        Cell(each_seed(e), emphasis="quiet"),
     )
 
 
 def companion_words(e: Effect) -> str:
     """Who was there besides."""
     return e["companion"] or {"company": "all others", "null": "a copy of itself"}.get(e["kind"], "")
-
-
-def each_seed(e: Effect) -> str:
-    """Δ of each seed."""
-    digits = 3 if e["metric"] == LIKELIHOOD else 1
-    return ", ".join(signed(v, digits) for v in e["per_seed"]) or MISSING
