@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from multitask.errors import UserError
 from multitask.folder import read_json
-from multitask.interference.design import Arm, Contrast, Design
+from multitask.interference.design import Arm, Design
 from multitask.runs.files import Metrics
 from multitask.task import Task
 
@@ -36,6 +36,12 @@ class Partial:
         self.kinds = [k for k in ("company", "pair", "without") if any(c.kind == k for c in lead)]
         """Of the differences that the study has."""
         self._contrasts = {(c.kind, c.task, c.companion): c for c in lead}
+        self._single: dict[str, Arm] = {}
+        """{task: the single arm that its differences are taken from}"""
+        for c in self._contrasts.values():
+            for arm in c.arms if c.kind in ("company", "pair") else ():
+                if len(arm.tasks) == 1:
+                    self._single.setdefault(c.task, arm)
 
     @property
     def matrix(self) -> str | None:
@@ -62,8 +68,7 @@ class Partial:
 
     def alone(self, task: str) -> SoFar | None:
         """The score of the single arm that the differences are taken from."""
-        found = (c for c in self._contrasts.values() if c.task == task and c.kind in ("company", "pair"))
-        single = next((arm for c in found for arm in _singles(c)), None)
+        single = self._single.get(task)
         return None if single is None else self._mean(task, {single: 1})
 
     def _mean(self, task: str, terms: Mapping[Arm, int]) -> SoFar | None:
@@ -73,7 +78,3 @@ class Partial:
             if all((arm, seed, task) in self._scores for arm in terms)
         ]
         return SoFar(sum(values) / len(values), len(values)) if values else None
-
-
-def _singles(contrast: Contrast) -> list[Arm]:
-    return [arm for arm in contrast.arms if len(arm.tasks) == 1]

@@ -194,9 +194,9 @@ class View:
         shown = tasks if more <= 0 else tasks[: rows - 3]
         heads, cells = self._columns(width, shown)
         names = [visible(task) for task in shown]
-        room = width - sum(max(_cells(h), NUMBER) + GAP for h in heads)
-        key = max(min(max(map(_cells, [*names, "Δ so far"])), max(room, 8), NAME), 8)
         wide = [max(_cells(head), NUMBER) for head in heads]
+        room = width - sum(w + GAP for w in wide)
+        key = max(min(max(map(_cells, [*names, "Δ so far"])), max(room, 8), NAME), 8)
         top = Text(_left("Δ so far", key), style="bold", no_wrap=True)
         for head, w in zip(heads, wide, strict=True):
             top.append(" " * (GAP + w - _cells(head)) + head)

@@ -94,7 +94,7 @@ def environment(package: str) -> Environment:
         lstrip_blocks=True,
         loader=ChoiceLoader([PackageLoader(package), PrefixLoader({"pages": PackageLoader(HERE)})]),
     )
-    made.filters.update(prose=prose, breakable=breakable, tied=tied)
+    made.filters.update(prose=prose, breakable=breakable, tied=tied, scroll=scroll)
     return made
 
 
@@ -144,6 +144,13 @@ def tied(line: str) -> Markup:
     return Markup("").join(
         Markup('<span class="tied">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(whole)
     )
+
+
+def scroll(content: Markup, label: str) -> Markup:
+    """A box that scrolls sideways, by keys too, so that the page never does; in templates the macro of this name."""
+    from markupsafe import Markup
+
+    return Markup('<div class="scroll" tabindex="0" role="region" aria-label="{}">{}</div>').format(label, content)
 
 
 def _text(package: str, name: str) -> str:

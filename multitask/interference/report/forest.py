@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from multitask.interference.evidence import Evidence, evidence, sentence, sides
 from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, effects_of, of_primary, primary, score_of, unit_of_metric
+from multitask.interference.lookup import BUDGETS, effects_of, of_primary, primary, score_of, short, unit_of_metric
 from multitask.interference.ranges import bounds, inside, range_of
 from multitask.interference.record import Changed, Effect, Score, StudyRecord
 from multitask.interference.tables.cells import defined, measured_number, shown_score
@@ -221,17 +221,13 @@ def _points(
         return Markup()
     about = next(t for t in record["tasks"] if t["name"] == e["task"])
     values = [*without["per_seed"], *company["per_seed"], about["baseline"]]
-    names = [_short(name) for name in sides(e)]
+    names = [short(name, 22) for name in sides(e)]
     left = 8 + 6.2 * max(map(len, names))
     axis = charts.axis_of(values, left, left + 250, least=2.0)
     axis = axis._replace(low=max(axis.low, of_task[0]), high=min(axis.high, of_task[1]))
     rows = [(names[0], "single", without["per_seed"]), (names[1], "joint", company["per_seed"])]
     label = f"Score of each seed {sides(e)[0]} and {sides(e)[1]}"
     return charts.points(axis, rows, baseline=about["baseline"], joined=True, label=label)
-
-
-def _short(name: str, length: int = 22) -> str:
-    return name if len(name) <= length else f"{name[: length - 8]}…{name[-7:]}"
 
 
 def _numbers(e: Effect) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from multitask.interference.canvas import any_number
 from multitask.interference.learned import learned
 from multitask.interference.lookup import of_primary, primary, score_of, unit_of_metric
 from multitask.interference.ranges import blind_tasks, range_of
@@ -79,17 +80,13 @@ def curves(record: StudyRecord) -> list[CurvesView]:
     found = []
     for task, metric in primary(record).items():
         own = [c for c in record["curves"] if c["task"] == task]
-        loss = [_series(c, "loss") for c in own if _any(c["loss"])]
-        score = [_series(c, "score") for c in own if _any(c["score"])]
+        loss = [_series(c, "loss") for c in own if any_number(c["loss"])]
+        score = [_series(c, "score") for c in own if any_number(c["score"])]
         if loss or score:
             of_loss = charts.curves(loss, label=f"Training loss of {task}", unit="loss, nats a token")
             of_score = charts.curves(score, label=f"Score of {task}", unit=f"score, {unit_of_metric(metric)[1]}")
             found.append(CurvesView(task, of_loss if loss else Markup(), of_score if score else Markup()))
     return found
-
-
-def _any(values: list[float | None]) -> bool:
-    return any(v is not None and math.isfinite(v) for v in values)
 
 
 def _series(c: Curve, kind: str) -> charts.Series:

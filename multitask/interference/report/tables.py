@@ -19,6 +19,7 @@ from multitask.interference.tables.background import (
 )
 from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
 from multitask.interference.tables.effects import all_effects_table, effects_table
+from multitask.pages import scroll
 from multitask.tables.html import html_notes, html_table
 from multitask.tables.table import Table, visible_in
 
@@ -60,8 +61,3 @@ def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[M
 def shown(table: Table) -> Markup:
     """A table in its box, then its notes; without rows the notes alone."""
     return scroll(html_table(table), table.title) + html_notes(table) if table.rows else html_notes(table)
-
-
-def scroll(content: Markup, label: str) -> Markup:
-    """A box that scrolls sideways, by keys too, so that the page never does."""
-    return Markup('<div class="scroll" tabindex="0" role="region" aria-label="{}">{}</div>').format(label, content)
