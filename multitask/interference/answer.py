@@ -112,12 +112,14 @@ def answer(
         commands: Say beside the report's place which command prints the tables, where there is room.
     """
     facts = _Facts.of(record)
-    where = _report(folder, commands)
+    setting, others = _setting(record, facts), [*_others(record, facts), _report(folder, commands)]
     shown = min(len(facts.findings), lines)
     roomy = [(n, 2, True) for n in range(shown, min(shown, 3) - 1, -1)]
     tight = [(n, 1, True) for n in range(shown, 0, -1)]
     for findings, rows, rest in (*roomy, *tight, (min(shown, 1), 1, False), (0, 1, False)):
-        sentences = _compose(record, facts, where, findings, rows, rest, width)
+        told, left = facts.findings[:findings], facts.findings[findings:]
+        drafts = [setting, *(_finding(record, facts, e) for e in told), _more(facts, left) if rest else None, *others]
+        sentences = [d.fit(rows if d.topic == "advice" else 1, width) for d in drafts if d is not None]
         if _height(sentences, width) <= lines:
             break
     for more in (_mean(record, facts), _all_learned(record, facts)):  # where there is room
@@ -181,23 +183,15 @@ def _surest(effect: Effect) -> tuple[bool, float, float]:
     return effect["kind"] == "without", q, -abs(effect["delta"] or 0.0)
 
 
-def _compose(
-    record: StudyRecord, facts: _Facts, where: _Draft | None, findings: int, rows: int, rest: bool, width: int
-) -> list[Sentence]:
-    """All sentences with so many findings, the advice in so many rows, and with or without a line for the rest."""
-    told, left = facts.findings[:findings], facts.findings[findings:]
-    found = [
-        _setting(record, facts),
-        *(_finding(record, facts, e) for e in told),
-        _more(facts, left) if rest else None,
+def _others(record: StudyRecord, facts: _Facts) -> list[_Draft | None]:
+    """All that comes after the findings and does not depend on how many of them are told."""
+    return [
         _rest(record, facts),
         _not_learned(record, facts),
         *(_budget(record, facts, match) for match in record["setting"]["match"][1:]),
         _control(record),
         _advice(record, facts),
-        where,
     ]
-    return [draft.fit(rows if draft.topic == "advice" else 1, width) for draft in found if draft is not None]
 
 
 class _Draft(NamedTuple):
