@@ -95,8 +95,7 @@ class MultitaskModule(pl.LightningModule):
         here = of_task.cpu()
         self._pending += here
         self._parts.append(Part(batch, self._step_seed, pieces))
-        _, inputs, targets, nll = here.sum(0).tolist()
-        self.last_tokens = inputs + targets
+        *_, nll = here.sum(0).tolist()
         loss: Tensor = total * batch["scale"]
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
         if self._is_logged(batch["step"]):  # each value costs a tenth of a millisecond, whether it is written or not

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from multitask.config import DEFAULT_STEPS, TrainConfig, flag
+from multitask.field_docs import field_texts
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "tasks and data": ("tasks", "data", "include", "columns", "holdout", "on_bad_row", "data_seed"),
@@ -137,10 +138,7 @@ STEPS = Option(
 @functools.cache
 def setting_options() -> Mapping[str, Option]:
     """{setting: how `--help` shows it}, from the text under each field of `TrainConfig`."""
-    from docstring_parser import parse_from_object
-
-    texts = {p.arg_name: " ".join((p.description or "").split()) for p in parse_from_object(TrainConfig).params}
-    hints = typing.get_type_hints(TrainConfig)
+    texts, hints = field_texts(TrainConfig), typing.get_type_hints(TrainConfig)
     return {
         f.name: Option(_spelling(f.name, hints[f.name]), _text(f, texts.get(f.name, "")))
         for f in dataclasses.fields(TrainConfig)
