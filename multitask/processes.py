@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
+
+if TYPE_CHECKING:
+    import subprocess
 
 GRACE = 20.0
 """Seconds in which a process has to end after it failed, or after the run is over."""
@@ -27,6 +29,12 @@ STARTER = "MULTITASK_STARTER"
 
 class ProcessError(Exception):
     """Another process of the run failed; its own error is on standard error."""
+
+
+def is_first_process() -> bool:
+    """Whether this is not one of the others of a run on several devices, which are started by the same command."""
+    # Lightning starts the others, with these set.
+    return all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def check_strategy(trainer: Any) -> None:
@@ -90,6 +98,8 @@ def stop(trainer: Any) -> None:
 
 def join(trainer: Any) -> None:
     """Wait until the other processes are done."""
+    import subprocess  # now: a command asks this module before it says that it begins
+
     for process in _started(trainer):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)

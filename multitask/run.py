@@ -38,7 +38,7 @@ from multitask.errors import UserError, shown
 from multitask.evaluation import TaskScores, evaluate_task, mean_points, points_of, score_task
 from multitask.examples import Examples
 from multitask.field_docs import explain_fields
-from multitask.finished import run_config
+from multitask.finished import load_includes, run_config
 from multitask.folder import (
     ORPHANS,
     PARTS,
@@ -67,7 +67,7 @@ from multitask.models import (
 )
 from multitask.prepare import TWIN, WARNING, Mix, data_setting, load_mix, load_plugins, select_tasks
 from multitask.printable import visible
-from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, join, stop
+from multitask.processes import STARTER, ProcessError, check_strategy, end_with, failed, is_first_process, join, stop
 from multitask.progress import TrainProgress
 from multitask.registry import did_you_mean
 from multitask.results import (
@@ -233,8 +233,6 @@ def _continued(
     run: str | Path, config: TrainConfig | None, settings: dict[str, Any]
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """The settings of the run in a folder, and those that are given beside it."""
-    from multitask.finished import load_includes, run_config
-
     for name, given in {"config": config, "out": settings.get("out")}.items():
         if given is not None:
             raise UserError(f"resume={str(run)!r} names a run, whose settings and folder are known: leave {name} out.")
@@ -284,9 +282,7 @@ class Training:
             return self._alone()
 
     def _alone(self) -> Run:
-        # Lightning starts the others, with these set.
-        ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
-        self.first_process = all(os.environ.get(name, "0") in ("", "0") for name in ranks)
+        self.first_process = is_first_process()
         self.quiet = self.quiet or not self.first_process
         if not self.first_process:  # the first one may be gone by now: importing takes seconds
             end_with(int(os.environ.get(STARTER) or os.getppid()))

@@ -13,6 +13,7 @@ from multitask import __version__
 from multitask.config import TrainConfig, task_words
 from multitask.errors import UserError
 from multitask.printable import visible
+from multitask.processes import is_first_process
 from multitask.signals import unswallowed
 from multitask.terminal.live import is_live_terminal
 from multitask.terminal.quiet import quiet_libraries
@@ -70,11 +71,6 @@ def loading() -> Iterator[None]:
 def _is_watched() -> bool:
     """Whether a person looks at what the first process writes."""
     return is_first_process() and is_live_terminal(sys.stderr)
-
-
-def is_first_process() -> bool:
-    """Whether this is not one of the others of a run on several devices, which are started by the same command."""
-    return all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def add_format(parser: Any) -> None:

@@ -6,11 +6,12 @@ import shlex
 from pathlib import Path
 
 from multitask.cli.commands import Command
-from multitask.cli.common import EXIT_FAILED, announce, check_early, is_first_process, loading, shown_tasks
+from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, shown_tasks
 from multitask.cli.settings import USED
 from multitask.config import TrainConfig, default_folder, located
 from multitask.folder import check_folder
 from multitask.printable import visible
+from multitask.processes import ProcessError, is_first_process
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 from multitask.terminal.width import output_width, print_notice
 
@@ -41,7 +42,6 @@ def run(arguments: list[str]) -> int:
         out = Path(located(config).out or default_folder(config))
         check_folder(out, resume=config.resume, overwrite=config.overwrite)
     with loading():
-        from multitask.processes import ProcessError
         from multitask.run import StoppedError, train
 
     quiet_lightning()
