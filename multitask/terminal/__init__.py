@@ -1,4 +1,4 @@
-"""What people see in a terminal or a notebook: escaping, messages, progress, quiet libraries.
+"""What people see in a terminal or a notebook: progress, notices, widths, quiet libraries.
 
 Imports nothing of ours.
 """

@@ -27,8 +27,6 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 
 def output_width(stream: TextIO | None = None) -> int:
     """Columns of the terminal, or of COLUMNS where that is set, or `PIPE_WIDTH`."""
-    if is_terminal(stream):
-        return shutil.get_terminal_size().columns
     return prose_width(stream) or PIPE_WIDTH
 
 
