@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
-from multitask.cli.common import add_format, with_hyphens
+from multitask.cli.commands import Command, own_options
+from multitask.cli.common import add_format
 from multitask.errors import UserError
 
 
@@ -33,14 +33,14 @@ CLEAR = Command(
 def run(arguments: list[str]) -> int:
     """Run `multitask cache`; gives the exit code."""
     if arguments and arguments[0] == "clear":
-        options = parser_of(CLEAR).parse_args(with_hyphens(arguments[1:]))
+        options = own_options(CLEAR, arguments[1:])
         if not options.older_than >= 0:
             raise UserError(f"--older-than must be 0 days or more. Got {options.older_than:g}.")
         from multitask.cache_list import print_cleared
 
         print_cleared(options.older_than)
         return 0
-    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
+    options = own_options(COMMAND, arguments)
     from multitask.cache_list import print_cache
 
     print_cache(as_json=options.format == "json")

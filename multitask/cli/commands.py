@@ -123,6 +123,18 @@ def parser_of(command: Command, make: Callable[..., Any] = PlainParser) -> Any:
     return parser
 
 
+def own_options(command: Command, arguments: Iterable[str]) -> Any:
+    """The values of a command that takes no settings of training; `--batch_tokens` is understood too, as everywhere.
+
+    Raises:
+        UserError: For an option or value that cannot be.
+        SystemExit: After `--help`.
+    """
+    words = (a.partition("=") if a.startswith("--") else (a, "", "") for a in arguments)
+    spelled = [(o.replace("_", "-") if o.startswith("--") else o) + equals + value for o, equals, value in words]
+    return parser_of(command).parse_args(spelled)
+
+
 def add_settings(parser: Any, title: str, names: Iterable[str]) -> None:
     """Add a group of settings to a parser that is for `--help` and completion."""
     options, names = setting_options(), list(names)

@@ -136,9 +136,3 @@ def add_include(parser: Any) -> None:
     parser.add_argument(
         "--include", action="append", default=[], metavar="FILE", help="A Python file that registers tasks."
     )
-
-
-def with_hyphens(arguments: list[str]) -> list[str]:
-    """`--batch_tokens` is understood too, as everywhere."""
-    words = (a.partition("=") if a.startswith("--") else (a, "", "") for a in arguments)
-    return [(o.replace("_", "-") if o.startswith("--") else o) + equals + value for o, equals, value in words]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
+from multitask.cli.commands import Command, own_options, parser_of
 from multitask.errors import UserError
 from multitask.home import expanded
 
@@ -40,7 +40,7 @@ COMMAND = Command(
 
 def run(arguments: list[str]) -> int:
     """Run `multitask completion`; gives the exit code."""
-    shell = parser_of(COMMAND).parse_args(arguments).shell
+    shell = own_options(COMMAND, arguments).shell
     from argcomplete.shell_integration import shellcode
 
     script = shellcode(["multitask"], shell=shell)

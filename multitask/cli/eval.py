@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
-from multitask.cli.common import add_include, announce, loading, with_hyphens
+from multitask.cli.commands import Command, own_options
+from multitask.cli.common import add_include, announce, loading
 from multitask.errors import UserError
 from multitask.system_errors import told
 from multitask.terminal.quiet import quiet_libraries
@@ -53,7 +53,7 @@ COMMAND = Command(
 
 def run(arguments: list[str]) -> int:
     """Run `multitask eval`; gives the exit code."""
-    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
+    options = own_options(COMMAND, arguments)
     if options.batch_tokens is not None and options.batch_tokens < 1:
         raise UserError(f"--batch-tokens must be at least 1. Got {options.batch_tokens}.")
     announce("eval", options.run, *([", ".join(options.tasks.split(","))] if options.tasks else []))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
-from multitask.cli.common import announce, with_hyphens
+from multitask.cli.commands import Command, own_options
+from multitask.cli.common import announce
 
 
 def _add_options(parser: Any) -> None:
@@ -29,7 +29,7 @@ COMMAND = Command(
 
 def run(arguments: list[str]) -> int:
     """Run `multitask export`; gives the exit code."""
-    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
+    options = own_options(COMMAND, arguments)
     announce("export", options.run, options.folder)
     from multitask.interference.findings import Study
     from multitask.runs.export import export

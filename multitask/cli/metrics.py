@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
+from multitask.cli.commands import Command, own_options
 from multitask.cli.common import add_include
 
 
@@ -24,7 +24,7 @@ COMMAND = Command(
 
 def run(arguments: list[str]) -> int:
     """Run `multitask metrics`; gives the exit code."""
-    options = parser_of(COMMAND).parse_args(arguments)
+    options = own_options(COMMAND, arguments)
     from multitask.console import say
     from multitask.metric_list import describe_metric, print_metrics
     from multitask.prepare import load_plugins

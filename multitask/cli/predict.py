@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
-from multitask.cli.common import add_include, announce, loading, with_hyphens, write_output
+from multitask.cli.commands import Command, own_options
+from multitask.cli.common import add_include, announce, loading, write_output
 from multitask.cli.lines import is_typed, read_batches, read_file
 from multitask.errors import UserError
 from multitask.printable import visible
@@ -49,7 +49,7 @@ COMMAND = Command(
 
 def run(arguments: list[str]) -> int:
     """Run `multitask predict`; gives the exit code."""
-    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
+    options = own_options(COMMAND, arguments)
     if options.task is None:
         from multitask.config import task_words
         from multitask.finished import run_config

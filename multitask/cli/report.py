@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
-from multitask.cli.common import answer_text, with_hyphens, write_output
+from multitask.cli.commands import Command, own_options
+from multitask.cli.common import answer_text, write_output
 from multitask.errors import UserError
 
 
@@ -29,7 +29,7 @@ COMMAND = Command(
 
 def run(arguments: list[str]) -> int:
     """Run `multitask report`; gives the exit code."""
-    options = parser_of(COMMAND).parse_args(with_hyphens(arguments))
+    options = own_options(COMMAND, arguments)
     folder = Path(options.folder)
     if (folder / "interference.json").is_file():
         from multitask.interference.findings import Study

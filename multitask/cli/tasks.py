@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multitask.cli.commands import Command, parser_of
+from multitask.cli.commands import Command, own_options
 from multitask.cli.common import add_format, add_include, announce, planned_settings, shown_tasks
 from multitask.cli.settings import USED
 from multitask.errors import UserError
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     if arguments and arguments[0] == "check":
         return _tasks_check(arguments[1:])
     _check_words(arguments)
-    options = parser_of(COMMAND).parse_args(arguments)
+    options = own_options(COMMAND, arguments)
     from multitask.console import say
     from multitask.prepare import load_plugins
     from multitask.task_list import describe_task, print_tasks
