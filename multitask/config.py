@@ -433,7 +433,21 @@ def task_words(config: TrainConfig) -> list[str]:
     return [word.strip() for word in words if word.strip()]
 
 
+def task_names(config: TrainConfig) -> list[str]:
+    """The same without rates."""
+    return [word.partition("=")[0] for word in task_words(config)]
+
+
+def tasks_option(config: TrainConfig) -> str:
+    """The value of `--tasks` that says it."""
+    return config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
+
+
+def folder_name(config: TrainConfig) -> str:
+    """Tasks and model, as a part of a folder's name."""
+    return safe_name(f"{tasks_option(config)}-{Path(config.model).name}")
+
+
 def default_folder(config: TrainConfig) -> str:
     """Where a run goes without `--out`: runs/TASKS-MODEL-seedN."""
-    spec = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
-    return f"runs/{safe_name(f'{spec}-{Path(config.model).name}')}-seed{config.seed}"
+    return f"runs/{folder_name(config)}-seed{config.seed}"

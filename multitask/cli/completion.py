@@ -134,11 +134,11 @@ def _complete_tasks(prefix: str, **_: Any) -> list[str]:
 
 def _complete_trained(prefix: str, parsed_args: Any, **_: Any) -> list[str]:
     """The tasks of the run that is named before."""
-    from multitask.config import task_words
+    from multitask.config import task_names
     from multitask.finished import run_config
 
     try:
-        return [word.partition("=")[0] for word in task_words(run_config(Path(parsed_args.run)))]
+        return task_names(run_config(Path(parsed_args.run)))
     except (UserError, TypeError):  # no run is named, or none that can be read
         return _complete_tasks(prefix)
 

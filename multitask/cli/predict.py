@@ -51,11 +51,11 @@ def run(arguments: list[str]) -> int:
     """Run `multitask predict`; gives the exit code."""
     options = own_options(COMMAND, arguments)
     if options.task is None:
-        from multitask.config import task_words
+        from multitask.config import task_names
         from multitask.finished import run_config
 
-        names = [word.partition("=")[0] for word in task_words(run_config(Path(options.run)))]
-        raise UserError(f"--task must be given: {options.run} has {', '.join(names)}.")
+        names = ", ".join(task_names(run_config(Path(options.run))))
+        raise UserError(f"--task must be given: {options.run} has {names}.")
     if options.input == "-":
         options.input = None
     output = Path(options.output) if options.output and options.output != "-" else None

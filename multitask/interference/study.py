@@ -22,9 +22,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from multitask.config import OPERATIONAL, TrainConfig, check_config, flag, located
+from multitask.config import OPERATIONAL, TrainConfig, check_config, flag, folder_name, located
 from multitask.errors import UserError
-from multitask.folder import atomic, check_links, make_folder, safe_name
+from multitask.folder import atomic, check_links, make_folder
 from multitask.home import tilde
 from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
 from multitask.ownership import check_lock
@@ -77,8 +77,7 @@ class StudyConfig:
 
 def study_folder(config: StudyConfig) -> str:
     """Where a study goes without `--out`: runs/interference-TASKS-MODEL."""
-    spec = config.train.tasks if isinstance(config.train.tasks, str) else ",".join(config.train.tasks)
-    return "runs/interference-" + safe_name(f"{spec}-{Path(config.train.model).name}")
+    return f"runs/interference-{folder_name(config.train)}"
 
 
 def parse_numbers(text: str | Sequence[float], option: str) -> list[float]:

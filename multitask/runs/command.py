@@ -7,7 +7,7 @@ import json
 import shlex
 from typing import Any
 
-from multitask.config import OPERATIONAL, TrainConfig, flag, resolved
+from multitask.config import OPERATIONAL, TrainConfig, flag, resolved, tasks_option
 from multitask.models import is_from_scratch
 
 NEVER = ("tasks", "include", "trainer", "out", "resume", "overwrite", "rate_schedule")
@@ -23,8 +23,7 @@ def train_command(config: TrainConfig) -> str:
     config = resolved(config, from_scratch=is_from_scratch(config.model))
     if config.rate_schedule:  # it has no form on the command line
         return f"multitask train --config {shlex.quote(f'{config.out}/config.yaml')} --out FOLDER"
-    tasks = config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
-    words = ["multitask", "train", "--tasks", tasks]
+    words = ["multitask", "train", "--tasks", tasks_option(config)]
     words += [word for file in config.include for word in ("--include", file)]
     trainer = dict(config.trainer)
     if "max_steps" in trainer:
