@@ -127,11 +127,16 @@ def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
     """
     missing = _missing(config, more)
     if missing:
-        raise UserError(
-            f"{run} was trained with --include {missing[0]}: give --include with its path, if you trust that file. "
-            "What a run folder names is not run by itself."
-        )
+        raise include_error(run, missing[0])
     load_plugins(list(more))
+
+
+def include_error(run: Path, file: str) -> UserError:
+    """Of a run that was trained with a file of the user's own, which is not among those that the user named."""
+    return UserError(
+        f"{run} was trained with --include {file}: give --include with its path, if you trust that file. "
+        "What a run folder names is not run by itself."
+    )
 
 
 def _missing(config: TrainConfig, more: Sequence[str]) -> list[str]:

@@ -117,15 +117,12 @@ def parse_config(parser: Any, arguments: Sequence[str], *, resumes: bool = True)
 
 def _check_run(run: Path, parser: Any, included: Sequence[str]) -> dict[str, Any]:
     """The settings of a run that is to be continued; the files that it was trained with must be named by the user."""
-    from multitask.finished import run_config
+    from multitask.finished import include_error, run_config
 
     given = {Path(file).name for file in included}
     for file in run_config(run).include:
         if Path(file).name not in given:
-            raise UserError(
-                f"{run} was trained with --include {file}: give --include with its path, if you trust that file. "
-                "What a run folder names is not run by itself."
-            )
+            raise include_error(run, file)
     return _check_file(str(run / "config.yaml"), parser, included)
 
 
