@@ -6,11 +6,12 @@ It is made of the run's folder alone; the same folder gives the same bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.config import TrainConfig
+from multitask.console import generated_note
 from multitask.metrics import known_metric
 from multitask.pages import charts, render_page, write_page
 from multitask.runs.command import train_command
@@ -102,7 +103,7 @@ def run_report(folder: Path, config: TrainConfig) -> str:
     """
     facts = run_facts(folder, config)
     tasks = [_task(facts, task) for task in facts.tasks.values()]
-    warnings = [_generated(facts.generated)] if facts.generated else []
+    warnings = [generated_note(facts.generated)] if facts.generated else []
     return render_page(
         "run.html.j2",
         package="multitask.runs",
@@ -134,13 +135,6 @@ def _own_tasks(facts: RunFacts) -> list[str]:
     there = TASKS.registered()
     ours = {name for name, task in there.items() if task.formatter.__module__.startswith("multitask.tasks.")}
     return [name for name in facts.tasks if name not in ours]
-
-
-def _generated(tasks: Iterable[str]) -> str:
-    return (
-        f"GENERATED SAMPLE: the examples of {', '.join(tasks)} are made by a small grammar. Scores on them say that "
-        "the tool works, not how a model does on real text."
-    )
 
 
 def _kicker(facts: RunFacts) -> str:
