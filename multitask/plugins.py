@@ -61,7 +61,8 @@ def include(path: str | Path, *, again: bool = False) -> ModuleType:
         raise UserError(f"--include '{where}': there is no Python file of that name; give the path of a .py file.")
     name = _module_name(full)
     TASKS.load()  # so that what is there before is known; in a process that training started this includes the file
-    digest, earlier = hashlib.sha256(full.read_bytes()).hexdigest(), sys.modules.get(name)
+    content, earlier = full.read_bytes(), sys.modules.get(name)
+    digest = hashlib.sha256(content).hexdigest()
     if earlier is not None:
         if digest == _CONTENTS.get(name, digest):
             return earlier
@@ -73,7 +74,7 @@ def include(path: str | Path, *, again: bool = False) -> ModuleType:
                 stacklevel=2,
             )
             return earlier
-    _run_file(name, full, where)
+    _run_file(name, full, where, content)
     _CONTENTS[name] = digest
     others = [p for p in os.environ.get(INCLUDED, "").split(os.pathsep) if p]
     if str(full) not in others:
@@ -85,7 +86,7 @@ _CONTENTS: dict[str, str] = {}
 """{module: SHA-256 of its file when it was run}"""
 
 
-def _run_file(name: str, full: Path, where: Path) -> None:
+def _run_file(name: str, full: Path, where: Path, content: bytes) -> None:
     spec = importlib.util.spec_from_file_location(name, full)
     assert spec is not None and spec.loader is not None  # a .py file has a loader
     earlier, before = sys.modules.get(name), [(registry, registry.of_module(name)) for registry in registries()]
@@ -98,7 +99,7 @@ def _run_file(name: str, full: Path, where: Path) -> None:
                 stack.enter_context(registry.undone_by_errors())
             stack.enter_context(TASKS.loading())  # other processes include it too
             # Not the loader's own: it may take bytecode of the same second and size for that of the file as it is now.
-            exec(compile(full.read_bytes(), str(full), "exec"), module.__dict__)  # noqa: S102
+            exec(compile(content, str(full), "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
         if earlier is None:
             del sys.modules[name]
