@@ -439,7 +439,7 @@ def task_names(config: TrainConfig) -> list[str]:
 
 
 def tasks_option(config: TrainConfig) -> str:
-    """The value of `--tasks` that says it."""
+    """The tasks as one text, as `--tasks` takes them."""
     return config.tasks if isinstance(config.tasks, str) else ",".join(config.tasks)
 
 

@@ -200,12 +200,6 @@ class Predictor:
         model, tokenizer, config = load_run(run)
         return cls(as_trained(task, model), model, tokenizer, config.batch_tokens, scores)
 
-    @property
-    def columns(self) -> list[str]:
-        """The keys of an answer."""
-        labels = ["probability", "probabilities", "log_likelihoods"] if self.task.output == "labels" else []
-        return ["input", "prediction", "valid", *(["log_likelihood", *labels] if self.scores else [])]
-
     def __call__(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
         """An answer to each example, in order; see `predict`."""
         from multitask.data import batches_of
@@ -235,6 +229,12 @@ class Predictor:
             scores["probabilities"] = dict(zip(self.task.labels, shares.tolist(), strict=True))
             scores["log_likelihoods"] = dict(zip(self.task.labels, likelihoods.tolist(), strict=True))
         return {**plain, **scores}
+
+
+def _columns(task: Task, scores: bool) -> list[str]:
+    """The keys of an answer."""
+    labels = ["probability", "probabilities", "log_likelihoods"] if task.output == "labels" else []
+    return ["input", "prediction", "valid", *(["log_likelihood", *labels] if scores else [])]
 
 
 @quietly()
@@ -271,6 +271,6 @@ def predict(
     chosen = prediction_task(Path(run), task, include, _say)
     examples = new_examples(chosen, inputs)
     if not examples:
-        return pd.DataFrame({name: [] for name in Predictor(chosen, None, None, 0, scores).columns})
+        return pd.DataFrame({name: [] for name in _columns(chosen, scores)})
     predictor = Predictor.load(run, chosen, scores=scores)
-    return pd.DataFrame(predictor(examples), columns=predictor.columns)
+    return pd.DataFrame(predictor(examples), columns=_columns(chosen, scores))

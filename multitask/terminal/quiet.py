@@ -86,7 +86,5 @@ def quiet_libraries() -> None:
 
 def quiet_lightning() -> None:
     """The same for Lightning, after it is imported, which is when it sets its level."""
-    import logging
-
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
