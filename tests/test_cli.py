@@ -163,6 +163,21 @@ def test_standard_errors_stand_beside_the_scores(capsys):
     assert json.loads(said(capsys, "report", "run", "--format", "json"))["standard_errors"] == errors
 
 
+def test_a_run_in_a_file_has_neither_the_width_nor_the_colours_of_the_terminal(monkeypatch, capsys):
+    expected = said(capsys, "report", "run")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert main(["report", "run", "--output", "run.txt"]) == 0
+    assert Path("run.txt").read_text(encoding="utf-8") == expected
+
+
 def test_a_run_is_continued_by_its_folder_alone_and_for_longer(capsys):
     given = (*TICKET, "--batch-size", "8", "--schedule", "constant", "--warmup-steps", "1")
     said(capsys, "train", *given, "--steps", "2", "--out", "longer")

@@ -8,6 +8,7 @@ from typing import Any
 from multitask.cli.commands import Command, own_options
 from multitask.cli.common import answer_text, write_output
 from multitask.errors import UserError
+from multitask.terminal.width import PIPE_WIDTH
 
 
 def _add_options(parser: Any) -> None:
@@ -31,11 +32,11 @@ def run(arguments: list[str]) -> int:
     """Run `multitask report`; gives the exit code."""
     options = own_options(COMMAND, arguments)
     folder = Path(options.folder)
+    # A file has no width of its own.
+    width, color = (PIPE_WIDTH, False) if options.output else (None, None)
     if (folder / "interference.json").is_file():
         from multitask.interference.findings import Study
 
-        # A file has no width of its own.
-        width, color = (160, False) if options.output else (None, None)
         study = Study.read(folder)
         text = study.render(options.format, width=width, color=color)
         if options.format == "table":
@@ -65,7 +66,7 @@ def run(arguments: list[str]) -> int:
 
             text = run_report(folder, config)
         else:
-            text = render_run(scores, baselines, options.format, errors=read_errors(folder))
+            text = render_run(scores, baselines, options.format, errors=read_errors(folder), width=width, color=color)
     text = text.rstrip("\n") + "\n"
     write_output(Path(options.output) if options.output else None, text)
     return 0
