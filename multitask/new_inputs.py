@@ -134,7 +134,7 @@ def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
 def read_input_file(path: Path) -> Rows | None:
     """The rows of a file of rows, by the ending of its name; None for a file of lines: .txt, or any other ending.
 
-    Each may be compressed; of a file of lines `readers.read_content` gives what is in it.
+    Each may be compressed; of a file of lines `compression.unpacked` gives what is in it.
 
     Raises:
         UserError: If it is an archive, cannot be read, or is malformed.
