@@ -48,7 +48,7 @@ _PART = re.compile(
     r"(?P<split>.+?)[-_.](?:(?P<number>[0-9]{1,6})[-_]of[-_](?P<count>[0-9]{1,6})(?:-[0-9a-f]{8,64})?|(?P<plain>[0-9]{1,6}))"
     r"|(?P<k>[0-9]{1,6})[-_]of[-_](?P<n>[0-9]{1,6})"
 )
-_SPLIT = re.compile(rf"(?:train|training|test|{_EVALUATED})(?:[-_. (]*[0-9].*)?")
+_SPLIT = re.compile(rf"(?:{_PLAIN_SPLIT.pattern})(?:[-_. (]*[0-9].*)?")
 _VALIDATION = re.compile(rf"(?:{_EVALUATED})(?![a-z])|(?:.*[^a-z])?(?:{_EVALUATED})$")
 _SHARD = re.compile(r".*[0-9]+[-_]of[-_][0-9]+.*|part[-_][0-9]+.*|(?:train|validation)(?:[-_. (]*[0-9]|[-_ (]+copy).*")
 
@@ -66,20 +66,17 @@ def split_files(folder: Path) -> dict[str, tuple[Path, ...]]:
     for path in entries:
         split = _stem(path)
         if os.path.isdir(path):
-            if _PLAIN_SPLIT.fullmatch(path.name.casefold()):
+            if is_split_name(path.name):
                 _add(whole, path.name, (path,), folder)
         elif ending_of(path) in READERS and _is_file(path):
             part = _part_of(path)
-            if (
-                part is not None
-                and part.split
-                and (part.parts is not None or _PLAIN_SPLIT.fullmatch(part.split.casefold()))
-            ):
+            if part is not None and part.split and (part.parts is not None or is_split_name(part.split)):
                 parts.setdefault(part.split, []).append(path)
             elif not _SHARD.fullmatch(split.casefold()):
                 _add(whole, split, (path,), folder)
     for split, paths in parts.items():
-        if len(paths) > 1 or _known_count(paths[0]):  # a single train_1.csv may be anything
+        part = _part_of(paths[0])
+        if len(paths) > 1 or (part and part.parts is not None):  # a single train_1.csv may be anything
             _add(whole, split, in_order(paths, numbers_begin=True), folder)
     found = {
         split: folder_files(paths[0]) if os.path.isdir(paths[0]) else paths for split, paths in sorted(whole.items())
@@ -120,9 +117,14 @@ class Part(NamedTuple):
     """What the name of a part of a split says."""
 
     split: str
-    number: int
+    digits: str
     parts: int | None
     """Of how many parts, if it says."""
+
+    @property
+    def number(self) -> int:
+        """Which part it is."""
+        return int(self.digits)
 
 
 def in_order(paths: Sequence[Path], *, numbers_begin: bool = False) -> tuple[Path, ...]:
@@ -164,7 +166,7 @@ def _check_parts(split: str, group: Mapping[Path, Part]) -> None:
         raise UserError(
             f"'{at}' has part {twice} of split '{split}' twice, {shown(one, 80)} and {shown(other, 80)}; remove one."
         )
-    padded = count is not None and any(len(_number(p)) > len(str(count)) for p in group)
+    padded = count is not None and any(len(part.digits) > len(str(count)) for part in group.values())
     first = 0 if 0 in numbers or (padded and count not in numbers) else 1
     last = (count - 1 + first) if count is not None else numbers[-1]
     missing = sorted({*range(first, min(last, first + 10**6) + 1)} - {*numbers})
@@ -204,18 +206,8 @@ def _part_of(path: Path) -> Part | None:
     found = _PART.fullmatch(_stem(path))
     if found is None:
         return None
-    count = found["count"] or found["n"]
-    return Part(found["split"] or "", int(_number(path)), int(count) if count else None)
-
-
-def _number(path: Path) -> str:
-    found = _PART.fullmatch(_stem(path))
-    return "" if found is None else found["number"] or found["plain"] or found["k"]
-
-
-def _known_count(path: Path) -> bool:
-    part = _part_of(path)
-    return part is not None and part.parts is not None
+    digits, count = found["number"] or found["plain"] or found["k"], found["count"] or found["n"]
+    return Part(found["split"] or "", digits, int(count) if count else None)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
