@@ -55,17 +55,17 @@ def run(arguments: list[str]) -> int:
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
         config = check_finished(folder, ("metrics.json", "baselines.json", "standard_errors.json"))
-        scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
-        if options.format == "html" and not has_model(folder):
-            raise UserError(
-                f"{folder} holds no model (the runs of a study keep none), of which a run's page tells: leave --format "
-                "html out, or give the study's folder."
-            )
         if options.format == "html":
             from multitask.runs.report import run_report
 
+            if not has_model(folder):
+                raise UserError(
+                    f"{folder} holds no model (the runs of a study keep none), of which a run's page tells: leave "
+                    "--format html out, or give the study's folder."
+                )
             text = run_report(folder, config)
         else:
+            scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
             text = render_run(scores, baselines, options.format, errors=read_errors(folder), width=width, color=color)
     text = text.rstrip("\n") + "\n"
     write_output(Path(options.output) if options.output else None, text)
