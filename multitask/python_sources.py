@@ -382,14 +382,18 @@ def _sizes(splits: Mapping[str, Any]) -> str:
     return f"{', '.join(most)}{' and ' if most else ''}{last} rows"
 
 
+_UNHELD = (UserError, TypeError, ValueError, RecursionError, OverflowError)
+"""Of a value that has no form as text."""
+
+
 def _fingerprint(items: Sequence[Row], origin: str) -> str:
     try:
         return rows_fingerprint(items)
-    except (UserError, TypeError, ValueError, RecursionError, OverflowError):
+    except _UNHELD:
         for position, row in enumerate(items):  # which one is it?
             try:
                 rows_fingerprint([row])
-            except (UserError, TypeError, ValueError, RecursionError, OverflowError) as error:
+            except _UNHELD as error:
                 where = f"{origin}, row {position}{_column(row)}"
                 raise UserError(f"{where}: {shown(error, 240)}") from error
         raise
@@ -400,6 +404,6 @@ def _column(row: Row) -> str:
     for name, value in row.items():
         try:
             rows_fingerprint([{name: value}])
-        except (UserError, TypeError, ValueError, RecursionError, OverflowError):
+        except _UNHELD:
             return f", column {shown(repr(name), 60)}"
     return ""
