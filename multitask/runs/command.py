@@ -36,10 +36,7 @@ def train_command(config: TrainConfig) -> str:
         plain = TrainConfig().model if field.name == "model" else getattr(usual, field.name)
         if field.name in NEVER or field.name in OPERATIONAL or value == plain:
             continue
-        if isinstance(value, dict):
-            words += [w for k, v in value.items() for w in _nested(f"{flag(field.name)}.{k}", v)]
-        else:
-            words += [flag(field.name), _written(value)]
+        words += _nested(flag(field.name), value)
     return shlex.join(words)
 
 
