@@ -59,16 +59,16 @@ def print_check(config: TrainConfig, *, as_json: bool, show: int = 0) -> None:
 
     mix = load_mix(config)
     report = check_tasks(mix.tasks, mix.data, mixture_tokenizer(config, mix))
-    few = {name: spread(data.train.examples, show) for name, data in mix.data.items()}
+    few = {name: spread(data.train.examples, show) for name, data in mix.data.items()} if show else {}
     if as_json:
         found = report.to_dict()
-        if show:
+        if few:
             found["examples"] = {
                 name: [{"id": e.id, "input": e.inputs, "target": e.target} for e in some] for name, some in few.items()
             }
         say_as_it_is(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    for name, some in few.items() if show else ():
+    for name, some in few.items():
         train = mix.data[name].train
         say(f"{name}: {len(some)} of {len(train):,} training examples, from {train.source}")
         for example in some:
