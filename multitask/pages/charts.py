@@ -82,8 +82,9 @@ class Series(NamedTuple):
     high: Numbers = ()
 
 
-def curves(series: Sequence[Series], *, width: int = 300, height: int = 150, label: str = "", unit: str = "") -> Markup:
+def curves(series: Sequence[Series], *, label: str = "", unit: str = "") -> Markup:
     """Lines over steps, with their spread, on two axes."""
+    width, height = 300, 150
     found = [v for s in series for line in (s.y, s.low, s.high) for v in line if _finite(v)]
     up = axis_of(found, height - 20, 14, least=max([1e-9, *(0.1 * abs(v) for v in found)]))
     steps = [x for s in series for x in s.x] or [0]
@@ -108,7 +109,6 @@ def interval(
     margin: float | None = None,
     bounds: tuple[float, float] = (-math.inf, math.inf),
     label: str = "",
-    height: int = 27,
 ) -> Markup:
     """An effect and its interval, in a row of its own; rows on one axis stand under each other.
 
@@ -123,9 +123,9 @@ def interval(
         margin: Half-width of the band around 0 that counts as equal.
         bounds: The least and the largest value that can be.
         label: What it shows, for those who cannot see it.
-        height: In pixels.
     """
-    middle, parts = height / 2, []
+    height, parts = 27, []
+    middle = height / 2
     if margin:
         left, right = axis.at(-margin), axis.at(margin)
         parts.append(_tag("rect", "band", x=left, y=0, width=right - left, height=height))
@@ -228,17 +228,18 @@ def _labels(axis: Axis, y: float, *, sign: bool = False) -> Markup:
     return Markup('<g class="ticks">') + Markup("").join(shown) + Markup("</g>")
 
 
-def ruler(axis: Axis, *, unit: str = "") -> Markup:
+def ruler(axis: Axis) -> Markup:
     """The axis that stands under rows of `interval`."""
     lines = f"M{_n(axis.left)} 1H{_n(axis.right)}" + _ticks(axis, 1, 5)
-    return _svg(axis.left + axis.right, 20, unit, _tag("path", "axis", d=lines), _labels(axis, 16, sign=True))
+    return _svg(axis.left + axis.right, 20, "", _tag("path", "axis", d=lines), _labels(axis, 16, sign=True))
 
 
-def bar(share: float | None, *, width: int = 90, look: str = "joint", label: str = "") -> Markup:
+def bar(share: float | None, *, label: str = "") -> Markup:
     """A share 0..1 as a bar of a whole."""
+    width = 90
     parts = [_tag("rect", "band", x=0, y=2, width=width, height=9)]
     if _finite(share):
-        parts.append(_tag("rect", look, x=0, y=2, width=width * min(max(share, 0.0), 1.0), height=9, stroke="none"))
+        parts.append(_tag("rect", "joint", x=0, y=2, width=width * min(max(share, 0.0), 1.0), height=9, stroke="none"))
     return _svg(width, 13, label, *parts)
 
 

@@ -37,7 +37,7 @@ def write_report(record: StudyRecord, path: Path) -> None:
 
 def _values(record: StudyRecord) -> dict[str, Any]:
     setting = record["setting"]
-    lead, *others = setting["match"]
+    lead = setting["match"][0]
     not_learned = unlearned_tasks(record)
     keys = {id(e): f"e{i}" for i, e in enumerate(record["effects"])}
     metrics, nats = primary(record), likelihood(record)
@@ -61,8 +61,6 @@ def _values(record: StudyRecord) -> dict[str, Any]:
         "one_seed": len(setting["seeds"]) == 1,
         "level": confidence(record),
         "many": len(record["effects"]) > MANY,
-        "lead": BUDGETS.get(lead, lead),
-        "others": [BUDGETS.get(m, m) for m in others],
         "alone": alone(record),
         "curves": curves(record),
         "forest": forest(record, not_learned, keys),
