@@ -7,7 +7,7 @@
 
     table = Table("Scores", (Column("task", left=True), Column("score")), ((Cell("sst2"), number(81.2)),), key="scores")
     print_tables(table)         on a terminal of any width; `terminal_text([table])` is the text
-    html_table(table, id="scores", attributes=[{"id": "e0"}], links={(0, 1): "#x3"})   one <table>, as Markup
+    html_table(table, id="scores", links={(0, 1): "#x3"})   one <table>, as Markup
 
 and `markdown.markdown_text([table])`, `latex.latex_text([table])`, `csv.csv_text(table)`, `html.html_text([table])`.
 

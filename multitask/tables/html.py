@@ -9,25 +9,19 @@ from markupsafe import Markup, escape
 
 from multitask.tables.table import MARKS, Cell, Column, Preface, Table, visible_in
 
-_NONE: Mapping[str, str | None] = {}
-
 
 def html_table(
     table: Table,
     *,
     id: str = "",
-    classes: str = "sortable",
-    attributes: Sequence[Mapping[str, str | None]] = (),
     links: Mapping[tuple[int, int], str] = {},
     keys: bool = True,
 ) -> Markup:
-    """One `<table>` with its caption; the first cell of a row names it. Without rows a paragraph with the title.
+    """One `<table>` that the pages' script sorts; the first cell of a row names it. Without rows, the title alone.
 
     Args:
         table: Its title is the caption.
         id: Of the table, if something points to it.
-        classes: Of the table; `sortable` is what the pages' script looks for.
-        attributes: Of each row, in their order; an attribute that is None is left out.
         links: {(row, column), from 0: where the text of this cell leads to}.
         keys: Whether cells have `data-key`; without, a large table is much smaller, and sorts by what it shows.
     """
@@ -36,7 +30,7 @@ def html_table(
         return Markup('<p class="caption">{}</p>\n').format(table.title)
     heads = Markup("\n").join(_head(c) for c in table.columns)
     lines = [
-        Markup("<table{}>").format(_attributes({"id": id or None, "class": classes or None})),
+        Markup("<table{}>").format(_attributes({"id": id or None, "class": "sortable"})),
         Markup("<caption>{}</caption>").format(table.title),
         Markup("<thead>\n<tr>\n{}\n</tr>\n</thead>\n<tbody>").format(heads),
     ]
@@ -45,8 +39,7 @@ def html_table(
             _cell(c, column, j == 0, links.get((i, j)), keys)
             for j, (column, c) in enumerate(zip(table.columns, row, strict=True))
         )
-        own = attributes[i] if i < len(attributes) else _NONE
-        lines.append(Markup("<tr{}>{}</tr>").format(_attributes(own), Markup("").join(cells)))
+        lines.append(Markup("<tr>{}</tr>").format(Markup("").join(cells)))
     return Markup("\n").join([*lines, Markup("</tbody>\n</table>\n")])
 
 
