@@ -46,7 +46,7 @@ from multitask.short_repr import Plain, short_repr
 from multitask.sources import FileSource, Source
 from multitask.split_files import like_validation
 from multitask.table import Rows
-from multitask.task import UNLABELLED, Example, Task, _takes_split
+from multitask.task import UNLABELLED, Example, Task, takes_split
 from multitask.uncollected import uncollected
 
 EMPTY, NO_LABEL, NO_EXAMPLE = "empty input", "no label", "no example"
@@ -196,7 +196,7 @@ def load_task(
     units = _units(task, rows, "train", as_split="train", skipped=skipped, bad=bad)
     # What is held out is chosen among the rows as they are formatted for evaluation, which may be more than train.
     evaluated = units
-    if _takes_split(task.formatter):
+    if takes_split(task.formatter):
         evaluated = _units(task, rows, "train", as_split="validation", bad=bad)
         if bad:  # a row may be bad in one of the two ways only, and is left out of both
             units, evaluated = ([u for u in part if u.row not in bad] for part in (units, evaluated))

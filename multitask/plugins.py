@@ -18,7 +18,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +26,7 @@ from types import ModuleType
 from multitask.errors import UserError
 from multitask.home import expanded
 from multitask.registry import INCLUDED as MODULES
-from multitask.registry import registries
-from multitask.task import TASKS, Task, add_task
+from multitask.registry import loading, registries
 
 GROUP = "multitask.tasks"
 """The entry-point group of plug-ins."""
@@ -60,7 +59,8 @@ def include(path: str | Path, *, again: bool = False) -> ModuleType:
     if full.suffix != ".py" or not full.is_file():
         raise UserError(f"--include '{where}': there is no Python file of that name; give the path of a .py file.")
     name = _module_name(full)
-    TASKS.load()  # so that what is there before is known; in a process that training started this includes the file
+    for registry in registries():
+        registry.load()  # so that what is there before is known; in a process of a training this includes the file
     content, earlier = full.read_bytes(), sys.modules.get(name)
     digest = hashlib.sha256(content).hexdigest()
     if earlier is not None:
@@ -97,7 +97,7 @@ def _run_file(name: str, full: Path, where: Path, content: bytes) -> None:
         with contextlib.ExitStack() as stack:
             for registry, _ in before:
                 stack.enter_context(registry.undone_by_errors())
-            stack.enter_context(TASKS.loading())  # other processes include it too
+            stack.enter_context(loading())  # other processes include it too
             # Not the loader's own: it may take bytecode of the same second and size for that of the file as it is now.
             exec(compile(content, str(full), "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
@@ -105,6 +105,9 @@ def _run_file(name: str, full: Path, where: Path, content: bytes) -> None:
             del sys.modules[name]
         else:
             sys.modules[name] = earlier
+        for registry in registries():  # also one that the file was the first to import
+            for thing in registry.of_module(name) if registry not in [known for known, _ in before] else ():
+                registry.discard(thing)
         raise UserError(f"--include '{where}'{_reason(error, full)}") from error
     for registry, things in before:
         for thing, what in things.items():
@@ -132,17 +135,22 @@ def _reason(error: BaseException, path: Path) -> str:
     return f"{at}: {type(error).__name__}: {error}"
 
 
-def load_entry_points() -> None:
+def load_entry_points(register: Callable[[object, str], None]) -> None:
     """Loads the plug-ins of all installed distributions, and the files that a parent process included.
 
     A plug-in that fails is a `PluginWarning` that names its distribution: the others, and the built-in tasks, must
     not be lost with it.
+
+    Args:
+        register: Takes what an entry point names, unless that is a module, and the distribution's name and version.
     """
     for name, value in dict.fromkeys((e.name, e.value) for e in metadata.entry_points(group=GROUP)):
         (point, *_) = metadata.entry_points(group=GROUP, name=name, value=value)
         holder = f"{point.dist.name} {point.dist.version}" if point.dist is not None else value
         try:
-            _register(point.load(), holder)
+            loaded = point.load()
+            if not isinstance(loaded, ModuleType):  # of a module importing it was all
+                register(loaded, holder)
         except Exception as error:  # whatever someone else's package does
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             warnings.warn(
@@ -154,19 +162,6 @@ def load_entry_points() -> None:
     for path in os.environ.get(INCLUDED, "").split(os.pathsep):
         if path and Path(path).is_file():
             include(path)
-
-
-def _register(loaded: object, holder: str) -> None:
-    if isinstance(loaded, ModuleType):
-        return  # importing it was all
-    tasks = [loaded] if isinstance(loaded, Task) else loaded
-    if not isinstance(tasks, Iterable) or isinstance(tasks, str):
-        raise UserError(f"it must be a module, a Task or a list of Tasks, and is a {type(loaded).__name__}.")
-    for task in tasks:
-        if not isinstance(task, Task):
-            raise UserError(f"it must be a module, a Task or a list of Tasks, and holds a {type(task).__name__}.")
-        if TASKS.registered().get(task.name) is not task:  # made by the decorator: it is there already
-            add_task(task, holder)
 
 
 @functools.lru_cache(maxsize=1)

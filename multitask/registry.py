@@ -10,6 +10,7 @@ Words
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import difflib
 import sys
 import threading
@@ -109,7 +110,6 @@ class Registry(Generic[T]):
         self._places: dict[str, Place | None] = {}
         self._replaced: list[T] = []
         self._reloadable: set[str] = set()
-        self._reloader: int | None = None
         self._load = load
         self._loading = False
         self._lock = threading.RLock()
@@ -139,7 +139,7 @@ class Registry(Generic[T]):
         self._objects[name] = thing
         self._holders[name] = holder
         self._places[name] = place
-        if self._reloader == threading.get_ident():
+        if _loading.get():
             self._reloadable.add(name)
         return thing
 
@@ -182,15 +182,6 @@ class Registry(Generic[T]):
             self._reloadable, self._replaced = reloadable, replaced
             raise
 
-    @contextlib.contextmanager
-    def loading(self) -> Iterator[None]:
-        """What is registered inside is registered in any other process too, which loads the same files and packages."""
-        before, self._reloader = self._reloader, threading.get_ident()
-        try:
-            yield
-        finally:
-            self._reloader = before
-
     def is_reloadable(self, name: str) -> bool:
         """Whether another process finds the thing by its name; not what a script or notebook registers itself."""
         return name in self._reloadable
@@ -220,12 +211,23 @@ class Registry(Generic[T]):
                 load, self._load = self._load, None  # before the call: what it loads may look names up
                 self._loading = True
                 try:
-                    with self.loading():
+                    with loading():
                         load()
                 finally:
                     self._loading = False
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """What is registered inside is registered in other processes too, which load the same files and packages."""
+    before = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(before)
+
+
+_loading: contextvars.ContextVar[bool] = contextvars.ContextVar("loading", default=False)
 _REGISTRIES: weakref.WeakSet[Registry[Any]] = weakref.WeakSet()
 
 

@@ -160,9 +160,9 @@ def sample(name: str) -> Source:
     return SampleSource(name)
 
 
-def sampled_name(task: Task) -> str | None:
-    """The name of the generated sample that is in the form of a task's data; None if there is none."""
-    return next((name for name in (task.name, task.folder) if name in SAMPLED), None)
+def sampled_name(*names: str) -> str | None:
+    """The name of the generated sample for a task that is called one of these, or whose folder is; None without one."""
+    return next((name for name in names if name in SAMPLED), None)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def resolve_source(task: Task, data: str | None) -> Source:
         UserError: If there are no rows for the task there; real data is never replaced by a sample.
     """
     local = task.source if not isinstance(task.source, HubSource) else None
-    made = sampled_name(task)
+    made = sampled_name(task.name, task.folder)
     if data == "hub":
         if task.source is None:
             raise UserError(f"task '{task.name}' has no source of its own; use --data DIR with {_layout(task)}.")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +23,15 @@ from multitask.errors import UserError
 from multitask.field_docs import explain_fields
 from multitask.given_sources import as_source
 from multitask.metrics import Metric, resolve_metrics
+from multitask.plugins import load_entry_points
 from multitask.python_sources import home_of
 from multitask.registry import Place, Registry, holder_of, place_of
 from multitask.short_repr import Plain, short_repr
+from multitask.table import Row as Row
 
 if TYPE_CHECKING:
     from multitask.sources import Source
 
-Row = Mapping[str, Any]
 OutputKind = Literal["labels", "span", "number", "text"]
 
 MAY_BE_EMPTY = ("span", "text")
@@ -221,7 +223,7 @@ class Task:
 
     def formatted(self, row: Row, split: str = "validation") -> list[Example]:
         """The same without the prefix."""
-        extra = {"split": split} if _takes_split(self.formatter) else {}
+        extra = {"split": split} if takes_split(self.formatter) else {}
         made = self.formatter(_Renamed(row, self.columns) if self.columns else row, **extra)
         if isinstance(made, Example):
             made = [made]
@@ -299,7 +301,8 @@ class _Renamed(Mapping[str, Any]):
 
 
 @functools.cache  # asked for every row; reading a signature takes longer than formatting one
-def _takes_split(formatter: Formatter) -> bool:
+def takes_split(formatter: Formatter) -> bool:
+    """Whether a formatter has a parameter `split`."""
     try:
         return "split" in inspect.signature(formatter).parameters
     except (TypeError, ValueError):  # a builtin without a signature
@@ -316,12 +319,25 @@ def _task_by_fields(fields: dict[str, Any], origin: str | None) -> Task:
     return Task(**fields)
 
 
+BUILT_IN = "multitask.tasks"
+"""The package of the built-in tasks, which is loaded like a plug-in: its modules register them."""
+
+
 def _load_builtin_tasks() -> None:
     """The built-in collection and the entry points of installed packages, on the first look-up."""
-    import multitask.tasks  # noqa: F401  (each module registers its task)
-    from multitask.plugins import load_entry_points
+    importlib.import_module(BUILT_IN)
+    load_entry_points(_add_plugin)
 
-    load_entry_points()
+
+def _add_plugin(loaded: object, holder: str) -> None:
+    tasks = [loaded] if isinstance(loaded, Task) else loaded
+    if not isinstance(tasks, Iterable) or isinstance(tasks, str):
+        raise UserError(f"it must be a module, a Task or a list of Tasks, and is a {type(loaded).__name__}.")
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise UserError(f"it must be a module, a Task or a list of Tasks, and holds a {type(task).__name__}.")
+        if TASKS.registered().get(task.name) is not task:  # made by the decorator: it is there already
+            add_task(task, holder)
 
 
 TASKS: Registry[Task] = Registry("task", load=_load_builtin_tasks)

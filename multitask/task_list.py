@@ -132,7 +132,7 @@ def task_table(task: Task) -> Table:
 
 def _example_at_hand(task: Task) -> Example | None:
     """What a row in memory, or of the generated sample, becomes."""
-    made = sampled_name(task)
+    made = sampled_name(task.name, task.folder)
     try:
         rows: Sequence[Row] | None = task.source.at_hand(20) if isinstance(task.source, PythonSource) else None
         if rows is None and made is not None:
@@ -148,7 +148,8 @@ def _row(task: Task) -> TaskRow:
     head, found, revision = source.rpartition(" at ")
     if found and len(revision) == 40:
         source = f"{head} at {revision[:7]}"
-    return TaskRow(task.name, task.output, task.primary.name, source, sampled_name(task) is not None, task.description)
+    sample = sampled_name(task.name, task.folder) is not None
+    return TaskRow(task.name, task.output, task.primary.name, source, sample, task.description)
 
 
 def _counted_class(task: Task, metric: Metric) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from multitask.task import TASKS
+from multitask.registry import loading
 
-with TASKS.loading():  # whoever imports this package first, each process has these
+with loading():  # whoever imports this package first, each process has these
     from . import (
         aeslc,
         boolq,
