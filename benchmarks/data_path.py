@@ -37,11 +37,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multitask.batching import IGNORED
-from multitask.data import MultitaskData, StepMaker, Steps, as_tensors
-from multitask.plan import MixingPlan
-from multitask.tables.terminal import print_table
-from multitask.tokens import Ragged, TokenizedTask, tokenize_task
+from multitask.batching.arrays import IGNORED
+from multitask.batching.step_maker import StepMaker, as_tensors
+from multitask.mixing.plan import MixingPlan
+from multitask.tables.table import print_table
+from multitask.tokenization.ragged import Ragged
+from multitask.tokenization.tokenize import TokenizedTask, tokenize_task
+from multitask.training.data_module import MultitaskData, Steps
 
 PARTS = ("libraries", "tasks", "rows", "position", "processes")
 VOCABULARY = 8000  # mini's, and that of drawn tokens
@@ -118,8 +120,8 @@ def read(data: Path | None, tokenizer: Any, names: Sequence[str], quick: bool) -
         rows = 2000 if quick else 50_000
         return {name: drawn(rows, seed, 12 if name == "span" else 2) for seed, name in enumerate(names)}
     import multitask.tasks  # noqa: F401  registers the built-in tasks
-    from multitask.examples import load_examples
-    from multitask.sources import files
+    from multitask.examples.loading import load_examples
+    from multitask.sources.local_files import files
     from multitask.task import TASKS
 
     found = {}
@@ -218,7 +220,7 @@ def memory() -> dict[str, float]:
 def apart(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each of them measures in a new process, at the same time; its memory begins with the libraries'."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["multitask.data"])
+    context.set_forkserver_preload(["multitask.training.data_module"])
     with ProcessPoolExecutor(len(cases), mp_context=context, max_tasks_per_child=1) as pool:
         return list(pool.map(measured, cases))
 
@@ -343,9 +345,9 @@ def trained(few: StepMaker, many: StepMaker, *, rounds: int, number: int = 2) ->
 
     The turns are short, for a machine's speed drifts, and many; the interval is that of their median.
     """
-    from multitask.models import build_model
-    from multitask.module import step_loss
-    from multitask.optim import OptimizerSettings, configure
+    from multitask.model.from_scratch import build_model
+    from multitask.training.module import step_loss
+    from multitask.training.optim import OptimizerSettings, configure
 
     model = build_model("mini", VOCABULARY, seed=0, dropout=0.1, pad=0, eos=1).train()
     optimizer = configure(model.parameters(), OptimizerSettings("adamw-scaled", 1e-3))["optimizer"]
@@ -556,7 +558,7 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = (options.only,) if options.only else PARTS
     result: dict[str, Any] = {"cores": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS", "all")}
     if {"libraries", "tasks"} & set(wanted):
-        from multitask.tokens import load_tokenizer
+        from multitask.tokenization.tokenizer import load_tokenizer
 
         tokenizer = load_tokenizer(options.tokenizer) if options.data else None
         tokens = read(options.data, tokenizer, options.tasks.split(","), quick)

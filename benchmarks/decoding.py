@@ -26,15 +26,17 @@ import numpy as np
 import torch
 
 import multitask
-from multitask.console import number
-from multitask.evaluation import evaluate_task
-from multitask.examples import Examples, load_task
-from multitask.inference import load_run
-from multitask.sources import resolve_source
-from multitask.spans import align
-from multitask.tables.terminal import print_table
+from multitask.evaluation.scores import evaluate_task
+from multitask.examples.choose_source import resolve_source
+from multitask.examples.dataset import Examples
+from multitask.examples.loading import load_task
+from multitask.runs.inference import load_run
+from multitask.tables.numbers import number_text
+from multitask.tables.table import print_table
 from multitask.task import TASKS, Task
-from multitask.tokens import TokenizedTask, text_of, tokenize_task
+from multitask.tokenization.spans import align
+from multitask.tokenization.tokenize import TokenizedTask, tokenize_task
+from multitask.tokenization.tokenizer import text_of
 
 
 def generated(model: Any, tokenizer: Any, task: Task, tokens: TokenizedTask, batch_size: int) -> list[str]:
@@ -160,12 +162,12 @@ def main() -> None:
             (
                 r["task"],
                 str(r["batch_size"]),
-                number(r["generate_ms"], 2),
-                number(r["multitask_ms"], 2),
-                *(number(r[key], 2) for key in ("ratio", "lowest", "highest")),
+                number_text(r["generate_ms"], 2),
+                number_text(r["multitask_ms"], 2),
+                *(number_text(r[key], 2) for key in ("ratio", "lowest", "highest")),
                 r["metric"],
-                number(r["generate_score"]),
-                number(r["multitask_score"]),
+                number_text(r["generate_score"]),
+                number_text(r["multitask_score"]),
             )
             for r in rows
         ],

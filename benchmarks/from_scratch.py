@@ -19,10 +19,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from multitask.cli import main as multitask
-from multitask.console import number
-from multitask.folder import read_json
-from multitask.sources import files
-from multitask.tables.terminal import print_table
+from multitask.sources.local_files import files
+from multitask.storage.json_files import read_json
+from multitask.tables.numbers import number_text
+from multitask.tables.table import print_table
 
 
 def tfidf_accuracy(data: Path) -> float:
@@ -59,11 +59,11 @@ def main() -> None:
         "span_whole_text": baselines["span"]["jaccard"],
     }
     rows = [
-        ("sst2", "accuracy", "multitask, from random weights", number(result["sst2_accuracy"])),
-        ("sst2", "accuracy", "TF-IDF + logistic regression", number(result["sst2_tfidf_logistic_regression"])),
-        ("sst2", "accuracy", "majority label", number(result["sst2_majority"])),
-        ("span", "jaccard", "multitask, from random weights", number(result["span_jaccard"])),
-        ("span", "jaccard", "the whole text", number(result["span_whole_text"])),
+        ("sst2", "accuracy", "multitask, from random weights", number_text(result["sst2_accuracy"])),
+        ("sst2", "accuracy", "TF-IDF + logistic regression", number_text(result["sst2_tfidf_logistic_regression"])),
+        ("sst2", "accuracy", "majority label", number_text(result["sst2_majority"])),
+        ("span", "jaccard", "multitask, from random weights", number_text(result["span_jaccard"])),
+        ("span", "jaccard", "the whole text", number_text(result["span_whole_text"])),
     ]
     print_table(
         f"{result['steps']:,} steps, {result['minutes']} minutes", ("task", "metric", "model", "score"), rows, left=3

@@ -3,7 +3,7 @@
     python benchmarks/interference_statistics.py [--out FILE.json] [--only PART] [--quick] [--processes 2]
 
 levels    normal data with known components of variance: how often the test at 5 %, 1 % and 0.2 % rejects a true null,
-          by Satterthwaite's degrees of freedom and as `multitask.interference.intervals` does it
+          by Satterthwaite's degrees of freedom and as `multitask.interference.statistics.intervals` does it
 speed     10,000 resamples × 5 seeds × 5,000 examples × 100 cells: the pair matrix of ten tasks and ten companions
 alarms    studies without any true effect, 20 cells a table: the share of cells with a verdict `gain` or `loss` after
           Benjamini–Hochberg, and the share of tables with one or more
@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
-from multitask.interference.statistics import TaskBootstrap, benjamini_hochberg, verdict_of
-from multitask.label_metrics import mcc_of
-from multitask.metrics import METRICS, Metric
-from multitask.outputs import Outputs
-from multitask.tables.terminal import print_table
+from multitask.interference.statistics.verdicts import TaskBootstrap, benjamini_hochberg, verdict_of
+from multitask.metrics.classification import mcc_of
+from multitask.metrics.metric import METRICS, Metric
+from multitask.metrics.outputs import Outputs
+from multitask.tables.table import print_table
 
 DIFFICULTY, SEED, SEED_EXAMPLE = 4.0, 0.1, 1.0  # sd in log-odds
 POSITIVE = 0.3  # share of the second label, for Matthews

@@ -2,9 +2,9 @@
 
     python benchmarks/known_answers.py [--out runs/known-answers] [--repetitions 5] [--seeds 5] [--steps 300]
 
-Each repetition has other words, rows and seeds (`multitask.families`), and is a study of its own in OUT/repetition-N
-that is continued if it was stopped. Prints each pair's effect beside the planted one, then the counts, as a table and
-as JSON (also in OUT/known_answers.json). Exit code 1 if
+Each repetition has other words, rows and seeds (`interference.planted_tasks`), and is a study of its own in
+OUT/repetition-N that is continued if it was stopped. Prints each pair's effect beside the planted one, then the
+counts, as a table and as JSON (also in OUT/known_answers.json). Exit code 1 if
 
 - a planted gain or loss has another verdict in any repetition,
 - the independent family has a gain or a loss in any repetition, or
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from multitask.families import ceilings, family_tasks, planted
+from multitask.interference.planted_tasks import ceilings, family_tasks, planted
 
 TASKS_FILE = Path(__file__).with_name("known_tasks.py")
 RIGHT = {"gain": ("gain",), "loss": ("loss",), "none": ("no evidence", "equal")}
@@ -101,8 +101,8 @@ def summary(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def show(judged: Sequence[Judged], counts: dict[str, Any]) -> None:
-    from multitask.console import number
-    from multitask.tables.terminal import print_table
+    from multitask.tables.numbers import number_text
+    from multitask.tables.table import print_table
 
     rows = [
         (
@@ -113,8 +113,8 @@ def show(judged: Sequence[Judged], counts: dict[str, Any]) -> None:
             "" if j.right else "WRONG",
             str(j.verdict),
             f"{j.expected:+.1f}",
-            number(j.delta, 2),
-            f"[{number(j.low, 2)}, {number(j.high, 2)}]",
+            number_text(j.delta, 2),
+            f"[{number_text(j.low, 2)}, {number_text(j.high, 2)}]",
         )
         for j in judged
         if j.own_family or not j.right
@@ -123,7 +123,7 @@ def show(judged: Sequence[Judged], counts: dict[str, Any]) -> None:
     print_table("Pairs of one family, and every pair that is wrong", names, rows, left=6)
     verdicts = ("gain", "loss", "equal", "no evidence")
     table = [
-        (name, *(str(found.get(v, 0)) for v in verdicts), number(counts["mean_delta"][name], 2))
+        (name, *(str(found.get(v, 0)) for v in verdicts), number_text(counts["mean_delta"][name], 2))
         for name, found in counts["verdicts"].items()
     ]
     print_table("Verdicts over all repetitions", ("pairs", *verdicts, "mean Δ"), table)

@@ -1,4 +1,4 @@
-"""Registers the generated families of `multitask.families`: sharing_a, sharing_b, …, and ten repetitions of them.
+"""Registers the families of `interference.planted_tasks`: sharing_a, sharing_b, …, and ten repetitions of them.
 
     multitask interference --include benchmarks/known_tasks.py --tasks sharing_a,sharing_b --arms single,pair
 
@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from multitask.families import register_families
+from multitask.interference.planted_tasks import register_families
 
 REPETITIONS = 10
 

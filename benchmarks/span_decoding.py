@@ -14,15 +14,15 @@ import json
 import time
 from pathlib import Path
 
-from multitask.baselines import WHOLE, baseline_answers
-from multitask.console import number
-from multitask.evaluation import evaluate_task
-from multitask.examples import load_examples
-from multitask.inference import load_run
-from multitask.sources import files
-from multitask.tables.terminal import print_table
+from multitask.evaluation.baselines import WHOLE, baseline_answers
+from multitask.evaluation.scores import evaluate_task
+from multitask.examples.loading import load_examples
+from multitask.runs.inference import load_run
+from multitask.sources.local_files import files
+from multitask.tables.numbers import number_text
+from multitask.tables.table import print_table
 from multitask.task import TASKS
-from multitask.tokens import tokenize_task
+from multitask.tokenization.tokenize import tokenize_task
 
 WAYS = ("likelihood", "best", "expected", "greedy", "generate")
 
@@ -48,7 +48,10 @@ def main() -> None:
     whole = baseline_answers(task, (), examples)[WHOLE]
     references = [e.references for e in examples]
     result["the whole text"] = {"score": task.primary(whole, [e.target for e in examples], references=references)}
-    rows = [(way, number(r["score"]), number(r.get("empty")), number(r.get("seconds"), 1)) for way, r in result.items()]
+    rows = [
+        (way, number_text(r["score"]), number_text(r.get("empty")), number_text(r.get("seconds"), 1))
+        for way, r in result.items()
+    ]
     print_table(f"{len(examples):,} rows of {task.name}", ("way", task.primary.name, "empty", "seconds"), rows)
     print(json.dumps(result))
 

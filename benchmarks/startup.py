@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from multitask.console import number
-from multitask.tables.terminal import print_table
+from multitask.tables.numbers import number_text
+from multitask.tables.table import print_table
 
 PARTS = ("imports", "data", "vocabulary", "tokens", "model", "first step")
 
@@ -45,7 +45,7 @@ def main() -> None:
         kind: {part: statistics.median(r[kind][part] for r in again) for part in (*PARTS, "total")} for kind in first
     }
     rows = [
-        (f"{label}, {kind}", *(number(found[kind][part], 2) for part in (*PARTS, "total")))
+        (f"{label}, {kind}", *(number_text(found[kind][part], 2) for part in (*PARTS, "total")))
         for label, found in (("first run", first), (f"again, median of {len(again)}", middle))
         for kind in ("clock", "processor")
     ]
@@ -103,8 +103,8 @@ def child(began: float, told: Path, words: list[str]) -> None:
     from multitask.cli.common import check_early
     from multitask.cli.flags import parse_command
     from multitask.cli.train import COMMAND
+    from multitask.gc_pause import uncollected
     from multitask.terminal.quiet import quiet_libraries, quiet_lightning
-    from multitask.uncollected import uncollected
 
     config, _ = parse_command(COMMAND, words)
     quiet_libraries()
@@ -112,7 +112,7 @@ def child(began: float, told: Path, words: list[str]) -> None:
     with uncollected():
         import pytorch_lightning as pl
 
-        from multitask.run import Training
+        from multitask.runs.train import Training
     quiet_lightning()
     mark()
 

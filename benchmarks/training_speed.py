@@ -41,14 +41,16 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 import torch
 
-from multitask.batching import flat_step, gather_step, micro_batches
+from multitask.batching.arrays import flat_step, micro_batches
+from multitask.batching.step import gather_step
 from multitask.config import TrainConfig
-from multitask.console import number
-from multitask.models import build_model
-from multitask.prepare import load_mix
-from multitask.run import Prepared, Training, scored_examples
-from multitask.tables.terminal import print_table
-from multitask.tokens import load_tokenizer, tokenize_task
+from multitask.mixing.prepare import load_mix
+from multitask.model.from_scratch import build_model
+from multitask.runs.train import Prepared, Training, scored_examples
+from multitask.tables.numbers import number_text
+from multitask.tables.table import print_table
+from multitask.tokenization.tokenize import tokenize_task
+from multitask.tokenization.tokenizer import load_tokenizer
 
 WARM = 2
 """Steps at the beginning of each turn that are not counted."""
@@ -75,7 +77,7 @@ class Case:
             validation_rows=4,
             trainer={"max_steps": self.steps, "enable_progress_bar": False},
         )
-        from multitask.interference.execute import settled
+        from multitask.interference.execution.pool import settled
 
         self.mix = load_mix(settled(self.config))
         self.tokenizer = tokenizer
@@ -340,7 +342,7 @@ def show(size: str, case: Case, found: dict[str, list[float]], made: dict[str, A
         rows.append((name, f"{statistics.median(speeds):,.0f}", f"{min(speeds):,.0f}–{max(speeds):,.0f}", shown))
     title = f"{size}: {case.parameters:,} parameters, {case.batch} examples and {case.tokens:,.0f} real tokens a step"
     print_table(title, ("", "real tokens/s", "from – to", "multitask is faster by"), rows, left=1)
-    shares = [(n, number(a, 2), number(b, 2)) for n, (a, b) in made["real_tokens_share"].items()]
+    shares = [(n, number_text(a, 2), number_text(b, 2)) for n, (a, b) in made["real_tokens_share"].items()]
     print_table("Real tokens among those computed", ("", "input side", "target side"), shares, left=1)
 
 

@@ -23,37 +23,43 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from multitask.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from multitask.config import TrainConfig
     from multitask.errors import UserError
-    from multitask.inference import evaluate, predict
-    from multitask.interference.findings import Study
-    from multitask.metrics import Metric, register_metric
-    from multitask.mixture import Mixture, mixing_rates, register_mixture
-    from multitask.plan import MixingPlan
+    from multitask.interference.study import Study
+    from multitask.metrics.metric import Metric
+    from multitask.metrics.naming import register_metric
+    from multitask.mixing.mixture import Mixture, mixing_rates, register_mixture
+    from multitask.mixing.plan import MixingPlan
     from multitask.plugins import include
-    from multitask.run import Run, StoppedError, train
     from multitask.runs.export import export
-    from multitask.sources import dataset, files, hub, rows
+    from multitask.runs.inference import evaluate, predict
+    from multitask.runs.run import Run, StoppedError
+    from multitask.runs.train import train
+    from multitask.sources.hugging_face import hub
+    from multitask.sources.in_memory import dataset, rows
+    from multitask.sources.local_files import files
     from multitask.task import Decoding, Example, Row, Task, add_task, register_task
     from multitask.testing import check_task
 
 _HOMES = {
     **dict.fromkeys(("Decoding", "Example", "Row", "Task", "add_task", "register_task"), "task"),
     **dict.fromkeys(("Metric", "register_metric"), "metrics"),
-    **dict.fromkeys(("Mixture", "mixing_rates", "register_mixture"), "mixture"),
+    **dict.fromkeys(("Mixture", "register_mixture"), "mixing.mixture"),
     **dict.fromkeys(("dataset", "files", "hub", "rows"), "sources"),
-    **dict.fromkeys(("Run", "StoppedError", "train"), "run"),
-    **dict.fromkeys(("evaluate", "predict"), "inference"),
-    "Study": "interference.findings",
-    "MixingPlan": "plan",
+    **dict.fromkeys(("Run", "StoppedError"), "runs.run"),
+    **dict.fromkeys(("evaluate", "predict"), "runs.inference"),
+    "MixingPlan": "mixing.plan",
+    "Study": "interference.study",
     "TrainConfig": "config",
     "UserError": "errors",
     "check_task": "testing",
     "export": "runs.export",
     "include": "plugins",
+    "mixing_rates": "mixing.rates",
+    "train": "runs.train",
 }
 
 __all__ = [
@@ -93,8 +99,8 @@ def __getattr__(name: str) -> Any:
         # OpenMP reads it when torch is loaded: see terminal/quiet.py.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if name in _HOMES:
-        from multitask.signals import unswallowed
-        from multitask.uncollected import uncollected
+        from multitask.gc_pause import uncollected
+        from multitask.training.signals import unswallowed
 
         with unswallowed(whole=True), uncollected(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from multitask.terminal.escaping import printable
 
 
 class UserError(Exception):
@@ -19,47 +19,3 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, without the frames of this program that found the mistake."""
         return [f"{type(self).__name__}: {self}"]
-
-
-def printable(text: str) -> str:
-    r"""The text with everything escaped that a terminal would obey or not show; a line's end becomes a space.
-
-    A message may quote what stands in a file from anywhere: escape sequences, marks that turn the direction of
-    writing round, and halves of surrogate pairs, which no encoding can print.
-
-    >>> printable("a\tb\x1b[2J\u202e \ud83d é"), printable("95 %")
-    ('a b\\x1b[2J\\u202e \\ud83d é', '95 %')
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return " " if character in "\n\r\t" else character.encode("unicode_escape").decode("ascii")
-
-
-def shown(value: object, limit: int = 120) -> str:
-    """What a message quotes of a value of any length, without its middle if it is long.
-
-    Args:
-        value: Text, an exception, anything; one whose `str` fails is named by its type.
-        limit: In characters; from 4 on.
-
-    >>> shown("abcdefghij", 6), shown(ValueError("no"))
-    ('abc…ij', 'no')
-    """
-    try:
-        text = str(value)
-    except Exception:  # of a class of the user's
-        text = f"a {type(value).__name__}"
-    # Escaping makes text longer, so both before (of 10 MB little is escaped) and after.
-    text = printable(_shortened(text, limit))
-    return _shortened(text, limit)
-
-
-def _shortened(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    end = (limit - 1) // 2
-    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"

@@ -24,9 +24,9 @@ from pathlib import Path
 from types import ModuleType
 
 from multitask.errors import UserError
-from multitask.home import expanded
 from multitask.registry import INCLUDED as MODULES
 from multitask.registry import loading, registries
+from multitask.storage.paths import expanded
 
 GROUP = "multitask.tasks"
 """The entry-point group of plug-ins."""

@@ -115,6 +115,10 @@ class Registry(Generic[T]):
         self._lock = threading.RLock()
         _REGISTRIES.add(self)
 
+    def fill_with(self, load: Callable[[], None]) -> None:
+        """Have `load` called before the first look-up, in place of what the constructor was given."""
+        self._load = load
+
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}, {len(self._objects)} names)"
 

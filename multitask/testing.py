@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from multitask.examples import Examples, load_examples
-from multitask.misfits import answer_outputs, undefined_metrics
-from multitask.sources import rows as rows_source
-from multitask.table import Row
+from multitask.examples.dataset import Examples
+from multitask.examples.loading import load_examples
+from multitask.examples.misfits import answer_outputs, undefined_metrics
+from multitask.sources.in_memory import rows as rows_source
+from multitask.sources.table import Row
 from multitask.task import Task
 
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from numbers import Number
 
-from multitask.errors import shown
-from multitask.raw_values import ValueAsTextError
+from multitask.sources.raw_values import ValueAsTextError
 from multitask.task import UNLABELLED, Example, Row
+from multitask.terminal.escaping import shown
 
 DETERMINERS = frozenset(
     [

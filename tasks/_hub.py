@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.sources import Source, hub
+from multitask.sources.hugging_face import hub
+from multitask.sources.protocol import Source
 
 
 def glue(name: str, splits: Mapping[str, str] | None = None) -> Source:

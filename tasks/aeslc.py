@@ -8,7 +8,7 @@ Some e-mails stand in the training rows twice; the licence is CC BY-NC-SA 4.0.
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import text

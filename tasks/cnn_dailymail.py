@@ -8,7 +8,7 @@ ROUGE-2 is the first metric because Raffel et al. (2020) compare by it; beams an
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import text

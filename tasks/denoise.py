@@ -24,7 +24,7 @@ import random
 
 import numpy as np
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import raw_text

@@ -9,7 +9,7 @@ BLEU is the paper's metric; a copy of the input scores high in it, so the share 
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import text

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Example, Row, register_task
 
 from ._format import label_name, text

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import text

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import string
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import UNLABELLED, Decoding, Example, Row, register_task
 
 from ._format import own_id, text, texts

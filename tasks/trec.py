@@ -8,7 +8,7 @@ The Hub has 5,452 training rows and a test split of 500, which serves for valida
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Example, Row, register_task
 
 from ._format import label_name, text

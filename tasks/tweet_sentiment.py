@@ -9,7 +9,7 @@ Spaces at the edges go and backticks become apostrophes; otherwise the text is a
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Example, Row, register_task
 
 from ._format import label_name, own_id, text

@@ -8,7 +8,7 @@ A number, as in the data; the paper's yes or no is a rating of 0.8 or more.
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import rounded, text

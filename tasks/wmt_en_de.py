@@ -8,7 +8,7 @@ Prefix, beams and penalty are T5's (Raffel et al. 2020, section 3.7).
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import text

@@ -8,7 +8,7 @@ T5 was not trained on it; "summarize: " would ask for CNN/Daily Mail's highlight
 
 from __future__ import annotations
 
-from multitask.sources import hub
+from multitask.sources.hugging_face import hub
 from multitask.task import Decoding, Example, Row, register_task
 
 from ._format import text

@@ -67,8 +67,9 @@ def _repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A SentencePiece tokenizer of about 300 pieces, trained on the sample."""
-    from multitask.sample import sample_rows
-    from multitask.tokens import load_tokenizer, train_vocabulary
+    from multitask.sources.sample_rows import sample_rows
+    from multitask.tokenization.tokenizer import load_tokenizer
+    from multitask.tokenization.train_vocabulary import train_vocabulary
 
     folder = tmp_path_factory.mktemp("vocabulary")
     tweets = [row["text"] for row in sample_rows("span", "train")[:300]]
@@ -152,8 +153,8 @@ def toy_rows(count: int, seed: int) -> list[dict[str, Any]]:
 
 def _toy_task(kind: str, **changes: Any) -> Any:
     """A task of each kind of output on toy rows, not registered."""
-    from multitask.metrics import resolve_metrics
-    from multitask.sources import rows
+    from multitask.metrics.naming import resolve_metrics
+    from multitask.sources.in_memory import rows
     from multitask.task import Example, Task
 
     formatters = {

@@ -17,13 +17,14 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from multitask.data import MultitaskData, StepMaker
-from multitask.module import MultitaskModule
-from multitask.optim import OptimizerSettings
-from multitask.plan import MixingPlan
+from multitask.batching.step_maker import StepMaker
+from multitask.mixing.plan import MixingPlan
+from multitask.training.data_module import MultitaskData
+from multitask.training.module import MultitaskModule
+from multitask.training.optim import OptimizerSettings
 
 HERE = Path(__file__).parent
-batching = runpy.run_path(str(HERE / "test_batching.py"))
+batching = runpy.run_path(str(HERE / "batching" / "test_step.py"))
 model_of = runpy.run_path(str(HERE / "conftest.py"))["_tiny_model"]
 
 STEPS = 5

@@ -13,12 +13,12 @@ import time
 
 import torch
 
-import multitask.evaluation
-import multitask.lightning
-import multitask.module
+import multitask.evaluation.scores
+import multitask.training.callbacks
+import multitask.training.module
 from multitask.cli import main
-from multitask.metrics import resolve_metrics
-from multitask.sources import rows
+from multitask.metrics.naming import resolve_metrics
+from multitask.sources.in_memory import rows
 from multitask.task import Example, Task, add_task
 
 RANK = int(os.environ.get("LOCAL_RANK", "0"))
@@ -46,18 +46,18 @@ def formatter(row, of):
 def plant() -> None:
     """In training, in evaluation during it, or a loss that is infinite though its gradient is not."""
     if FAULT.endswith("in-training"):
-        step = multitask.module.MultitaskModule.training_step
+        step = multitask.training.module.MultitaskModule.training_step
 
         def training_step(self, batch, batch_idx):
             if batch["step"] == STEP:
                 happens()
             return step(self, batch, batch_idx)
 
-        multitask.module.MultitaskModule.training_step = training_step
+        multitask.training.module.MultitaskModule.training_step = training_step
     if FAULT.endswith("in-evaluation"):
-        multitask.module.MultitaskModule.validation_step = lambda *args: happens()
+        multitask.training.module.MultitaskModule.validation_step = lambda *args: happens()
     if FAULT == "infinite-loss":
-        loss = multitask.module.step_loss
+        loss = multitask.training.module.step_loss
 
         def step_loss(model, batch, seed=0):
             total, pieces = loss(model, batch, seed)
@@ -66,7 +66,7 @@ def plant() -> None:
                 total = total + math.inf  # of a constant: the gradient is what it was
             return total, pieces
 
-        multitask.module.step_loss = step_loss
+        multitask.training.module.step_loss = step_loss
     if FAULT == "late":
         time.sleep(60)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from multitask.spans import SourceSpan
+from multitask.tokenization.spans import SourceSpan
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from multitask.interference.record import FORMAT, LIKELIHOOD, StudyRecord
+from multitask.interference.results.record import FORMAT, LIKELIHOOD, StudyRecord
 
 
 def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int = 5) -> StudyRecord:

@@ -7,15 +7,8 @@ import dataclasses
 import pytest
 import yaml
 
-from multitask.config import (
-    TrainConfig,
-    check_config,
-    check_precision,
-    check_trainer_names,
-    parse_options,
-    resolved,
-    selection_size,
-)
+from multitask.config import TrainConfig, selection_size
+from multitask.config_checks import check_config, check_precision, check_trainer_names, parse_options, resolved
 from multitask.errors import UserError
 
 

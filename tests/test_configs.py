@@ -8,10 +8,11 @@ import yaml
 
 from multitask.cli import main
 from multitask.cli.flags import config_parser, parse_config
-from multitask.config import TrainConfig, check_config, check_trainer_names, resolved
-from multitask.models import is_from_scratch
-from multitask.prepare import select_tasks
-from multitask.sources import resolve_source
+from multitask.config import TrainConfig
+from multitask.config_checks import check_config, check_trainer_names, resolved
+from multitask.examples.choose_source import resolve_source
+from multitask.mixing.prepare import select_tasks
+from multitask.model.from_scratch import is_from_scratch
 
 FOLDER = Path(__file__).parents[1] / "configs"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.yaml"))

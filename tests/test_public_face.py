@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 import multitask
-from multitask.examples import load_examples
-from multitask.metrics import METRICS
-from multitask.outputs import Outputs
+from multitask.examples.loading import load_examples
+from multitask.metrics.metric import METRICS
+from multitask.metrics.outputs import Outputs
 from multitask.short_repr import WIDTH, Plain, short_repr
-from multitask.signals import unswallowed
-from multitask.sources import sample
+from multitask.sources.generated import sample
 from multitask.task import TASKS
+from multitask.training.signals import unswallowed
 
 LONG = "so long a text \n\x1b[31m that nobody reads it " * 40
 

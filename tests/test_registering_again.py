@@ -16,12 +16,12 @@ import pytest
 
 import multitask
 from multitask.errors import UserError
-from multitask.metrics import METRICS
-from multitask.mixture import MIXTURES
+from multitask.metrics.metric import METRICS
+from multitask.mixing.mixture import MIXTURES
+from multitask.mixing.prepare import select_tasks
 from multitask.plugins import INCLUDED, PluginWarning, include
-from multitask.prepare import select_tasks
 from multitask.task import TASKS
-from multitask.token_cache import TokenCache
+from multitask.tokenization.token_cache import TokenCache
 
 TICKET = """
 from multitask import Example, register_task
@@ -144,9 +144,9 @@ def test_a_task_with_an_earlier_metric_is_not_trained(cell):
 
 
 def test_tokens_of_a_replaced_task_are_not_those_of_the_earlier_one(cell, bytes_tokenizer):
-    from multitask.cache import KEPT_FROM, Cache
-    from multitask.examples import load_examples
-    from multitask.sources import rows
+    from multitask.examples.loading import load_examples
+    from multitask.sources.in_memory import rows
+    from multitask.tokenization.disk_cache import KEPT_FROM, Cache
 
     source = rows({"train": [{"body": f"body {i}", "queue": "billing"} for i in range(KEPT_FROM)]})
     cached = TokenCache(Cache(), bytes_tokenizer)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multitask.examples import load_task
-from multitask.sources import rows
+from multitask.examples.loading import load_task
+from multitask.sources.in_memory import rows
 from multitask.task import UNLABELLED, Example
 from multitask.tasks._format import judge_referent, label_name, rounded, same_referent
 from multitask.tasks.span import plain

@@ -36,12 +36,12 @@ def run(arguments: list[str]) -> int:
         options = own_options(CLEAR, arguments[1:])
         if not options.older_than >= 0:
             raise UserError(f"--older-than must be 0 days or more. Got {options.older_than:g}.")
-        from multitask.cache_list import print_cleared
+        from multitask.cli.cache_list import print_cleared
 
         print_cleared(options.older_than)
         return 0
     options = own_options(COMMAND, arguments)
-    from multitask.cache_list import print_cache
+    from multitask.cli.cache_list import print_cache
 
     print_cache(as_json=options.format == "json")
     return 0

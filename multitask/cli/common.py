@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multitask import __version__
 from multitask.config import TrainConfig, task_words
 from multitask.errors import UserError
-from multitask.printable import visible
-from multitask.processes import is_first_process
-from multitask.signals import unswallowed
+from multitask.gc_pause import uncollected
+from multitask.terminal.escaping import visible
 from multitask.terminal.live import is_live_terminal
 from multitask.terminal.quiet import quiet_libraries
 from multitask.terminal.width import print_notice
-from multitask.uncollected import uncollected
+from multitask.training.processes import is_first_process
+from multitask.training.signals import unswallowed
+from multitask.version import __version__
 
 EXIT_FAILED = 1
 LINE = 120
@@ -80,10 +80,10 @@ def add_format(parser: Any) -> None:
 
 def check_early(config: TrainConfig) -> None:
     """What can be said against the settings before torch and Lightning are imported, which takes seconds."""
-    from multitask.config import check_config, check_precision
-    from multitask.model_check import check_model
-    from multitask.prepare import data_setting, load_plugins, select_tasks
-    from multitask.sources import resolve_source
+    from multitask.config_checks import check_config, check_precision
+    from multitask.examples.choose_source import data_setting, resolve_source
+    from multitask.mixing.prepare import load_plugins, select_tasks
+    from multitask.model.availability import check_model
 
     check_precision(config.precision)
     check_config(config)
@@ -95,8 +95,8 @@ def check_early(config: TrainConfig) -> None:
 
 def planned_settings(config: TrainConfig) -> TrainConfig:
     """The settings as training would have them, for the commands that only look."""
-    from multitask.config import check_trainer_names, resolved
-    from multitask.models import is_from_scratch
+    from multitask.config_checks import check_trainer_names, resolved
+    from multitask.model.from_scratch import is_from_scratch
 
     quiet_libraries()
     check_early(config)
@@ -110,7 +110,7 @@ def write_output(path: Path | None, text: str) -> None:
     if path is None:
         sys.stdout.write(text)
         return
-    from multitask.folder import atomic
+    from multitask.storage.atomic import atomic
 
     try:
         with atomic(path) as temporary:

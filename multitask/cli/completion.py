@@ -15,7 +15,7 @@ from typing import Any
 
 from multitask.cli.commands import Command, own_options, parser_of
 from multitask.errors import UserError
-from multitask.home import expanded
+from multitask.storage.paths import expanded
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -59,7 +59,7 @@ def complete() -> None:
 
 def _whole_parser(typed: str) -> argparse.ArgumentParser:
     """All commands as one parser; of their options only those of the command that is typed, which is faster."""
-    from multitask.cli.main import COMMANDS
+    from multitask.cli.command_names import COMMANDS
 
     words = typed.split()[1:]
     if typed.endswith(" "):
@@ -135,7 +135,7 @@ def _complete_tasks(prefix: str, **_: Any) -> list[str]:
 def _complete_trained(prefix: str, parsed_args: Any, **_: Any) -> list[str]:
     """The tasks of the run that is named before."""
     from multitask.config import task_names
-    from multitask.finished import run_config
+    from multitask.runs.finished import run_config
 
     try:
         return task_names(run_config(Path(parsed_args.run)))
@@ -148,7 +148,7 @@ def _complete_names(prefix: str, **_: Any) -> list[str]:
 
 
 def _complete_metrics(prefix: str, **_: Any) -> list[str]:
-    from multitask.metrics import METRICS
+    from multitask.metrics.metric import METRICS
 
     return list(METRICS)
 

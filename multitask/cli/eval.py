@@ -9,7 +9,7 @@ from typing import Any
 from multitask.cli.commands import Command, own_options
 from multitask.cli.common import add_include, announce, loading
 from multitask.errors import UserError
-from multitask.system_errors import told
+from multitask.storage.system_errors import told
 from multitask.terminal.quiet import quiet_libraries
 
 
@@ -58,12 +58,12 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"--batch-tokens must be at least 1. Got {options.batch_tokens}.")
     announce("eval", options.run, *([", ".join(options.tasks.split(","))] if options.tasks else []))
     quiet_libraries()
-    from multitask.finished import check_finished
-    from multitask.folder import open_folder
+    from multitask.runs.finished import check_finished
+    from multitask.runs.folder import open_folder
 
     check_finished(Path(options.run))
     with loading():
-        from multitask.inference import evaluate
+        from multitask.runs.inference import evaluate
 
     if options.out:
         open_folder(Path(options.out), resume=False, overwrite=False)
@@ -78,18 +78,18 @@ def run(arguments: list[str]) -> int:
         on_bad_row=options.on_bad_row,
     )
     if options.out:
-        from multitask.results import write_scores
+        from multitask.runs.writing import write_scores
 
         try:
             write_scores(Path(options.out), scores)
         except OSError as error:
             raise UserError(f"{told(error, options.out)}.") from error
     if options.format == "json":
-        from multitask.folder import finite
+        from multitask.storage.json_files import finite
 
         print(json.dumps(finite({name: s.numbers for name, s in scores.items()}), indent=2))
     else:
-        from multitask.console import print_scores
+        from multitask.evaluation.show import print_scores
 
         print_scores(scores, split=options.split)
     return 0

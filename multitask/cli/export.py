@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     """Run `multitask export`; gives the exit code."""
     options = own_options(COMMAND, arguments)
     announce("export", options.run, options.folder)
-    from multitask.interference.findings import Study
+    from multitask.interference.study import Study
     from multitask.runs.export import export
 
     study = Study.read(options.study) if options.study else None
@@ -42,6 +42,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _first_task(folder: Any) -> str:
-    from multitask.folder import read_json
+    from multitask.storage.json_files import read_json
 
     return str(next(iter(read_json(folder / "config.json")["task_specific_params"])))

@@ -20,10 +20,11 @@ from multitask.cli.settings import SETTINGS, USED
 from multitask.cli.spelling import resumed_run, spelled_out
 from multitask.cli.synonyms import OPTIONS, meant_option
 from multitask.cli.written import HINTS, as_written, quoted, readable, readable_settings
-from multitask.config import TrainConfig, flag, located, parse_options
+from multitask.config import TrainConfig, flag, located
+from multitask.config_checks import parse_options
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
-from multitask.yaml_files import load_yaml, read_yaml
+from multitask.storage.yaml_files import load_yaml, read_yaml
 
 
 def config_parser(command: str, description: str) -> Any:
@@ -117,7 +118,7 @@ def parse_config(parser: Any, arguments: Sequence[str], *, resumes: bool = True)
 
 def _check_run(run: Path, parser: Any, included: Sequence[str]) -> dict[str, Any]:
     """The settings of a run that is to be continued; the files that it was trained with must be named by the user."""
-    from multitask.finished import include_error, run_config
+    from multitask.runs.finished import include_error, run_config
 
     given = {Path(file).name for file in included}
     for file in run_config(run).include:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from multitask.cli.commands import Command
 from multitask.cli.common import announce, answer_text, loading, shown_tasks
 from multitask.cli.settings import USED
-from multitask.console import say
+from multitask.terminal.output import say
 from multitask.terminal.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from multitask.interference.study import StudyConfig
+    from multitask.interference.design.config import StudyConfig
 
 
 def _add_options(parser: Any) -> None:
-    from multitask.interference.options import add_study_options
+    from multitask.cli.study_options import add_study_options
 
     add_study_options(parser)
 
@@ -42,8 +42,8 @@ COMMAND = Command(
 def run(arguments: list[str]) -> int:
     """Run `multitask interference`; gives the exit code."""
     from multitask.cli.flags import parse_command
-    from multitask.interference.options import FORMATS, study_config
-    from multitask.interference.study import study_folder
+    from multitask.cli.study_options import FORMATS, study_config
+    from multitask.interference.design.config import study_folder
 
     train, own = parse_command(COMMAND, arguments)
     runs, dry_run, format, verbose = (own.pop(name) for name in ("runs", "dry_run", "format", "verbose"))
@@ -76,7 +76,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _seeds(config: StudyConfig) -> str:
-    from multitask.interference.design import parse_seeds
+    from multitask.interference.design.arms import parse_seeds
 
     count = len(parse_seeds(config.seeds, config.train.seed))
     return f"{count} seed{'s'[: count != 1]}"

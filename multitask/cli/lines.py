@@ -26,7 +26,7 @@ def read_file(path: str) -> list[str]:
     Raises:
         UserError: If it cannot be read or is no UTF-8.
     """
-    from multitask.compression import unpacked
+    from multitask.storage.compression import unpacked
 
     try:
         content = unpacked(path, Path(path).read_bytes())

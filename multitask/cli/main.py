@@ -9,10 +9,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from multitask import __version__
-from multitask.errors import UserError, printable
-from multitask.system_errors import RESOURCES, system_error, told
+from multitask.cli.command_names import COMMANDS
+from multitask.errors import UserError
+from multitask.storage.system_errors import RESOURCES, system_error, told
+from multitask.terminal.escaping import printable
 from multitask.terminal.width import print_notice
+from multitask.version import __version__
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -81,22 +83,6 @@ def _is_here() -> bool:
         return bool(os.getcwd())
     except FileNotFoundError:
         return False
-
-
-COMMANDS = {
-    "train": "train one model on a mixture of tasks and evaluate each",
-    "eval": "evaluate a finished run again, or on other data",
-    "predict": "predictions for lines of text or JSON rows",
-    "tasks": "list the tasks, describe one, or check data for training (tasks check)",
-    "metrics": "list the metrics, or describe one: direction, range, what it counts",
-    "mix": "show the planned mixture without training",
-    "interference": "train matched runs and tell which tasks help and hurt each other",
-    "report": "the tables of a run or a study again, in any format",
-    "export": "a finished run as a folder to take home: model, model card and predict.py",
-    "cache": "what was tokenised and is kept for the next run; cache clear deletes it",
-    "completion": "the script by which a shell completes what is typed: bash, zsh or fish",
-}
-"""Each is a module of this package with a function `run(arguments)` that gives the exit code."""
 
 
 def _run(arguments: list[str]) -> int:

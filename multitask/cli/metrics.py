@@ -25,9 +25,9 @@ COMMAND = Command(
 def run(arguments: list[str]) -> int:
     """Run `multitask metrics`; gives the exit code."""
     options = own_options(COMMAND, arguments)
-    from multitask.console import say
-    from multitask.metric_list import describe_metric, print_metrics
-    from multitask.prepare import load_plugins
+    from multitask.cli.metric_list import describe_metric, print_metrics
+    from multitask.mixing.prepare import load_plugins
+    from multitask.terminal.output import say
 
     load_plugins(options.include)
     if options.name:

@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
     config, own = parse_command(COMMAND, arguments)
     announce("mix", shown_tasks(config))
     config = planned_settings(config)
-    from multitask.planning import print_plan
+    from multitask.checks.preview import print_plan
 
     print_plan(config, as_json=own["format"] == "json")
     return 0

@@ -12,7 +12,7 @@ from multitask.cli.commands import Command, own_options
 from multitask.cli.common import add_include, announce, loading, write_output
 from multitask.cli.lines import is_typed, read_batches, read_file
 from multitask.errors import UserError
-from multitask.printable import visible
+from multitask.terminal.escaping import visible
 from multitask.terminal.quiet import quiet_libraries
 from multitask.terminal.width import print_notice
 
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
     options = own_options(COMMAND, arguments)
     if options.task is None:
         from multitask.config import task_names
-        from multitask.finished import run_config
+        from multitask.runs.finished import run_config
 
         names = ", ".join(task_names(run_config(Path(options.run))))
         raise UserError(f"--task must be given: {options.run} has {names}.")
@@ -67,14 +67,14 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"--output {output} cannot be written: there is no folder {output.parent}.")
     announce("predict", options.task, options.run)
     quiet_libraries()
-    from multitask.finished import prediction_task
+    from multitask.runs.finished import prediction_task
 
     # Before anyone types into the terminal, and before torch is imported, which takes seconds.
     task = prediction_task(Path(options.run), options.task, options.include, _say)
 
     def load() -> Callable[[Any], Answers]:
         with loading():
-            from multitask.inference import Predictor
+            from multitask.runs.inference import Predictor
 
         return Predictor.load(options.run, task, scores=options.scores)
 
@@ -93,7 +93,7 @@ def run(arguments: list[str]) -> int:
 
 def _answers(task: Any, path: str | None, load: Callable[[], Callable[[Any], Answers]]) -> Iterator[Answers]:
     """Batch by batch; the model is loaded when the first one is known to be right."""
-    from multitask.new_inputs import new_examples
+    from multitask.examples.new_inputs import new_examples
 
     predictor: Callable[[Any], Answers] | None = None
     before = 0
@@ -106,7 +106,7 @@ def _answers(task: Any, path: str | None, load: Callable[[], Callable[[Any], Ans
 
 
 def _inputs(task: Any, path: str | None) -> Iterator[Iterable[str | Mapping[str, Any]]]:
-    from multitask.new_inputs import check_no_header, read_input_file, read_inputs
+    from multitask.examples.new_inputs import check_no_header, read_input_file, read_inputs
 
     rows = read_input_file(Path(path)) if path else None
     if rows is not None:
@@ -122,7 +122,7 @@ def _inputs(task: Any, path: str | None) -> Iterator[Iterable[str | Mapping[str,
 
 def _converse(task: Any, predictor: Callable[[Any], Answers], output: Path | None) -> None:
     """Answer each line that is typed; a line that is wrong is said, and the next one may be right."""
-    from multitask.new_inputs import new_examples, read_inputs
+    from multitask.examples.new_inputs import new_examples, read_inputs
 
     print("one input a line; Ctrl-D ends", file=sys.stderr)
     made, number = [], 0

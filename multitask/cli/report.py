@@ -12,7 +12,7 @@ from multitask.terminal.width import PIPE_WIDTH
 
 
 def _add_options(parser: Any) -> None:
-    from multitask.interference.options import FORMATS
+    from multitask.cli.study_options import FORMATS
 
     parser.add_argument("folder", metavar="RUN_OR_STUDY", help="A run folder or a study folder.")
     parser.add_argument("--format", choices=FORMATS, default="table", help="How to print it; html is the whole report.")
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     # A file has no width of its own.
     width, color = (PIPE_WIDTH, False) if options.output else (None, None)
     if (folder / "interference.json").is_file():
-        from multitask.interference.findings import Study
+        from multitask.interference.study import Study
 
         study = Study.read(folder)
         text = study.render(options.format, width=width, color=color)
@@ -47,10 +47,10 @@ def run(arguments: list[str]) -> int:
             "it goes on."
         )
     else:
-        from multitask.finished import check_finished, has_model
-        from multitask.folder import read_json
         from multitask.runs.files import Metrics, read_baselines, read_errors
+        from multitask.runs.finished import check_finished, has_model
         from multitask.runs.render import render_run
+        from multitask.storage.json_files import read_json
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
 
 def _how_far(folder: Path) -> str:
     """How many of a study's models are there, as far as its folder says."""
-    from multitask.folder import read_json
+    from multitask.storage.json_files import read_json
 
     try:
         cells = read_json(folder / "cells.json", list[dict[str, Any]])

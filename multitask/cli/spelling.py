@@ -9,8 +9,8 @@ from pathlib import Path
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
-from multitask.home import expanded
 from multitask.registry import did_you_mean
+from multitask.storage.paths import expanded
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:

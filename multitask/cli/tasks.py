@@ -50,9 +50,9 @@ def run(arguments: list[str]) -> int:
         return _tasks_check(arguments[1:])
     _check_words(arguments)
     options = own_options(COMMAND, arguments)
-    from multitask.console import say
-    from multitask.prepare import load_plugins
-    from multitask.task_list import describe_task, print_tasks
+    from multitask.cli.task_list import describe_task, print_tasks
+    from multitask.mixing.prepare import load_plugins
+    from multitask.terminal.output import say
 
     load_plugins(options.include)
     if options.name:
@@ -86,7 +86,7 @@ def _tasks_check(arguments: list[str]) -> int:
         raise UserError(f"--show must be 0 or more. Got {own['show']}.")
     announce("tasks check", shown_tasks(config))
     config = planned_settings(config)
-    from multitask.planning import print_check
+    from multitask.checks.preview import print_check
 
     print_check(config, as_json=own["format"] == "json", show=own["show"])
     return 0

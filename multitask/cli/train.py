@@ -9,11 +9,11 @@ from multitask.cli.commands import Command
 from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, shown_tasks
 from multitask.cli.settings import USED
 from multitask.config import TrainConfig, default_folder, located
-from multitask.folder import check_folder
-from multitask.printable import visible
-from multitask.processes import ProcessError, is_first_process
+from multitask.runs.folder import check_folder
+from multitask.terminal.escaping import visible
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 from multitask.terminal.width import output_width, print_notice
+from multitask.training.processes import ProcessError, is_first_process
 
 COMMAND = Command(
     "train",
@@ -42,7 +42,8 @@ def run(arguments: list[str]) -> int:
         out = Path(located(config).out or default_folder(config))
         check_folder(out, resume=config.resume, overwrite=config.overwrite)
     with loading():
-        from multitask.run import StoppedError, train
+        from multitask.runs.run import StoppedError
+        from multitask.runs.train import train
 
     quiet_lightning()
     try:
@@ -60,8 +61,8 @@ def run(arguments: list[str]) -> int:
 
 def next_commands(run: Path, config: TrainConfig) -> str:
     """What can be done with a finished run, as commands that can be typed as they stand."""
-    from multitask.finished import has_model
-    from multitask.folder import read_json
+    from multitask.runs.finished import has_model
+    from multitask.storage.json_files import read_json
 
     where = shlex.quote(str(run))
     task = next(iter(read_json(run / "metrics.json")))

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from multitask.config import TrainConfig, flag
-from multitask.errors import UserError, shown
-from multitask.yaml_files import dump_yaml, load_yaml
+from multitask.errors import UserError
+from multitask.storage.yaml_files import dump_yaml, load_yaml
+from multitask.terminal.escaping import shown
 
 HINTS: Mapping[str, Any] = typing.get_type_hints(TrainConfig)
 """{setting: type}."""

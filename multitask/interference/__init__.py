@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from multitask.interference.findings import Study
-    from multitask.interference.study import StudyConfig
+    from multitask.interference.design.config import StudyConfig
+    from multitask.interference.study import Study
 
 __all__ = ["Study", "interference"]
 
@@ -52,7 +52,7 @@ def interference(
         raise TypeError("interference takes a config or single settings, not both.")
     with quietly():
         from multitask.interference.conduct import Conduct, settings_of
-        from multitask.interference.study import study_folder
+        from multitask.interference.design.config import study_folder
 
         config = config or settings_of(settings)
         return Conduct(config, Path(out or study_folder(config)), quiet=quiet, overwrite=overwrite).run()
@@ -60,7 +60,7 @@ def interference(
 
 def __getattr__(name: str) -> Any:
     if name == "Study":
-        from multitask.interference.findings import Study
+        from multitask.interference.study import Study
 
         return Study
     raise AttributeError(f"module 'multitask.interference' has no attribute '{name}'")

@@ -12,23 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from multitask.cache import Cache
-from multitask.cautions import undrawn
 from multitask.config import TrainConfig
-from multitask.console import data_notes, say, show_tables
-from multitask.definitions import FORMATTER, changes, definition, definitions_in, said
 from multitask.errors import UserError
-from multitask.folder import ORPHANS, locked, read_json, safe_name, write_json
-from multitask.generators import one_training
-from multitask.home import tilde
-from multitask.interference.alike import merge_alike
-from multitask.interference.assemble import make_record
-from multitask.interference.design import Arm, label
-from multitask.interference.execute import cell_address, cell_mix, is_finished, settled, train_cells
-from multitask.interference.findings import Study, write_study_files
-from multitask.interference.of_task import Material
-from multitask.interference.partial import Partial
-from multitask.interference.study import (
+from multitask.examples.choose_source import data_setting
+from multitask.interference.design.arms import Arm, label
+from multitask.interference.design.config import (
     Cell,
     StudyConfig,
     cell_config,
@@ -42,14 +30,33 @@ from multitask.interference.study import (
     study_dict,
     write_study,
 )
+from multitask.interference.execution.partial import Partial
+from multitask.interference.execution.pool import cell_address, cell_mix, is_finished, settled, train_cells
+from multitask.interference.results.alike import merge_alike
+from multitask.interference.results.assemble import make_record
+from multitask.interference.results.per_task import Material
+from multitask.interference.study import Study, write_study_files
 from multitask.interference.tables.planned import PlannedArm, planned_table
-from multitask.models import check_pretrained, contamination, is_from_scratch
-from multitask.ownership import check_owner
-from multitask.prepare import data_setting, load_mix, load_plugins, select_tasks
+from multitask.mixing.prepare import load_mix, load_plugins, select_tasks
+from multitask.mixing.summary import data_notes
+from multitask.mixing.warnings import undrawn
+from multitask.model.contamination import contamination
+from multitask.model.from_scratch import is_from_scratch
+from multitask.model.pretrained import check_pretrained
+from multitask.runs.definitions import FORMATTER, changes, definition, definitions_in, said
+from multitask.runs.folder import ORPHANS
 from multitask.runs.reading import Finished
-from multitask.system_errors import system_error, told
+from multitask.storage.folders import safe_name
+from multitask.storage.json_files import read_json, write_json
+from multitask.storage.locking import check_owner, locked
+from multitask.storage.paths import tilde
+from multitask.storage.system_errors import system_error, told
+from multitask.tables.terminal import show_tables
 from multitask.task import TASKS
 from multitask.terminal.counting import counting, duration
+from multitask.terminal.output import say
+from multitask.tokenization.disk_cache import Cache
+from multitask.training.rng_states import one_training
 
 TRIAL_SEED = 1_000_000
 """Added to the first seed for the trials of the learning-rate search: no reported run has it."""
@@ -66,9 +73,9 @@ class Conduct:
     """
 
     def __init__(self, config: StudyConfig, out: Path, *, quiet: bool = False, overwrite: bool = False) -> None:
-        from multitask.config import check_precision, check_trainer_names
-        from multitask.lightning import named_callbacks
-        from multitask.model_check import check_model
+        from multitask.config_checks import check_precision, check_trainer_names
+        from multitask.model.availability import check_model
+        from multitask.training.callbacks import named_callbacks
 
         self.config = config = checked(config)
         self.out, self.quiet, self.overwrite = out, quiet, overwrite
@@ -200,7 +207,7 @@ class Conduct:
             self._dry_run()
 
     def _dry_run(self) -> None:
-        from multitask.interference.estimate import measure, seconds_of
+        from multitask.interference.execution.estimate import measure, seconds_of
 
         stored = read_study(self.out) if self.out.is_dir() and not self.overwrite else None
         self.load(stored)
@@ -212,7 +219,7 @@ class Conduct:
                 vocab = Path(temporary) / "vocab"
                 self._train_vocabulary(vocab)
             base = dataclasses.replace(self.base, vocab=str(vocab) if vocab else self.base.vocab)
-            from multitask.vocabulary import mixture_tokenizer, older_vocabulary
+            from multitask.tokenization.vocabulary import mixture_tokenizer, older_vocabulary
 
             tokenizer = mixture_tokenizer(settled(base), self.full)
             older = older_vocabulary(tokenizer, self.full.data, self.vocabulary) if self.vocab else None
@@ -346,8 +353,8 @@ class Conduct:
         return study_dict(config, self.design, self.rate_base, self.lr if lr is None else lr, self.vocabulary)
 
     def _train_vocabulary(self, folder: Path) -> None:
-        from multitask.models import SIZES
-        from multitask.vocabulary import mixture_vocabulary
+        from multitask.model.from_scratch import SIZES
+        from multitask.tokenization.vocabulary import mixture_vocabulary
 
         ordered = {t: self.full.data[t] for t in sorted(self.full.data)}  # not as --tasks happens to list them
         size = self.base.vocab_size or SIZES[self.base.model].vocabulary
@@ -377,7 +384,7 @@ class Conduct:
         """Run the trials and choose each kind of arm's rate; once chosen it stays, whatever is added later."""
         import numpy as np
 
-        from multitask.evaluation import deciding_points
+        from multitask.evaluation.scores import deciding_points
 
         if frozen and (self.out / "facts.json").is_file():
             return list(read_json(self.out / "facts.json").get("trials", []))
@@ -408,7 +415,7 @@ class Conduct:
 
     def _undefined(self, limit: int | None = None) -> dict[str, str]:
         """{task: why its primary metric is undefined on its first `limit` selection examples}; see `misfits`."""
-        from multitask.misfits import undefined_metrics
+        from multitask.examples.misfits import undefined_metrics
 
         found = {}
         for name, task in self.tasks.items():
@@ -439,9 +446,9 @@ class Conduct:
 
     def _facts(self) -> dict[str, Any]:
         """Warnings and notes about data and model."""
-        from multitask.checks import overlap_sentences
-        from multitask.overlap import find_overlaps
-        from multitask.vocabulary import mixture_tokenizer, older_vocabulary
+        from multitask.checks.overlap import find_overlaps
+        from multitask.checks.warnings import overlap_sentences
+        from multitask.tokenization.vocabulary import mixture_tokenizer, older_vocabulary
 
         lines = data_notes(self.full)
         generated = lines[:1] if self.full.generated else []

@@ -1,363 +1,210 @@
-"""A study's settings and its folder, and the training settings of each of its cells.
-
-STUDY/
-study.yaml           all settings; a study is continued, or grows by a task or a seed, with the same command
-cells.json           the models that the study needs: name, tasks, examples a step, seed, folder
-facts.json           what was found in the data: overlap between tasks, what is generated, held out or skipped
-vocab/               from scratch: one vocabulary for all cells, trained on the text of all tasks
-cells/NAME/          the run folder of each model; without its weights, unless --keep-models
-trials/NAME/         with --lr-grid: the runs that the learning rates were chosen by
-interference.json    everything that was found; the tables, figures and the report are made of it alone
-interference.csv     a row an effect
-report.html          one file for people
-figures/             PNG and SVG
-"""
+"""A finished study as an object, and the files that show it: all of them made of interference.json alone."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
+import html
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from multitask.config import OPERATIONAL, TrainConfig, check_config, flag, folder_name, located
 from multitask.errors import UserError
-from multitask.folder import atomic, check_links, make_folder
-from multitask.home import tilde
-from multitask.interference.design import ARMS, Arm, Design, label, parse_seeds
-from multitask.ownership import check_lock
+from multitask.field_docs import explain_fields
+from multitask.interference.figures.palette import GAIN, LOSS
+from multitask.interference.results.answer import LINES, WIDTH, Answer, answer
+from multitask.interference.results.lookup import of_primary
+from multitask.interference.results.record import StudyRecord, read_record, write_record
 from multitask.registry import did_you_mean
-from multitask.schedule import exact
-from multitask.yaml_files import dump_yaml, read_yaml
+from multitask.storage.atomic import atomic
+from multitask.terminal.escaping import visible
 
-FORMAT = 2
-"""Of study.yaml, raised with what its cells are trained on (2: plans of format 2)."""
-STEPS = 500
-"""Optimizer steps of a cell when `--trainer.max_steps` is not given."""
-PER_STEP = 16.0
-"""Examples of each task in a step when `--per-step` is not given."""
-PARTS = (
-    *("study.yaml", "cells.json", "facts.json", "vocab", "cells", "trials"),
-    *("interference.json", "interference.csv", "report.html", "figures"),
-)
-"""What a study's folder may hold; `--overwrite` deletes these and nothing else."""
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
-@dataclass
-class StudyConfig:
-    """What `multitask interference` asks for, besides the settings of training."""
+@explain_fields
+@dataclass(frozen=True, eq=False, repr=False)
+class Study:
+    """What a study found. `Study.read(folder)` needs interference.json and nothing else: no models, no data, no torch.
 
-    train: TrainConfig = field(default_factory=TrainConfig)
-    """What all cells share."""
-    arms: list[str] = field(default_factory=lambda: list(ARMS))
-    """Which models to train: single, joint, pair, without."""
-    seeds: str = "5"
-    """How many seeds, or which, with commas."""
-    match: list[str] = field(default_factory=lambda: ["examples"])
-    """The budget that is matched: `examples` (equal exposure), `steps` (equal compute), or both, with a comma."""
-    null: list[str] = field(default_factory=list)
-    """Tasks that get a null control; `all` for each."""
-    lr_grid: list[float] = field(default_factory=list)
-    """Learning rates to choose from for each kind of arm, on held-out training rows, before the seeds run."""
-    margin: float = 0.5
-    """Points within which two scores count as equal (or one standard deviation over seeds, whichever is larger)."""
-    resamples: int = 10_000
-    """Of the bootstrap."""
-    groups: int = 3
-    """Suggest a grouping of the tasks into at most so many models."""
-    jobs: int | None = None
-    """Models that are trained side by side; by default one a core on a CPU, from scratch, else one."""
-    threads: int | None = None
-    """Threads of each; by default the cores are shared equally."""
-    keep_models: bool = False
-    """Keep each cell's weights, which the tables do not need."""
-
-
-def study_folder(config: StudyConfig) -> str:
-    """Where a study goes without `--out`: runs/interference-TASKS-MODEL."""
-    return f"runs/interference-{folder_name(config.train)}"
-
-
-def parse_numbers(text: str | Sequence[float], option: str) -> list[float]:
-    """Numbers with commas.
-
-    Raises:
-        UserError: If one is no number above 0.
-
-    >>> parse_numbers("0.003,0.01", "--lr-grid")
-    [0.003, 0.01]
+    >>> study = Study.read("runs/study")                              # doctest: +SKIP
+    >>> study.effect("sst2", companion="span")["delta"]               # doctest: +SKIP
+    1.3
     """
-    parts = text.split(",") if isinstance(text, str) else list(text)
-    try:
-        values = [float(p) for p in parts]
-    except ValueError as error:
-        raise UserError(f"{option} is one or more numbers, with commas. Got {text!r}.") from error
-    if any(not 0 < v < float("inf") for v in values) or len(set(values)) < len(values):
-        raise UserError(f"{option} must be different numbers above 0. Got {text}.")
-    return values
 
-
-def checked(config: StudyConfig) -> StudyConfig:
-    """The settings with a study's defaults, or the first that cannot work.
-
-    Raises:
-        UserError: One sentence.
-    """
-    train = located(config.train)
-    for name in ("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule"):
-        if getattr(train, name):
-            raise UserError(
-                f"{flag(name)} makes rates, and a study fixes how many examples of each task a step has, whatever its "
-                f"company: give --per-step instead."
-            )
-    if train.batch_size != TrainConfig.batch_size:
-        raise UserError("--batch-size is a step's over all tasks; a study fixes each task's own: give --per-step.")
-    for name in ("twin", "rate_base"):
-        if getattr(train, name) is not None:
-            raise UserError(f"{flag(name)} is set by the study for its cells.")
-    if train.labels_by == "generate":
-        raise UserError("--labels-by generate: a study scores labels by ranking and as written, always both.")
-    if train.evaluate_on == "selection" and (config.lr_grid or train.select != "last"):
-        raise UserError(
-            "--evaluate-on selection reports scores on the held-out training rows, so nothing may be chosen on them: "
-            "leave out --lr-grid and --selection."
-        )
-    if train.patience:
-        raise UserError("--patience would give each arm its own number of steps, and the arms of a study are matched.")
-    if not config.margin >= 0:
-        raise UserError(f"--margin must be 0 or above. Got {config.margin}.")
-    if config.resamples < 200:
-        raise UserError(f"--resamples must be at least 200 for a 95 % interval. Got {config.resamples}.")
-    for name in ("groups", "jobs", "threads"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UserError(f"{flag(name)} must be at least 1. Got {value}.")
-    if config.lr_grid and train.lr is not None:
-        raise UserError("--lr-grid chooses the learning rate, so --lr would do nothing: give one of them.")
-    if len(config.lr_grid) == 1:
-        raise UserError("--lr-grid has one learning rate, so there is nothing to choose: give --lr.")
-    data_seed = train.seed if train.data_seed is None else train.data_seed
-    train = dataclasses.replace(
-        train,
-        per_step=PER_STEP if train.per_step is None else train.per_step,
-        trainer={"max_steps": STEPS, **train.trainer},
-        labels_by="both",
-        data_seed=data_seed,
-        hold_selection=train.hold_selection or bool(config.lr_grid),
-    )
-    check_config(train)
-    return dataclasses.replace(config, train=train)
-
-
-def design_of(config: StudyConfig, tasks: Sequence[str]) -> Design:
-    """The design that the settings ask for, over these tasks.
-
-    Raises:
-        UserError: If the settings do not fit the tasks.
-    """
-    per_step = config.train.per_step
-    assert per_step is not None
-    given = per_step if isinstance(per_step, dict) else dict.fromkeys(tasks, per_step)
-    for task in given:
-        if task not in tasks:
-            raise UserError(f"--per-step.{task}: {did_you_mean(task, list(tasks))}")
-    for task in tasks:
-        if not given.get(task, 0) > 0:
-            raise UserError(
-                f"--per-step must give task '{task}' some examples in a step. Got {given.get(task, 'none')}."
-            )
-    null = list(tasks) if config.null == ["all"] else config.null
-    return Design(
-        tuple(tasks),
-        {t: exact(given[t]) for t in tasks},
-        arms=tuple(config.arms),
-        match=tuple(config.match),
-        seeds=parse_seeds(config.seeds, config.train.seed),
-        null=tuple(null),
-    )
-
-
-# ---- the folder ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model of the study."""
-
-    arm: Arm
-    family: str
-    """single, joint, pair, without or null."""
-    seed: int
-    config: TrainConfig
-    """All that trains it."""
     folder: Path
+    """The study's folder."""
+    record: StudyRecord
+    """Everything, as plain data; see `multitask.interference.results.record`."""
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Study:
+        """A study read back from its folder (or from a copy of its interference.json).
+
+        Raises:
+            UserError: If it is not there, or of another version.
+        """
+        path = Path(folder)
+        if path.is_file():
+            return cls(path.parent, read_record(path))
+        return cls(path, read_record(path / "interference.json"))
+
+    def answer(self, *, width: int = WIDTH, commands: bool = False) -> Answer:
+        """Who loses and gains with whom, what is undecided and what to do, in at most eight lines; `print(study)`.
+
+        Args:
+            width: Columns; in fewer than 80 the same sentences take more lines.
+            commands: Name the command that prints the tables, too.
+        """
+        folder = self.folder if (self.folder / "report.html").is_file() else None
+        lines = LINES if width >= WIDTH else 2 * LINES
+        return answer(self.record, folder, width=width, lines=lines, commands=commands)
+
+    def __str__(self) -> str:
+        return str(self.answer())
+
+    def __repr__(self) -> str:
+        setting = self.record["setting"]
+        numbers = {"task": len(setting["tasks"]), "seed": len(setting["seeds"]), "model": setting["cells"]}
+        counts = ", ".join(f"{n:,} {name}{'s' if n != 1 else ''}" for name, n in numbers.items())
+        return f"<Study {visible(str(self.folder))!r}: {counts}>"
 
     @property
-    def name(self) -> str:
-        """For people."""
-        return f"{label(self.arm, self.family)} seed {self.seed}"
+    def effects(self) -> pd.DataFrame:
+        """A row an effect: kind, task, companion, match, metric, delta, low, high, p, q, verdict and more."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record["effects"])
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """A row a task, arm and metric: mean and sd over seeds, in points."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record["scores"])
+
+    @property
+    def exposure(self) -> pd.DataFrame:
+        """A row a task and arm: examples, epochs, tokens, shares."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record["exposure"])
+
+    def matrix(self, kind: str = "pair", *, match: str | None = None, value: str = "delta") -> pd.DataFrame:
+        """Rows: tasks evaluated; columns: companions; NaN on the diagonal and where nothing was measured.
+
+        Args:
+            kind: `pair` or `without`.
+            match: `examples` or `steps`; by default the one that the tables lead with.
+            value: A column of `effects`, e.g. `low`, `q` or `verdict`.
+        """
+        import pandas as pd
+
+        names = self.record["setting"]["tasks"]
+        match = match or self.record["setting"]["match"][0]
+        found = {
+            (e["task"], e["companion"]): dict(e)[value]
+            for e in of_primary(self.record, self.record["effects"])
+            if e["kind"] == kind and e["match"] == match
+        }
+        missing = None if value == "verdict" else float("nan")
+        rows = [[found.get((task, other), missing) for other in names] for task in names]
+        return pd.DataFrame(rows, index=names, columns=names)
+
+    def effect(
+        self, task: str, companion: str | None = None, *, kind: str | None = None, match: str | None = None
+    ) -> dict[str, Any]:
+        """One effect on a task's primary metric: of a companion, or (without one) of all the study's tasks together.
+
+        Args:
+            task: The task evaluated.
+            companion: The other task of a pair.
+            kind: By default `pair` with a companion and `company` without; see `multitask.interference.results.record`.
+            match: By default the budget that the tables lead with.
+
+        Raises:
+            UserError: If it was not measured.
+        """
+        names = self.record["setting"]["tasks"]
+        for name in (task, companion):
+            if name is not None and name not in names:
+                raise UserError(f"task '{name}' is not in the study: {did_you_mean(name, names)}")
+        kind = kind or ("pair" if companion else "company")
+        match = match or self.record["setting"]["match"][0]
+        for e in of_primary(self.record, self.record["effects"]):
+            same = (e["kind"], e["task"], e["companion"]) == (kind, task, companion)
+            if same and e["match"] in (match, None):
+                return dict(e)
+        what = f"{kind} effect of {companion} on {task}" if companion else f"{kind} effect on {task}"
+        arms = ", ".join(self.record["setting"]["arms"])
+        raise UserError(f"the {what} was not measured: the study has the arms {arms} and the match {match}.")
+
+    @property
+    def tasks(self) -> list[str]:
+        """The names of its tasks."""
+        return list(self.record["setting"]["tasks"])
+
+    def to_markdown(self) -> str:
+        """All tables as Markdown."""
+        return self.render("markdown")
+
+    def summary_markdown(self) -> str:
+        """The answer and the main table as Markdown, for a model card."""
+        from multitask.interference.tables import main_table, render_tables
+        from multitask.tables.markdown import escape_markdown
+
+        told = answer(self.record, None, width=WIDTH, lines=LINES, commands=False)  # without this machine's folder
+        lines = [f"- {escape_markdown(line)}" for line, _ in told.lines(10_000)]
+        table = main_table(self.record)
+        parts = ["\n".join(lines), *([render_tables([table], "markdown").strip()] if table is not None else [])]
+        return "\n\n".join(parts) + "\n"
+
+    def render(self, format: Any = "table", *, width: int | None = None, color: bool | None = None) -> str:
+        """All tables: `table`, `markdown`, `csv`, `json`, `latex` or `html` (the whole report)."""
+        if format == "html":
+            from multitask.interference.report import report_html
+
+            return report_html(self.record)
+        from multitask.interference.tables import render
+
+        return render(self.record, format, width=width, color=color)
+
+    def plot(self, name: str = "matrix") -> Figure:
+        """A matplotlib figure by name: `matrix`, `leave_one_out`, `forest`, `curves` or `mix`.
+
+        Raises:
+            UserError: If the study has none of that name.
+        """
+        from multitask.interference.figures.figures import figures
+
+        made = figures(self.record)
+        if name not in made:
+            raise UserError(f"figure '{name}': {did_you_mean(name, list(made))}")
+        return made[name]
+
+    def _repr_html_(self) -> str:
+        """The answer and the matrix; `render("html")` is the whole report."""
+        from multitask.interference.tables import main_table, render_tables
+
+        colours = {"gain": GAIN, "loss": LOSS}
+        lines = ""
+        for line, of in self.answer(width=120).lines(10_000):
+            style = f' style="color:{colours[of.verdict]}"' if of.verdict in colours else ""
+            text = html.escape(line)
+            lines += f"<div{style}>{f'<b>{text}</b>' if of.topic == 'setting' else text}</div>\n"
+        table = main_table(self.record)
+        return lines + (render_tables([table], "html") if table is not None else "")
 
 
-def cell_config(
-    base: TrainConfig,
-    design: Design,
-    arm: Arm,
-    seed: int,
-    *,
-    rate_base: Fraction,
-    lr: float | None,
-    vocab: Path | None,
-    **changes: Any,
-) -> TrainConfig:
-    """The settings that train one cell: `multitask train` with them gives the same model."""
-    of_arm: dict[str, Any] = {
-        name: {t: v for t, v in getattr(base, name).items() if t in arm.tasks} for name in ("columns", "loss_weights")
-    }
-    return dataclasses.replace(
-        base,
-        tasks=list(arm.tasks),
-        per_step={t: float(b) for t, b in design.per_step_of(arm).items()},
-        rate_base=float(rate_base),
-        twin=arm.tasks[0] if arm.twin else None,
-        seed=seed,
-        lr=lr,
-        vocab=str(vocab) if vocab else base.vocab,
-        resume=False,
-        overwrite=False,
-        **of_arm,
-        **changes,
-    )
+def write_study_files(out: Path, record: StudyRecord) -> Study:
+    """Write interference.json, interference.csv, report.html and figures/."""
+    from multitask.interference.figures.figures import write_figures
+    from multitask.interference.report import write_report
+    from multitask.interference.tables import render
 
-
-def study_dict(
-    config: StudyConfig, design: Design, rate_base: Fraction, lr: dict[str, float], vocabulary: Sequence[str]
-) -> dict[str, Any]:
-    """study.yaml; `vocabulary` names the tasks that vocab/ was trained on."""
-    from multitask.results import shown_settings  # it imports torch, and --help wants to answer at once
-
-    train = shown_settings(config.train)
-    for name in ("tasks", "per_step", "rate_base", "seed", "out", "lr"):
-        train.pop(name)
-    return {
-        "format": FORMAT,
-        "tasks": list(design.tasks),
-        "per_step": {t: float(b) for t, b in design.per_step.items()},
-        "rate_base": str(rate_base),
-        "arms": list(design.arms),
-        "match": list(design.match),
-        "seeds": list(design.seeds),
-        "null": list(design.null),
-        "lr": lr,
-        "lr_grid": config.lr_grid,
-        "margin": config.margin,
-        "resamples": config.resamples,
-        "groups": config.groups,
-        "threads": config.threads,
-        "vocabulary": list(vocabulary),
-        "train": train,
-    }
-
-
-def read_study(out: Path) -> dict[str, Any] | None:
-    """study.yaml, if there is one.
-
-    Raises:
-        UserError: If it cannot be read, or is of another format.
-    """
-    path = out / "study.yaml"
-    if not path.is_file():
-        return None
-    stored = read_yaml(path)
-    found = stored.get("format") if isinstance(stored, dict) else None
-    if found == 1:
-        from multitask.plan import FORMAT as PLAN_FORMAT  # it loads numpy, and the options of a study are here too
-
-        raise UserError(
-            f"{path} has format 1: its cells were trained by plans of format 1, whose steps held other examples, and "
-            f"this version makes plans of format {PLAN_FORMAT}. Read its tables with `multitask report`; to train, "
-            "give another --out, or --overwrite to begin anew."
-        )
-    if found != FORMAT:
-        raise UserError(f"{path} is no study of this version: give another --out, or --overwrite to begin anew.")
-    same: dict[str, Any] = tilde(stored)
-    return same
-
-
-def write_study(out: Path, values: dict[str, Any]) -> None:
-    """Write study.yaml."""
-    with atomic(out / "study.yaml") as temporary:
-        temporary.write_text(dump_yaml(values), encoding="utf-8")
-
-
-CONTINUED = OPERATIONAL | {"include", "data", "columns", "loss_weights"}
-"""Training settings that a study may be continued with other values of; data is compared by its content, and what is
-said of each task for the tasks in common."""
-
-
-def check_same(out: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to continue a study with other settings: one table needs one setting.
-
-    Tasks, seeds, arms and matches may be added (or left out), and margins chosen anew: they change no cell.
-
-    Raises:
-        UserError: Names the setting, and both values.
-    """
-
-    def differ(name: str, before: Any, asked: Any) -> UserError:
-        return UserError(
-            f"the study in {out} has {name} = {before!r}, asked for is {asked!r}; all cells of a table need one "
-            f"setting: give another --out, or --overwrite to begin anew."
-        )
-
-    for name, asked in now["train"].items():
-        before = stored["train"].get(name)
-        if name not in CONTINUED and before != asked:
-            raise differ(name, before, asked)
-    for name in ("columns", "loss_weights"):
-        for task in set(stored["tasks"]) & set(now["tasks"]):
-            before, asked = (side["train"].get(name, {}).get(task) for side in (stored, now))
-            if before != asked:
-                raise differ(f"{name}.{task}", before, asked)
-    for task, asked in now["per_step"].items():
-        before = stored["per_step"].get(task, asked)
-        if before != asked:
-            raise differ(f"per_step.{task}", before, asked)
-    if stored["threads"] is not None and stored["threads"] != now["threads"]:
-        raise differ("threads", stored["threads"], now["threads"])
-    if stored["lr_grid"] != now["lr_grid"]:
-        raise differ("lr_grid", stored["lr_grid"], now["lr_grid"])
-    if not now["lr_grid"] and now["lr"] and stored["lr"]:
-        asked_lr, had = next(iter(now["lr"].values())), next(iter(stored["lr"].values()))
-        if asked_lr != had:
-            raise differ("lr", had, asked_lr)
-
-
-def check_study_folder(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something else, without touching anything.
-
-    Raises:
-        UserError: Names what it holds.
-    """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file; a study needs a folder.")
-    check_lock(out)
-    there = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
-    foreign = [name for name in there if name not in PARTS]
-    if foreign or (there and "study.yaml" not in there and not overwrite):
-        shown = ", ".join((foreign or there)[:3])
-        raise UserError(f"--out {out} holds other files ({shown}, …); give an empty or new folder, or a study's.")
-    if not overwrite:
-        check_links(out)
-
-
-def open_study(out: Path, *, overwrite: bool) -> dict[str, Any] | None:
-    """Make the folder ready; gives what study.yaml says if the study is there already.
-
-    Raises:
-        UserError: If the folder holds something else, or cannot be written.
-    """
-    check_study_folder(out, overwrite=overwrite)
-    make_folder(out, delete=PARTS if overwrite else ())
-    return read_study(out)
+    with atomic(out / "interference.csv") as temporary:
+        temporary.write_text(render(record, "csv"), encoding="utf-8")
+    write_figures(record, out / "figures")
+    write_report(record, out / "report.html")
+    write_record(out / "interference.json", record)  # last: its presence says that the rest is there
+    return Study(out, record)

@@ -8,24 +8,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from multitask.bad_rows import BAD
 from multitask.config import OPERATIONAL, TrainConfig
-from multitask.console import generated_note
-from multitask.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
 from multitask.errors import UserError
-from multitask.finished import check_tasks, load_includes, renamed, run_config
-from multitask.folder import check_links, resume_command
-from multitask.home import tilde
-from multitask.interference.assemble import make_record
-from multitask.interference.design import Arm, Design
-from multitask.interference.execute import check_scores, settled
-from multitask.interference.findings import Study, write_study_files
-from multitask.interference.of_task import Material
-from multitask.interference.study import StudyConfig
-from multitask.prepare import TWIN
-from multitask.results import config_dict
+from multitask.examples.bad_rows import BAD
+from multitask.interference.design.arms import Arm, Design
+from multitask.interference.design.config import StudyConfig
+from multitask.interference.execution.pool import check_scores, settled
+from multitask.interference.results.assemble import make_record
+from multitask.interference.results.per_task import Material
+from multitask.interference.study import Study, write_study_files
+from multitask.mixing.prepare import TWIN
+from multitask.mixing.schedule import exact
+from multitask.mixing.summary import generated_note
+from multitask.runs.address import config_dict
+from multitask.runs.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
+from multitask.runs.finished import check_tasks, load_includes, renamed, run_config
 from multitask.runs.reading import Finished
-from multitask.schedule import exact
+from multitask.storage.folders import check_links, resume_command
+from multitask.storage.paths import tilde
 from multitask.task import TASKS
 
 PER_RUN = frozenset({"tasks", "seed", "per_step", "columns", "loss_weights", "data", "include", "twin", *OPERATIONAL})
@@ -245,7 +245,7 @@ def _facts(
     configs: Mapping[Path, TrainConfig],
     changed: Sequence[str],
 ) -> dict[str, Any]:
-    from multitask.models import contamination
+    from multitask.model.contamination import contamination
 
     warnings = tilde(list(changed))
     generated = sorted({n for r in finished.values() for n, about in r.run["tasks"].items() if about["generated"]})

@@ -34,8 +34,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multitask.folder import atomic
-from multitask.printable import visible
+from multitask.storage.atomic import atomic
+from multitask.terminal.escaping import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from multitask import __version__
-from multitask.printable import visible
 from multitask.runs.facts import RunFacts, TaskFacts, mix_table, scores_table, shown_settings
+from multitask.storage.yaml_files import dump_yaml
+from multitask.tables.cells import Cell, Column
 from multitask.tables.markdown import escape_markdown, markdown_table
 from multitask.tables.numbers import tally
-from multitask.tables.table import Cell, Column, Table, text_table
-from multitask.yaml_files import dump_yaml
+from multitask.tables.table import Table, text_table
+from multitask.terminal.escaping import visible
+from multitask.version import __version__
 
 APACHE = ("google-t5/", "google/t5-", "google/flan-t5", "google/mt5-", "google/byt5-", "google/umt5-")
 """Models of the Hub that are published under Apache-2.0."""

@@ -7,8 +7,9 @@ import json
 import shlex
 from typing import Any
 
-from multitask.config import OPERATIONAL, TrainConfig, flag, resolved, tasks_option
-from multitask.models import is_from_scratch
+from multitask.config import OPERATIONAL, TrainConfig, flag, tasks_option
+from multitask.config_checks import resolved
+from multitask.model.from_scratch import is_from_scratch
 
 NEVER = ("tasks", "include", "trainer", "out", "resume", "overwrite", "rate_schedule")
 """Settings that are not told by their name and value."""

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
-from multitask.finished import check_finished
-from multitask.folder import atomic_files, read_json
-from multitask.home import expanded
-from multitask.model_folder import check_model_folder
+from multitask.model.untrusted import check_model_folder
 from multitask.runs.card import StudyTables, model_card
 from multitask.runs.facts import run_facts
+from multitask.runs.finished import check_finished
+from multitask.storage.atomic import atomic_files
+from multitask.storage.json_files import read_json
+from multitask.storage.paths import expanded
 
 if TYPE_CHECKING:
-    from multitask.run import Run
+    from multitask.runs.run import Run
 
 CARD, PROGRAM, CONFIG = "README.md", "predict.py", "config.json"
 _MODEL = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")

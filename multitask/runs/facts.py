@@ -11,16 +11,17 @@ from typing import Any, NamedTuple, TypedDict
 
 from multitask.config import OPERATIONAL, TrainConfig
 from multitask.errors import UserError
-from multitask.folder import read_json
-from multitask.metrics import known_metric
-from multitask.models import is_from_scratch
-from multitask.readers import READERS
+from multitask.metrics.naming import known_metric
+from multitask.model.from_scratch import is_from_scratch
 from multitask.runs.files import OTHERS, read_errors
 from multitask.runs.reading import Finished
-from multitask.shape import check_shape
+from multitask.sources.readers import READERS
+from multitask.storage.json_files import read_json
+from multitask.storage.schema import check_shape
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import MISSING, number, range_cell, tally
 from multitask.tables.scores import score_table
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 PLACES = ("out", "data", "include", "vocab", "model")
 """Settings that are paths, or may be."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict
 
-from multitask.folder import read_json
-from multitask.shape import check_shape
+from multitask.storage.json_files import read_json
+from multitask.storage.schema import check_shape
 
 Metrics = dict[str, dict[str, float | None]]
 """metrics.json, deployed.json, standard_errors.json: {task: {metric: value}}."""

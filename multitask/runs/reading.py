@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multitask.errors import UserError, shown
-from multitask.folder import read_json, read_predictions
-from multitask.prepare import TWIN
+from multitask.errors import UserError
+from multitask.mixing.prepare import TWIN
 from multitask.runs.files import PREDICTIONS, Metrics, MixFile, RunFile, read_baselines
+from multitask.runs.folder import read_predictions
+from multitask.storage.json_files import read_json
 from multitask.task import UNLABELLED
+from multitask.terminal.escaping import shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from multitask.folder import finite
-from multitask.printable import visible
+from multitask.storage.json_files import finite
 from multitask.tables.csv import csv_text
 from multitask.tables.render import Format, render_tables
 from multitask.tables.scores import Scores, score_table
+from multitask.terminal.escaping import visible
 
 
 def render_run(

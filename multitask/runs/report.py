@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from multitask.config import TrainConfig
-from multitask.console import generated_note
-from multitask.metrics import known_metric
+from multitask.metrics.naming import known_metric
+from multitask.mixing.summary import generated_note
 from multitask.pages import charts, render_page, write_page
 from multitask.runs.command import train_command
 from multitask.runs.facts import (

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from multitask.printable import visible
 from multitask.tables.numbers import MISSING
 from multitask.tables.table import Table
+from multitask.terminal.escaping import visible
 
 
 def csv_text(table: Table) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from multitask.tables.table import MARKS, Cell, Column, Preface, Table, visible_in
+from multitask.tables.cells import MARKS, Cell, Column, Preface, visible_in
+
+if TYPE_CHECKING:
+    from multitask.tables.table import Table
 
 
 def html_table(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from multitask.tables.table import Cell, Preface, Table, visible_in
+from multitask.tables.cells import Cell, Preface, visible_in
+from multitask.tables.table import Table
 
 _LATEX = {
     **{c: f"\\{c}" for c in "_%&#${}"},

@@ -8,11 +8,14 @@ their middle. A word or a number is never broken over lines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 
-from multitask.tables.table import Column, Table
+from multitask.tables.cells import Column
+
+if TYPE_CHECKING:
+    from multitask.tables.table import Table
 
 GAP = 2
 """Spaces between columns."""

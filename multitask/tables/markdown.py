@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from multitask.tables.table import Cell, Preface, Table, visible_in
+from multitask.tables.cells import Cell, Preface, visible_in
+from multitask.tables.table import Table
 
 
 def markdown_text(tables: Sequence[Table], above: Preface | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from multitask.tables.table import Cell
+from multitask.tables.cells import Cell
 
 MISSING = "·"
 """What was not measured; never 0."""
@@ -98,3 +98,12 @@ def spread(mean: float | None, sd: float | None, digits: int) -> Cell:
     if shown == MISSING:
         return Cell(MISSING)
     return Cell(shown if plain(sd, digits) == MISSING else f"{shown} ± {plain(sd, digits)}", mean)
+
+
+def number_text(value: float | None, digits: int = 3) -> str:
+    """A number_text for a line of text.
+
+    >>> number_text(0.81234), number_text(float("nan"))
+    ('0.812', '·')
+    """
+    return MISSING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"

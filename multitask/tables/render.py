@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from multitask.tables.cells import Preface
 from multitask.tables.html import html_text
 from multitask.tables.latex import latex_text
 from multitask.tables.markdown import markdown_text
-from multitask.tables.table import Preface, Table
+from multitask.tables.table import Table
 from multitask.tables.terminal import terminal_text
 
 Format = Literal["table", "markdown", "csv", "json", "latex", "html"]

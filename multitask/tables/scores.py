@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import MISSING, change, number, percent, tally
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 Scores = Mapping[str, Mapping[str, float | None]]
 """{task: {metric: value}}"""

@@ -7,11 +7,15 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from multitask.tables.table import Cell, Preface, Table, text_table, visible_in
+from multitask.tables.cells import Cell, Preface, visible_in
+from multitask.terminal.live import in_notebook
+from multitask.terminal.output import say
 from multitask.terminal.width import is_terminal, output_width, shorten, wrap_words
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from multitask.tables.table import Table
 
 STYLES = {
     "gain": "color(33)",
@@ -28,11 +32,6 @@ STYLES = {
 def print_tables(*tables: Table) -> None:
     """Write tables to standard output, for its width."""
     print(terminal_text(tables), end="", flush=True)
-
-
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """Write a table of texts; its first `left` columns are text, the others are numbers."""
-    print_tables(text_table(title, columns, rows, left=left))
 
 
 def terminal_text(
@@ -169,3 +168,15 @@ def _grid(table: Table, part: dict[int, int], heads: Sequence[str]) -> list[Text
 
 def _style(cell: Cell) -> str:
     return STYLES.get(cell.verdict or cell.emphasis, "")
+
+
+def show_tables(*tables: Table) -> None:
+    """Tables where a person looks: between empty lines on standard output, or as HTML in a notebook."""
+    if not in_notebook():
+        say("")
+        print_tables(*tables)
+        say("")
+        return
+    from IPython.display import display
+
+    display(*tables)  # type: ignore[no-untyped-call]

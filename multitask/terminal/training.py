@@ -59,7 +59,7 @@ class TaskRow:
 
 
 class TrainingView:
-    """The state of a training as it is shown; `multitask.progress` feeds it."""
+    """The state of a training as it is shown; `multitask.training.progress_bar` feeds it."""
 
     def __init__(self) -> None:
         self.tasks: list[TaskRow] = []

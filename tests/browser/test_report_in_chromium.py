@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from multitask.interference.answer import answer
-from multitask.interference.record import LIKELIHOOD, StudyRecord
 from multitask.interference.report import write_report
+from multitask.interference.results.answer import answer
+from multitask.interference.results.record import LIKELIHOOD, StudyRecord
 
 pytestmark = pytest.mark.browser
 example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 import atheris
 
 with atheris.instrument_imports(include=["multitask", "json", "csv"]):
-    import multitask.readers  # noqa: F401
+    import multitask.sources.readers  # noqa: F401
 
 bad = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("bad_files.py"))))
 oracle = bad.oracle

@@ -22,7 +22,7 @@ import unicodedata
 from pathlib import Path
 
 from multitask.errors import UserError
-from multitask.readers import read_rows
+from multitask.sources.readers import read_rows
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
 LONGEST = 500

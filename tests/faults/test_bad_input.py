@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multitask.errors import UserError
-from multitask.examples import load_examples
-from multitask.metrics import resolve_metrics
-from multitask.readers import read_rows
-from multitask.sources import files, rows
+from multitask.examples.loading import load_examples
+from multitask.metrics.naming import resolve_metrics
+from multitask.sources.in_memory import rows
+from multitask.sources.local_files import files
+from multitask.sources.readers import read_rows
 from multitask.task import UNLABELLED, Example, Task
 
 bad = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("bad_files.py"))))

@@ -18,17 +18,18 @@ import pytest
 import pytorch_lightning as pl
 from safetensors.torch import load_file
 
-import multitask.lightning
-from multitask.checkpoints import ResumableCheckpoint, checkpoints_in, damage
+import multitask.training.callbacks
 from multitask.cli import main
 from multitask.errors import UserError
-from multitask.finished import check_finished
-from multitask.folder import LOCK, locked, read_json, write_json
-from multitask.interference.execute import is_finished
-from multitask.ownership import OWNER
-from multitask.run import StoppedError, train
+from multitask.interference.execution.pool import is_finished
+from multitask.runs.finished import check_finished
 from multitask.runs.reading import Finished
+from multitask.runs.run import StoppedError
+from multitask.runs.train import train
+from multitask.storage.json_files import read_json, write_json
+from multitask.storage.locking import LOCK, OWNER, locked
 from multitask.task import TASKS, Decoding
+from multitask.training.checkpoints import ResumableCheckpoint, checkpoints_in, damage
 
 STEPS = 7
 SETTINGS: dict[str, Any] = {
@@ -365,13 +366,13 @@ def test_a_config_that_was_edited_is_not_gone_on_from(unfinished):
 
 
 def test_a_config_that_is_edited_while_the_run_is_under_way_is_written_again(tmp_path, monkeypatch):
-    plain, path = multitask.lightning.callbacks_of, tmp_path / "run" / "config.yaml"
+    plain, path = multitask.training.callbacks.callbacks_of, tmp_path / "run" / "config.yaml"
 
     class Edits(pl.Callback):
         def on_train_end(self, trainer, pl_module):
             path.write_text(path.read_text().replace("lr: 0.01\n", "lr: 0.02\n"))
 
-    monkeypatch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Edits(), *plain(*a)])
+    monkeypatch.setattr(multitask.training.callbacks, "callbacks_of", lambda *a: [Edits(), *plain(*a)])
     run(tmp_path / "run")
     assert "lr: 0.01\n" in path.read_text()
     assert [line for line in read_json(tmp_path / "run" / "run.json")["warnings"] if "config.yaml" in line] == [
@@ -384,7 +385,7 @@ def test_a_config_that_is_edited_while_the_run_is_under_way_is_written_again(tmp
 
 
 def test_two_processes_do_not_train_in_one_folder(unfinished, monkeypatch):
-    monkeypatch.setattr("multitask.run.ORPHANS", 0.2)
+    monkeypatch.setattr("multitask.runs.train.ORPHANS", 0.2)
     with locked(unfinished, "run"):
         assert refused(unfinished) == (
             f"another process is working on the run in {unfinished}: wait for it, or stop it."
@@ -421,9 +422,9 @@ class Taken(pl.Callback):
 
 
 def test_a_run_whose_folder_another_one_took_over_ends_and_writes_nothing_more(tmp_path, whole, monkeypatch, finished):
-    plain, folder = multitask.lightning.callbacks_of, tmp_path / "taken"
+    plain, folder = multitask.training.callbacks.callbacks_of, tmp_path / "taken"
     with monkeypatch.context() as patch:
-        patch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Taken(folder), *plain(*a)])
+        patch.setattr(multitask.training.callbacks, "callbacks_of", lambda *a: [Taken(folder), *plain(*a)])
         with pytest.raises(UserError, match=r"elsewhere has taken over .*taken while this process was at work there"):
             run(folder)
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-2.ckpt"]
@@ -448,9 +449,9 @@ class Signal(pl.Callback):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_every_signal_that_ends_a_job_leaves_a_checkpoint(tmp_path, whole, monkeypatch, number, finished):
-    plain = multitask.lightning.callbacks_of
+    plain = multitask.training.callbacks.callbacks_of
     with monkeypatch.context() as patch:
-        patch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Signal(number), *plain(*a)])
+        patch.setattr(multitask.training.callbacks, "callbacks_of", lambda *a: [Signal(number), *plain(*a)])
         before = signal.getsignal(number)
         with pytest.raises(StoppedError, match="stopped at step 3 of 7") as stopped:
             run(tmp_path / "stopped")
@@ -527,12 +528,12 @@ class Draws(pl.Callback):
 
 
 def test_the_global_generators_go_on_where_they_were(tmp_path, monkeypatch):
-    plain = multitask.lightning.callbacks_of
+    plain = multitask.training.callbacks.callbacks_of
 
     def drawn(*more: pl.Callback, **settings: Any) -> dict[int, Any]:
         found: list[Any] = []
         with monkeypatch.context() as patch:
-            patch.setattr(multitask.lightning, "callbacks_of", lambda *a: [Draws(found), *plain(*a), *more])
+            patch.setattr(multitask.training.callbacks, "callbacks_of", lambda *a: [Draws(found), *plain(*a), *more])
             with contextlib.suppress(ZeroDivisionError):
                 run(**settings)
         return {step: rest for step, *rest in found}

@@ -17,13 +17,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from multitask.cache import Cache, entries
 from multitask.cli import main
 from multitask.errors import UserError
-from multitask.finished import run_config
-from multitask.folder import read_json, write_json
-from multitask.run import train
+from multitask.runs.finished import run_config
 from multitask.runs.reading import Finished
+from multitask.runs.train import train
+from multitask.storage.json_files import read_json, write_json
+from multitask.tokenization.disk_cache import Cache, entries
 
 oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("reader_oracle.py"))))
 

@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 
 from multitask.cli import main
-from multitask.config import TrainConfig, check_config
+from multitask.config import TrainConfig
+from multitask.config_checks import check_config
 from multitask.errors import UserError
-from multitask.folder import atomic, check_folder, clear_leftovers, safe_name
 from multitask.interference import interference
-from multitask.run import train
-from multitask.system_errors import PATHS, RESOURCES, system_error, told
+from multitask.runs.folder import check_folder
+from multitask.runs.train import train
+from multitask.storage.atomic import atomic, clear_leftovers
+from multitask.storage.folders import safe_name
+from multitask.storage.system_errors import PATHS, RESOURCES, system_error, told
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +210,7 @@ def test_every_error_of_the_system_is_one_line_of_the_command(number, monkeypatc
     def refuse(**_: Any) -> None:
         raise OSError(number, os.strerror(number), "some/file")
 
-    monkeypatch.setattr("multitask.cache_list.print_cache", refuse)
+    monkeypatch.setattr("multitask.cli.cache_list.print_cache", refuse)
     assert main(["cache"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("multitask: error: some/file cannot be ") and os.strerror(number) in said

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multitask.errors import UserError
-from multitask.examples import load_examples, load_task
-from multitask.metrics import resolve_metrics
-from multitask.sources import files
+from multitask.examples.loading import load_examples, load_task
+from multitask.metrics.naming import resolve_metrics
+from multitask.sources.local_files import files
 from multitask.task import Example, Task
 
 QUICK = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))

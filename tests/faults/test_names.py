@@ -15,12 +15,12 @@ from multitask.cli import main
 from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig
 from multitask.errors import UserError
-from multitask.finished import run_config
-from multitask.interference.study import FORMAT, read_study, write_study
+from multitask.interference.design.config import FORMAT, read_study, write_study
 from multitask.plugins import INCLUDED
-from multitask.results import write_config
+from multitask.runs.finished import run_config
+from multitask.runs.writing import write_config
+from multitask.storage.yaml_files import dump_yaml, load_yaml
 from multitask.task import TASKS
-from multitask.yaml_files import dump_yaml, load_yaml
 
 ODD = (
     *(
@@ -103,10 +103,11 @@ def test_the_command_line_says_what_it_says(name, text):
     dashed = name.startswith("-")  # a word that begins so may be an option: `--tasks=-1` says that it is none
     words = [f"--tasks={name}"] if dashed else ["--tasks", name]
     words += [f"--twin={name}", f"--select={name}", f"--out={name}", f"--per-step.{name}", "2"]
-    words += [f"--columns.{name}.{text}=" + text]
+    column = text.replace("=", "-")  # the first = ends the option's name; a file of settings can say such a column
+    words += [f"--columns.{name}.{column}=" + text]
     found = parsed(*words)
     assert (found.tasks, found.twin, found.select, found.out) == (name, name, name, name)
-    assert (found.per_step, found.columns) == ({name: 2.0}, {name: {text: text}})
+    assert (found.per_step, found.columns) == ({name: 2.0}, {name: {column: text}})
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -14,15 +14,16 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
-import multitask.flat
-import multitask.guard
-import multitask.kernels
-import multitask.lightning
+import multitask.model.unpadded.forward
+import multitask.model.unpadded.loss
+import multitask.training.callbacks
+import multitask.training.nonfinite
 from multitask.cli import main
 from multitask.errors import UserError
-from multitask.guard import NonFiniteError
-from multitask.module import MultitaskModule
-from multitask.run import StoppedError, train
+from multitask.runs.run import StoppedError
+from multitask.runs.train import train
+from multitask.training.module import MultitaskModule
+from multitask.training.nonfinite import NonFiniteError
 
 
 @pytest.fixture(autouse=True)
@@ -80,21 +81,21 @@ class Infinity(pl.Callback):
         self.token = -1
 
     def embed(self, weight, ids, tied):
-        out = multitask.kernels.embed(weight, ids, tied)
+        out = multitask.model.unpadded.loss.embed(weight, ids, tied)
         return out.masked_fill((ids == self.token)[:, None], math.inf)
 
 
 @pytest.fixture
 def plant(monkeypatch):
     """`plant(callback, …)` adds callbacks to the runs that follow, before those that save."""
-    plain = multitask.lightning.callbacks_of
+    plain = multitask.training.callbacks.callbacks_of
 
     def add(*callbacks):
         for one in callbacks:
             if isinstance(one, Infinity):
-                monkeypatch.setattr(multitask.flat, "embed", one.embed)
+                monkeypatch.setattr(multitask.model.unpadded.forward, "embed", one.embed)
         monkeypatch.setattr(
-            multitask.lightning, "callbacks_of", lambda config, *rest: [*callbacks, *plain(config, *rest)]
+            multitask.training.callbacks, "callbacks_of", lambda config, *rest: [*callbacks, *plain(config, *rest)]
         )
 
     return add
@@ -221,7 +222,7 @@ def test_a_gradient_that_overflows_is_traced_to_its_task(tmp_path, settings):
 
 
 def test_too_many_skipped_steps_in_a_row_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(multitask.guard, "IN_A_ROW", 3)
+    monkeypatch.setattr(multitask.training.nonfinite, "IN_A_ROW", 3)
     with pytest.raises(UserError, match=r"^step 3: .*; the 2 steps before it were skipped for the like\. "):
         run(tmp_path / "run", loss_weights={"toy_span": 1e30}, on_nonfinite="skip")
     assert checkpoints(tmp_path / "run") == ["step-2.ckpt"]
@@ -261,8 +262,8 @@ def test_nothing_was_updated_when_a_bad_step_is_raised(tmp_path, plant, monkeypa
 
 
 def test_a_task_that_explodes_is_named_once_and_a_normal_run_says_nothing(tmp_path, plant, monkeypatch, capsys):
-    monkeypatch.setattr(multitask.module, "LOOK_EVERY", 4)
-    monkeypatch.setattr(multitask.guard, "WINDOW", 30)
+    monkeypatch.setattr(multitask.training.module, "LOOK_EVERY", 4)
+    monkeypatch.setattr(multitask.training.nonfinite, "WINDOW", 30)
     quiet = run(tmp_path / "normal", steps=16, batch_size=24)
     assert not any("explodes" in w for w in read(quiet, "run.json")["warnings"])
 
@@ -281,10 +282,10 @@ def test_a_task_that_explodes_is_named_once_and_a_normal_run_says_nothing(tmp_pa
 
 
 def test_what_looks_like_a_mistake_is_said_and_kept(tmp_path, monkeypatch, capsys):
-    from multitask.decoding import Prediction
+    from multitask.decoding.decoder import Prediction
 
     monkeypatch.setattr(
-        "multitask.evaluation.Decoder.__call__",
+        "multitask.evaluation.scores.Decoder.__call__",
         lambda decoder, model, rows: [Prediction(r, "no", "no", -1.0, 2, True) for r in rows],
     )
     rates = {0.0: {"toy_labels": 1.0, "toy_span": 1.0}, 0.5: {"toy_labels": 1.0, "toy_span": 0.0}}

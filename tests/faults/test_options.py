@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from multitask.config import TrainConfig, check_trainer_names
+from multitask.config import TrainConfig
+from multitask.config_checks import check_trainer_names
 from multitask.errors import UserError
 from multitask.interference.conduct import Conduct, settings_of
-from multitask.lightning import UNFIT, named_callbacks
-from multitask.run import Run, train
+from multitask.runs.run import Run
+from multitask.runs.train import train
+from multitask.training.callbacks import UNFIT, named_callbacks
 
 CALLBACKS = ("DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary")
 """Those of Lightning that a name alone makes useful."""

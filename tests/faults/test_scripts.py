@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multitask.interference.conduct import Conduct, settings_of
-from multitask.interference.execute import _without_script
+from multitask.interference.execution.pool import _without_script
 from multitask.plugins import INCLUDED, include
 from multitask.task import TASKS
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multitask.cli import main
-from multitask.sample import sample_rows
+from multitask.sources.sample_rows import sample_rows
 
 
 class Evil:

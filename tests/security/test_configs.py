@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from multitask.errors import UserError
-from multitask.finished import load_includes, run_config
-from multitask.interference.study import read_study
-from multitask.yaml_files import load_yaml
+from multitask.interference.design.config import read_study
+from multitask.runs.finished import load_includes, run_config
+from multitask.storage.yaml_files import load_yaml
 
 TAG = "tasks: !!python/object/apply:os.system ['{command}']\n"
 BOMB = "{a0: &a0 [x,x,x,x,x,x,x,x,x]" + "".join(f",a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from multitask.errors import UserError
-from multitask.models import load_pretrained
-from multitask.tokens import load_tokenizer
+from multitask.model.pretrained import load_pretrained
+from multitask.tokenization.tokenizer import load_tokenizer
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from multitask.console import say
 from multitask.errors import UserError
-from multitask.folder import write_json
-from multitask.interference.record import read_record
+from multitask.interference.results.record import read_record
 from multitask.interference.tables import render
 from multitask.runs.render import render_run
-from multitask.tables.terminal import print_table
+from multitask.storage.json_files import write_json
+from multitask.tables.table import print_table
+from multitask.terminal.output import say
 
 example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
 FORMULAS = ("=HYPERLINK(0)", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1")

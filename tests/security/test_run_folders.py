@@ -17,15 +17,17 @@ import torch
 import yaml
 
 import multitask
-from multitask.cache import MAGIC, Cache
 from multitask.config import located
 from multitask.errors import UserError
-from multitask.finished import run_config
-from multitask.folder import check_folder, read_json, safe_name, write_json
-from multitask.lightning import best_checkpoint
-from multitask.readers import read_rows
+from multitask.runs.finished import run_config
+from multitask.runs.folder import check_folder
+from multitask.sources.readers import read_rows
+from multitask.storage.folders import safe_name
+from multitask.storage.json_files import read_json, write_json
+from multitask.storage.tensor_files import load_tensors
 from multitask.task import Task
-from multitask.tensor_files import load_tensors
+from multitask.tokenization.disk_cache import MAGIC, Cache
+from multitask.training.callbacks import best_checkpoint
 
 SECRETS = {"HF_TOKEN": "hf_secret_of_test", "WANDB_API_KEY": "wandb_secret_of_test"}
 SETTINGS = {

@@ -7,12 +7,20 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from multitask.interference.evidence import Evidence, evidence, sentence, sides
-from multitask.interference.learned import learned
-from multitask.interference.lookup import BUDGETS, effects_of, of_primary, primary, score_of, short, unit_of_metric
-from multitask.interference.ranges import bounds, inside, range_of
-from multitask.interference.record import Changed, Effect, Score, StudyRecord
+from multitask.interference.results.learned import learned
+from multitask.interference.results.lookup import (
+    BUDGETS,
+    effects_of,
+    of_primary,
+    primary,
+    score_of,
+    short,
+    unit_of_metric,
+)
+from multitask.interference.results.ranges import bounds, inside, range_of
+from multitask.interference.results.record import Changed, Effect, Score, StudyRecord
 from multitask.interference.tables.cells import defined, measured_number, shown_score
+from multitask.interference.tables.evidence import Evidence, evidence, sentence, sides
 from multitask.pages import charts
 from multitask.tables.numbers import MISSING, change, interval, percent, plain, signed
 

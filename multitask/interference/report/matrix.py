@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from multitask.interference.evidence import Evidence, evidence, sentence
-from multitask.interference.lookup import (
+from multitask.interference.results.lookup import (
     BUDGETS,
     effects_of,
     likelihood,
@@ -16,9 +15,10 @@ from multitask.interference.lookup import (
     unit_of_metric,
     units_of,
 )
-from multitask.interference.ranges import range_of
-from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.results.ranges import range_of
+from multitask.interference.results.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import UNDEFINED, shown_score
+from multitask.interference.tables.evidence import Evidence, evidence, sentence
 from multitask.tables.numbers import MISSING, interval, plain, signed
 
 ROOMY = 5

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from multitask.interference.answer import answer
-from multitask.interference.learned import unlearned_tasks
-from multitask.interference.lookup import BUDGETS, SYMBOLS, confidence, likelihood, of_primary, primary, short
-from multitask.interference.record import StudyRecord
 from multitask.interference.report import tables
 from multitask.interference.report.forest import MANY, forest
 from multitask.interference.report.matrix import agreement, matrix
 from multitask.interference.report.pictures import alone, curves
+from multitask.interference.results.answer import answer
+from multitask.interference.results.learned import unlearned_tasks
+from multitask.interference.results.lookup import BUDGETS, SYMBOLS, confidence, likelihood, of_primary, primary, short
+from multitask.interference.results.record import StudyRecord
 from multitask.pages import render_page, write_page
 from multitask.tables.numbers import plain
 

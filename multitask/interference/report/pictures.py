@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from multitask.interference.canvas import any_number
-from multitask.interference.learned import learned
-from multitask.interference.lookup import of_primary, primary, score_of, unit_of_metric
-from multitask.interference.ranges import blind_tasks, range_of
-from multitask.interference.record import Curve, StudyRecord
+from multitask.interference.figures.canvas import any_number
+from multitask.interference.results.learned import learned
+from multitask.interference.results.lookup import of_primary, primary, score_of, unit_of_metric
+from multitask.interference.results.ranges import blind_tasks, range_of
+from multitask.interference.results.record import Curve, StudyRecord
 from multitask.interference.tables.cells import detectable_cell, measured_number, shown_score
 from multitask.pages import charts
 from multitask.tables.numbers import plain

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from multitask.interference.lookup import likelihood, primary
-from multitask.interference.record import StudyRecord
+from multitask.interference.results.lookup import likelihood, primary
+from multitask.interference.results.record import StudyRecord
 from multitask.interference.tables.background import (
     advice_table,
     confusion_table,
@@ -20,8 +20,9 @@ from multitask.interference.tables.background import (
 from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
 from multitask.interference.tables.effects import all_effects_table, effects_table
 from multitask.pages import scroll
+from multitask.tables.cells import visible_in
 from multitask.tables.html import html_notes, html_table
-from multitask.tables.table import Table, visible_in
+from multitask.tables.table import Table
 
 
 def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[Markup]]:

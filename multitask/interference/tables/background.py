@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multitask.interference.learned import learned, unlearned_tasks
-from multitask.interference.lookup import BUDGETS, confidence, of_primary, primary, unit_of_metric, units_of
-from multitask.interference.ranges import blind_tasks
-from multitask.interference.record import Advice, StudyRecord
-from multitask.interference.tables.cells import (
-    NO_CHANGE_NOTE,
-    UNDEFINED,
-    detectable_cell,
-    measured_number,
-)
+from multitask.interference.results.learned import learned, unlearned_tasks
+from multitask.interference.results.lookup import BUDGETS, confidence, of_primary, primary, unit_of_metric, units_of
+from multitask.interference.results.ranges import blind_tasks
+from multitask.interference.results.record import Advice, StudyRecord
+from multitask.interference.tables.cells import NO_CHANGE_NOTE, UNDEFINED, detectable_cell, measured_number
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import MISSING, change, number, percent, range_cell, tally
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 
 def advice_table(record: StudyRecord) -> Table | None:

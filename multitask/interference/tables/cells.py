@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from multitask.interference.lookup import BUDGETS, unit_of_metric, units_of
-from multitask.interference.record import LIKELIHOOD, Effect, Score
+from multitask.interference.results.lookup import BUDGETS, unit_of_metric, units_of
+from multitask.interference.results.record import LIKELIHOOD, Effect, Score
+from multitask.tables.cells import Cell
 from multitask.tables.numbers import MISSING, change, number, range_cell
-from multitask.tables.table import Cell
 
 UNDEFINED = "–"
 """A number that has no value; never 0 and not what was not measured."""

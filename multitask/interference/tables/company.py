@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.interference.learned import unlearned_tasks
-from multitask.interference.lookup import BUDGETS, confidence, effects_of, primary, unit_of_metric
-from multitask.interference.record import LIKELIHOOD, Exposure, Score, StudyRecord, Summary
+from multitask.interference.results.learned import unlearned_tasks
+from multitask.interference.results.lookup import BUDGETS, confidence, effects_of, primary, unit_of_metric
+from multitask.interference.results.record import LIKELIHOOD, Exposure, Score, StudyRecord, Summary
 from multitask.interference.tables.cells import (
     UNDEFINED,
     budget_name,
@@ -18,8 +18,9 @@ from multitask.interference.tables.cells import (
     verdict_cell,
 )
 from multitask.interference.tables.effects import effects_table
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import MISSING, change, count, number, percent, probability, range_cell, spread, tally
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 
 def company_table(record: StudyRecord, match: str, metrics: Mapping[str, str]) -> Table | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.interference.learned import unlearned_tasks
-from multitask.interference.lookup import BUDGETS, confidence, effects_of, unit_of_metric
-from multitask.interference.ranges import blind_effects
-from multitask.interference.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.results.learned import unlearned_tasks
+from multitask.interference.results.lookup import BUDGETS, confidence, effects_of, unit_of_metric
+from multitask.interference.results.ranges import blind_effects
+from multitask.interference.results.record import LIKELIHOOD, Effect, StudyRecord
 from multitask.interference.tables.cells import (
     NO_CHANGE_NOTE,
     budget_name,
@@ -20,8 +20,9 @@ from multitask.interference.tables.cells import (
     unit_of,
     verdict_cell,
 )
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import percent, probability
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 COMPARISONS = {
     "company": "joint − single",

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from multitask.interference.learned import unlearned_tasks
-from multitask.interference.lookup import effects_of, unit_of_metric
-from multitask.interference.record import StudyRecord
-from multitask.interference.tables.cells import (
-    UNDEFINED,
-    budget_name,
-    effect_cells,
-    effect_notes,
-    key_of,
-    unit_of,
-)
+from multitask.interference.results.learned import unlearned_tasks
+from multitask.interference.results.lookup import effects_of, unit_of_metric
+from multitask.interference.results.record import StudyRecord
+from multitask.interference.tables.cells import UNDEFINED, budget_name, effect_cells, effect_notes, key_of, unit_of
 from multitask.interference.tables.company import single_score
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import MISSING, number, plain
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 
 def matrix_table(record: StudyRecord, kind: str, match: str, metrics: Mapping[str, str]) -> Table | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import number, tally
-from multitask.tables.table import Cell, Column, Table
+from multitask.tables.table import Table
 
 
 class PlannedArm(NamedTuple):

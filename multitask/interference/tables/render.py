@@ -15,9 +15,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from multitask.folder import finite
-from multitask.interference.lookup import likelihood, primary
-from multitask.interference.record import Effect, Score, StudyRecord
+from multitask.interference.results.lookup import likelihood, primary
+from multitask.interference.results.record import Effect, Score, StudyRecord
 from multitask.interference.tables.background import (
     advice_table,
     confusion_table,
@@ -28,10 +27,12 @@ from multitask.interference.tables.background import (
 from multitask.interference.tables.company import budgets_table, company_table, summary_table
 from multitask.interference.tables.effects import effects_table
 from multitask.interference.tables.matrices import matrix_table
-from multitask.printable import visible
+from multitask.storage.json_files import finite
+from multitask.tables.cells import Preface
 from multitask.tables.csv import csv_lines
 from multitask.tables.render import Format, render_tables
-from multitask.tables.table import Preface, Table
+from multitask.tables.table import Table
+from multitask.terminal.escaping import visible
 
 NULL = "null_control"
 """Kind `null` in CSV: readers take the word null for an empty field."""

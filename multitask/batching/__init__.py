@@ -1,0 +1,1 @@
+"""A step of the plan as arrays, each example with the weight of its loss."""

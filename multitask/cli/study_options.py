@@ -1,0 +1,105 @@
+"""The options of `multitask interference` that training does not have; nothing heavy is imported for `--help`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from multitask.config import TrainConfig
+from multitask.errors import UserError
+from multitask.interference.design.arms import ARMS
+from multitask.interference.design.config import StudyConfig, parse_numbers
+
+FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
+SELECTIONS = ("last", "per-task", "mean")
+
+
+def add_study_options(parser: Any) -> None:
+    """Add them to a parser of training settings."""
+    plain = StudyConfig()
+    add = parser.add_argument
+    add(
+        "--arms",
+        metavar="NAMES",
+        default=",".join(plain.arms),
+        help=f"Which models to train, of {', '.join(ARMS)}, with commas.",
+    )
+    add("--seeds", metavar="N|LIST", default=plain.seeds, help="How many seeds, or which, with commas.")
+    add(
+        "--match",
+        metavar="examples|steps",
+        default=",".join(plain.match),
+        help="The budget that is matched: examples (equal exposure), steps (equal compute) or both, with a comma.",
+    )
+    add(
+        "--null",
+        nargs="?",
+        metavar="TASKS",
+        const="all",
+        default="",
+        help="Null control: train each task (or those named) with a disjoint copy of itself, and count false alarms.",
+    )
+    add(
+        "--lr_grid",
+        metavar="RATES",
+        default="",
+        help="Learning rates, with commas, to choose from for each kind of arm beforehand.",
+    )
+    add("--selection", default=None, choices=SELECTIONS, help="Which checkpoint is scored; the same as --select.")
+    add(
+        "--margin",
+        metavar="POINTS",
+        type=float,
+        default=plain.margin,
+        help="Points within which two scores count as equal.",
+    )
+    add("--resamples", metavar="N", type=int, default=plain.resamples, help="Resamples of the bootstrap.")
+    add(
+        "--groups",
+        metavar="N",
+        type=int,
+        default=plain.groups,
+        help="Suggest a grouping of the tasks into at most so many models.",
+    )
+    add(
+        "--jobs",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Models trained side by side; from scratch on a CPU one a core.",
+    )
+    add(
+        "--threads",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Threads of each; by default the cores are shared equally.",
+    )
+    add("--keep_models", action="store_true", help="Keep each model's weights, which the tables do not need.")
+    add("--dry_run", action="store_true", help="Print the cells and an estimate of their cost, and train nothing.")
+    add(
+        "--runs",
+        metavar="FOLDERS",
+        default="",
+        help="Tabulate these finished runs ('runs/*') instead of training; tasks are theirs.",
+    )
+    add("--verbose", action="store_true", help="Print every table before the answer.")
+    add("--format", choices=FORMATS, default="table", help="How to print it; table is the answer.")
+
+
+def study_config(train: TrainConfig, own: dict[str, Any]) -> StudyConfig:
+    """A study's settings from the parsed options.
+
+    Raises:
+        UserError: For a value that cannot be.
+    """
+    selection = own.pop("selection")
+    if selection is not None:
+        if train.select not in ("last", selection):
+            raise UserError(f"--selection {selection} and --select {train.select} say two things: give one of them.")
+        train = dataclasses.replace(train, select=selection)
+    lists: dict[str, Any] = {
+        name: [part for part in (own.pop(name) or "").split(",") if part] for name in ("arms", "match", "null")
+    }
+    grid = own.pop("lr_grid")
+    return StudyConfig(train=train, lr_grid=parse_numbers(grid, "--lr-grid") if grid else [], **lists, **own)

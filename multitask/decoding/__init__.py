@@ -1,0 +1,1 @@
+"""Answers from a model: labels ranked, spans searched, text generated."""

@@ -1,0 +1,1 @@
+"""Predictions to scores: metrics, standard errors, baselines, and what looks wrong."""

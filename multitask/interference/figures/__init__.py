@@ -1,0 +1,1 @@
+"""Figures of a study as PNG, SVG and PDF."""

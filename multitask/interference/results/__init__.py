@@ -1,0 +1,1 @@
+"""Finished runs to a study's record: effects, evidence, advice, the answer."""

@@ -1,0 +1,257 @@
+"""From finished cells to the record: all tasks' effects, corrected for their number, and what a reader should know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from multitask.interference.results.advice import advise
+from multitask.interference.results.alike import kind_of, merge_alike
+from multitask.interference.results.per_task import Material, OfTask
+from multitask.interference.results.record import (
+    FORMAT,
+    LIKELIHOOD,
+    Effect,
+    LearningRate,
+    Made,
+    Setting,
+    StudyRecord,
+    Summary,
+)
+from multitask.interference.statistics.intervals import CONFIDENCE
+from multitask.interference.statistics.verdicts import (
+    FDR,
+    Estimate,
+    benjamini_hochberg,
+    combine,
+    delta_m,
+    seed_draws,
+    split_half,
+    verdict_of,
+)
+
+SHOWN = 5
+"""Warnings of single models that are repeated."""
+
+
+def make_record(material: Material, advance: Callable[[int], None] = lambda _: None) -> StudyRecord:
+    """Everything that a study found.
+
+    Args:
+        material: The finished cells.
+        advance: Called with 1 after each task, for a progress display.
+
+    Raises:
+        UserError: If cells were evaluated on different examples.
+    """
+    design = material.design
+    draws = seed_draws(len(design.seeds), material.resamples, 0)
+    wanted = design.contrasts()
+    found = []
+    for task in design.tasks:
+        found.append(OfTask(material, task, [c for c in wanted if c.task == task], draws))
+        advance(1)
+    effects = [effect for of_task in found for effect in of_task.effects]
+    _correct(effects)
+    record: StudyRecord = {
+        "format": FORMAT,
+        "setting": _setting(material),
+        "budget": _budget(material),
+        "warnings": _warnings(material),
+        "notes": _notes(material),
+        "tasks": [f.task_record for f in found],
+        "scores": [s for f in found for s in f.scores],
+        "effects": effects,
+        "exposure": [e for f in found for e in f.exposure],
+        "confusion": [c for f in found for c in f.confusion],
+        "summary": [_summary(material, match, found, effects) for match in design.match],
+        "curves": [c for f in found for c in f.curves],
+        "changed": [c for f in found for c in f.changed],
+        "advice": None,
+        "gaps": [g for f in found for g in f.gaps],
+        "learning_rates": _learning_rates(material),
+        "null": _null(effects),
+        "made": _made(material),
+    }
+    record["advice"] = advise(record, material.groups)
+    return record
+
+
+def _correct(effects: list[Effect]) -> None:
+    """Benjamini–Hochberg within each table, then the verdicts."""
+    tables: dict[tuple[str, str | None, bool], list[Effect]] = {}
+    for effect in effects:
+        tables.setdefault((effect["kind"], effect["match"], effect["metric"] == LIKELIHOOD), []).append(effect)
+    for table in tables.values():
+        for effect, q in zip(table, benjamini_hochberg([e["p"] for e in table]), strict=True):
+            effect["q"] = q
+            effect["verdict"] = verdict_of(
+                low=effect["low"],
+                high=effect["high"],
+                delta=effect["delta"],
+                q=q,
+                margin=effect["margin"] or 0.0,
+                seeds=effect["seeds"],
+                fdr=FDR,
+            )
+
+
+def _of(effects: Sequence[Effect], kind: str, match: str | None) -> list[Effect]:
+    """The primary-metric effects of one table."""
+    return [e for e in effects if e["kind"] == kind and e["match"] == match and e["metric"] != LIKELIHOOD]
+
+
+def _summary(material: Material, match: str, found: Sequence[OfTask], effects: Sequence[Effect]) -> Summary:
+    company = _of(effects, "company", match)
+    mean: Estimate | None = None
+    unmeasured = [e["task"] for e in company if e["delta"] is None or not math.isfinite(e["delta"])]
+    if len(company) > len(unmeasured):
+        parts = [
+            (f.boots[f.task.primary.name], dict(c.terms))
+            for f in found
+            for m, c in f.estimates
+            if c.kind == "company" and c.match == match and m == f.task.primary.name and f.name not in unmeasured
+        ]
+        mean = combine([(boot, terms, 1.0 / len(parts)) for boot, terms in parts])
+    value, left_out = delta_m(
+        {
+            e["task"]: (e["base"], e["score"], material.tasks[e["task"]].primary.higher_is_better)
+            for e in company
+            if e["base"] is not None and e["score"] is not None
+        }
+    )
+    counts = {v: sum(e["verdict"] == v for e in company) for v in ("gain", "loss", "equal", "no evidence")}
+    pairs = _of(effects, "pair", match)
+    return {
+        "match": match,
+        "mean_delta": mean.delta if mean else None,
+        "low": mean.low if mean else None,
+        "high": mean.high if mean else None,
+        "gains": counts["gain"],
+        "losses": counts["loss"],
+        "equals": counts["equal"],
+        "no_evidence": counts["no evidence"],
+        "delta_m": value,
+        "delta_m_left_out": left_out,
+        "mean_left_out": unmeasured,
+        "split_half": split_half(np.array([e["per_seed"] for e in pairs], float)) if pairs else None,
+    }
+
+
+def _null(effects: Sequence[Effect]) -> dict[str, Any] | None:
+    cells = [e for e in effects if e["kind"] == "null" and e["metric"] != LIKELIHOOD]
+    if not cells:
+        return None
+    alarms = sum(e["verdict"] in ("gain", "loss") for e in cells)
+    return {"cells": len(cells), "alarms": alarms, "rate": alarms / len(cells)}
+
+
+def _made(material: Material) -> Made:
+    """From the cells' run.json: a study that is tabulated again has the same date."""
+    runs = [cell.run for cell in material.cells.values()]
+    versions: dict[str, dict[str, None]] = {}
+    data: dict[str, dict[str, str]] = {}
+    for run in runs:
+        for name, version in run.get("versions", {}).items():
+            versions.setdefault(name, {})[str(version)] = None
+        for task, about in run["tasks"].items():
+            if task in material.tasks:
+                data.setdefault(task, {s: about[s]["fingerprint"] for s in ("train", "validation")})
+    times = [str(run["finished"]) for run in runs if run.get("finished")]
+    return {
+        "versions": {name: ", ".join(sorted(found)) for name, found in versions.items()},
+        "finished": max(times, default=None),
+        "data": data,
+    }
+
+
+def _setting(material: Material) -> Setting:
+    design = material.design
+    values = {
+        "tasks": list(design.tasks),
+        "arms": list(design.arms),
+        "match": list(design.match),
+        "seeds": list(design.seeds),
+        "per_step": {t: float(b) for t, b in design.per_step.items()},
+        "resamples": material.resamples,
+        "confidence": CONFIDENCE,
+        "fdr": FDR,
+        "margin": material.margin,
+        "cells": len(material.cells),
+        **material.setting,
+    }
+    return cast(Setting, values)
+
+
+def _budget(material: Material) -> str:
+    design, steps = material.design, int(material.setting["steps"])
+    each = {f"{float(b):g}" for b in design.per_step.values()}
+    if len(each) == 1:
+        shown = f"{each.pop()} examples of each task a step"
+    else:
+        shown = "examples a step: " + ", ".join(f"{t} {float(b):g}" for t, b in design.per_step.items())
+    meaning = {
+        "examples": "examples matched: a task alone sees the very examples, at the same steps, that it has in company",
+        "steps": "steps matched: a task alone spends as many steps and examples a step as its company, all on itself",
+    }
+    matched = "; and ".join(meaning[m] for m in design.match)
+    return (
+        f"{matched}. {steps:,} steps, {shown}; {len(material.cells)} models, "
+        f"{len(design.seeds)} seed{'s'[: len(design.seeds) != 1]}."
+    )
+
+
+def _warnings(material: Material) -> list[str]:
+    found = merge_alike(material.facts.get("warnings", []))
+    seeds = len(material.design.seeds)
+    if seeds == 1:
+        found.insert(
+            0,
+            "1 seed: evaluation noise only. The intervals say what other evaluation rows would change, not what "
+            "another training would, so there are no verdicts.",
+        )
+    elif seeds < 5:
+        found.append(f"{seeds} seeds: the spread of training is known poorly, so the intervals are wide.")
+    alike: dict[str, tuple[list[str], dict[str, None]]] = {}
+    for (arm, seed), cell in material.cells.items():
+        for line in cell.run.get("warnings", []):  # an earlier version kept none
+            if line not in found:
+                lines, models = alike.setdefault(kind_of(line), ([], {}))
+                lines.append(line)
+                models[f"the model of {', '.join(arm.tasks)}, seed {seed}"] = None
+    of_runs = [
+        f"{next(iter(models))}{f', and {len(models) - 1:,} more' if len(models) > 1 else ''}: {merge_alike(lines)[0]}"
+        for lines, models in alike.values()
+    ]
+    more = len(of_runs) - SHOWN
+    rest = [f"{more} more warnings of single models are in their run.json."] if more > 0 else []
+    return found + of_runs[:SHOWN] + rest
+
+
+def _notes(material: Material) -> list[str]:
+    seeds = len(material.design.seeds)
+    found = []
+    if seeds > 1:
+        found.append(
+            f"{seeds} seeds: a sign-flip test over seeds alone cannot give a p below {2.0 ** (1 - seeds):.3g}. "
+            f"Intervals ({100 * CONFIDENCE:.0f} %) and p are of a two-level bootstrap over seeds and examples "
+            f"({material.resamples:,} resamples), widened by Student's t for so few seeds; q after Benjamini–Hochberg "
+            "over each table."
+        )
+        found.append(
+            f"`equal` means that the whole interval lies within ±{material.margin:g} points, or within one standard "
+            "deviation over seeds of the task alone if that is larger; `no evidence` is all that is left."
+        )
+    found.append(
+        "Learning rates were chosen for each kind of arm on held-out training rows, from the same grid."
+        if material.setting["lr_grid"]
+        else "One learning rate for all arms, not tuned."
+    )
+    return found + list(material.facts.get("notes", []))
+
+
+def _learning_rates(material: Material) -> list[LearningRate]:
+    return [cast(LearningRate, dict(trial)) for trial in material.facts.get("trials", [])]

@@ -1,0 +1,371 @@
+"""What a study found, as plain data: the content of `interference.json`, which tables, figures and report are made of.
+
+Words
+    points     a primary metric on 0–100, oriented so that higher is better; log-likelihood is in nats instead
+    arm        what a model was trained on: `single`, `joint`, `pair`, `without`
+    effect     a difference of arms in one task's score, with its interval and verdict
+    kind       of an effect:
+               company         joint − single, Δ(t | M)
+               pair            pair − single, Δ(t | {t, u})
+               without         joint − without u: what u does to t in the company of all
+               null            a task with a disjoint copy of itself − the task alone: no effect by construction
+               dilution        D = C − I: single at equal examples − single at equal compute
+               non_additivity  company − the sum of the pairs' effects
+    match      the budget that was matched: `examples` (I, equal exposure) or `steps` (C, equal compute)
+
+A number that was not measured, or is not defined, is None (null in JSON) and never 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from multitask.errors import UserError
+from multitask.storage.json_files import read_json, write_json
+from multitask.storage.schema import check_shape
+
+FORMAT = 1
+"""Of interference.json."""
+VERDICTS = ("gain", "loss", "equal", "no evidence")
+LIKELIHOOD = "log_likelihood"
+"""The metric of the low-variance twin: mean log-likelihood of the targets, in nats."""
+
+
+class Setting(TypedDict):
+    """What was compared, and how."""
+
+    tasks: list[str]
+    arms: list[str]
+    match: list[str]
+    """`examples`, `steps` or both; the first is the one that the tables lead with."""
+    seeds: list[int]
+    steps: int
+    per_step: dict[str, float]
+    """Examples of each task in a step."""
+    model: str
+    parameters: int
+    data: str
+    """Where rows came from, for people."""
+    loss: str
+    optimizer: str
+    lr: dict[str, float]
+    """{arm type: learning rate}; all the same if they were not tuned."""
+    lr_grid: list[float]
+    """Empty if nothing was tuned."""
+    select: str
+    """`last`, `mean` or `per-task`."""
+    resamples: int
+    confidence: float
+    fdr: float
+    """Level of Benjamini–Hochberg."""
+    margin: float
+    """Smallest half-width, in points, of the interval that counts as equal."""
+    cells: int
+    """Trained models that the tables rest on."""
+    command: str
+    """The command that repeats the study."""
+
+
+class TaskRecord(TypedDict):
+    """One task of the study."""
+
+    name: str
+    output: str
+    """labels, span, number or text"""
+    metric: str
+    """The primary one."""
+    unit: str
+    """What a point is, e.g. "accuracy × 100"."""
+    rows: int
+    """Training examples."""
+    validation: int
+    """Evaluated examples."""
+    generated: bool
+    source: str
+    version: int
+    noise_floor: float | None
+    """Standard deviation over seeds of the single-task score, in points."""
+    detectable: float | None
+    """Smallest Δ(t | M) in points that this design finds with a probability of 80 %."""
+    baseline: float | None
+    """Points of an answer without a model."""
+    baseline_name: str
+    low: float | None
+    """The least score that the metric can have, in points; None if there is no such end, or it is not known."""
+    high: float | None
+    """The largest."""
+
+
+class Score(TypedDict):
+    """One arm's score of one task, over seeds, in points (nats for log_likelihood)."""
+
+    task: str
+    arm: str
+    companions: list[str]
+    """The other tasks that were trained: [] in `single`."""
+    match: str | None
+    """Of a `single` arm, and of `without` under `steps`: the budget it matches. None where it makes no difference."""
+    budget: float
+    """Examples a step, over all tasks."""
+    metric: str
+    mean: float | None
+    sd: float | None
+    """Over seeds; None with one seed."""
+    per_seed: list[float | None]
+
+
+class Effect(TypedDict):
+    """One comparison."""
+
+    kind: str
+    task: str
+    """The task evaluated."""
+    companion: str | None
+    """`pair`: the companion. `without`: the task whose presence is judged. Else None."""
+    match: str | None
+    metric: str
+    score: float | None
+    """Mean over seeds of the arm with company, in points."""
+    base: float | None
+    """Of the arm that it is compared with."""
+    delta: float | None
+    low: float | None
+    high: float | None
+    se: float | None
+    df: float | None
+    p: float | None
+    q: float | None
+    """After Benjamini–Hochberg over the cells of its table: (kind, match, metric)."""
+    p_sign_flip: float | None
+    """Exact sign-flip test over seeds alone: not below 2^(1 − seeds)."""
+    verdict: str | None
+    """One of VERDICTS; None with one seed, which says nothing about training."""
+    margin: float | None
+    """Half-width of the interval that counts as equal: for this task max(setting.margin, noise floor)."""
+    detectable: float | None
+    seeds: int
+    examples: int
+    per_seed: list[float | None]
+    """Δ of each seed."""
+
+
+class Exposure(TypedDict):
+    """What an arm's model was given of a task, mean over seeds."""
+
+    task: str
+    arm: str
+    companions: list[str]
+    match: str | None
+    budget: float
+    examples: float
+    epochs: float
+    input_tokens: float
+    target_tokens: float
+    loss_share: float | None
+    planned_share: float
+    realised_share: float
+    cut_inputs: float
+    """Share of training inputs that were cut to the limit."""
+    invalid: float
+    """Share of outputs that are not of the kind asked for, 0..1."""
+
+
+class Confusion(TypedDict):
+    """A label task's score by ranking its labels and by free generation, single and joint, in points."""
+
+    task: str
+    match: str
+    ranked_single: float | None
+    ranked_joint: float | None
+    generated_single: float | None
+    generated_joint: float | None
+    normalised_single: float | None
+    """By length-normalised ranking; None where all labels have one length."""
+    normalised_joint: float | None
+    foreign_single: float | None
+    """Share of generated strings that are no label of the task, 0..1."""
+    foreign_joint: float | None
+    format_part: float | None
+    """(generated − ranked) joint − (generated − ranked) single, in points: what is only the wrong task's vocabulary."""
+
+
+class Summary(TypedDict):
+    """The company table in one line, for one budget."""
+
+    match: str
+    mean_delta: float | None
+    low: float | None
+    high: float | None
+    gains: int
+    losses: int
+    equals: int
+    no_evidence: int
+    delta_m: float | None
+    """Δm in % (Maninis et al. 2019)."""
+    delta_m_left_out: list[str]
+    """Tasks whose single score is not above 0, so that it is not defined."""
+    mean_left_out: list[str]
+    """Tasks whose difference is not defined for every seed, so that the mean is over the others."""
+    split_half: float | None
+    """Reliability of the pair matrix: mean correlation between the halves of the seeds; None with too few cells."""
+
+
+class Curve(TypedDict):
+    """A task's training loss (nats a target token) and, if it was watched, its score (points) over the steps."""
+
+    task: str
+    arm: str
+    steps: list[int]
+    loss: list[float | None]
+    loss_low: list[float | None]
+    loss_high: list[float | None]
+    score_steps: list[int]
+    score: list[float | None]
+    score_low: list[float | None]
+    score_high: list[float | None]
+
+
+class Changed(TypedDict):
+    """An example whose score changed most between the two arms of an effect."""
+
+    kind: str
+    task: str
+    companion: str | None
+    match: str | None
+    direction: str
+    """`worse` or `better` with company."""
+    id: str
+    inputs: str
+    target: str
+    base: list[str]
+    """The prediction of each seed without the company."""
+    with_company: list[str]
+    change: float
+    """Mean over seeds, of the per-example score (0..1) or, where there is none, of the log-likelihood in nats."""
+    measure: str
+    """`score` or `log_likelihood`."""
+
+
+class Group(TypedDict):
+    """Tasks that would be trained together."""
+
+    tasks: list[str]
+    total: float
+    """Sum over its tasks of the expected Δ against training alone, in points."""
+    low: float | None
+    high: float | None
+    runs: int
+    """Trained models that the estimate rests on."""
+
+
+class Advice(TypedDict):
+    """Which tasks to train together."""
+
+    limit: int
+    """At most so many models."""
+    groups: list[Group]
+    """The best grouping found."""
+    gain_over_joint: float | None
+    """Its summed score − that of one joint model, in points."""
+    low: float | None
+    high: float | None
+    supported: bool
+    """Whether the interval of gain_over_joint is above 0: if not, no split is supported by the evidence."""
+    sentence: str
+
+
+class Gap(TypedDict):
+    """What one deployed checkpoint loses against each task's own best one, of the joint run."""
+
+    task: str
+    deployed: float | None
+    per_task: float | None
+    gap: float | None
+
+
+class LearningRate(TypedDict):
+    """One trial of the learning-rate search."""
+
+    arm: str
+    lr: float
+    score: float | None
+    """Mean points on the selection split."""
+    chosen: bool
+
+
+class Made(TypedDict):
+    """When and from what the models were made, as their run folders say."""
+
+    versions: dict[str, str]
+    """{package: its version}; several, in one string, where the models were trained with several."""
+    finished: str | None
+    """When the last model was, in ISO 8601."""
+    data: dict[str, dict[str, str]]
+    """{task: {split: the fingerprint of its examples}}"""
+
+
+class StudyRecord(TypedDict):
+    """All of interference.json."""
+
+    format: int
+    setting: Setting
+    budget: str
+    """One line: what was matched and how much was spent; it stands above every table."""
+    warnings: list[str]
+    """Why a result may not mean what it seems: contaminated checkpoint, leakage, one seed, generated sample, …"""
+    notes: list[str]
+    """What the seeds can and cannot show, how rows were held out, …"""
+    tasks: list[TaskRecord]
+    scores: list[Score]
+    effects: list[Effect]
+    exposure: list[Exposure]
+    confusion: list[Confusion]
+    summary: list[Summary]
+    curves: list[Curve]
+    changed: list[Changed]
+    advice: Advice | None
+    gaps: list[Gap]
+    learning_rates: list[LearningRate]
+    null: dict[str, Any] | None
+    """{"cells": int, "alarms": int, "rate": float}: gains and losses among the `null` effects."""
+    made: Made
+
+
+def write_record(path: Path, record: StudyRecord) -> None:
+    """Write interference.json; NaN becomes null."""
+    write_json(path, record, sealed=True)
+
+
+def read_record(path: Path) -> StudyRecord:
+    """Read interference.json.
+
+    Raises:
+        UserError: If it is missing, damaged or of another format.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else None
+        raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}: make it again from its cells.")
+    for summary in record["summary"] if isinstance(record.get("summary"), list) else ():
+        if isinstance(summary, dict):
+            summary.setdefault("mean_left_out", [])  # an earlier version had no mean where a task had none
+    for task in record["tasks"] if isinstance(record.get("tasks"), list) else ():
+        if isinstance(task, dict) and "low" not in task:  # an earlier version did not keep the range
+            task["low"], task["high"] = _earlier_range(str(task.get("unit")), str(task.get("metric")))
+    record.setdefault("made", {"versions": {}, "finished": None, "data": {}})  # an earlier version did not keep it
+    check_shape(record, StudyRecord, path)  # it may be a stranger's
+    return cast(StudyRecord, record)
+
+
+def _earlier_range(unit: str, metric: str) -> tuple[float | None, float | None]:
+    """Of a record that does not hold it: of metrics in points, errors have no least score.
+
+    >>> _earlier_range("accuracy × 100", "accuracy"), _earlier_range("−mse, so that higher is better", "mse")
+    ((0.0, 100.0), (None, 0.0))
+    """
+    if unit.startswith("−"):
+        return None, 0.0
+    if not (unit.endswith("× 100") or metric.startswith(("bleu", "chrf"))):
+        return None, None
+    return -100.0 if metric in ("mcc", "pearson", "spearman") else 0.0, 100.0

@@ -1,0 +1,1 @@
+"""Resampling, intervals, verdicts. Knows numbers only: no torch, no files."""

@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, locks, strict JSON and YAML, checksums, paths. Imports `errors` and `terminal` only."""

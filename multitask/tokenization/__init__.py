@@ -1,0 +1,1 @@
+"""Strings to token ids, spans to tokens, vocabularies, and the cache on disk."""

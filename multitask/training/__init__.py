@@ -1,0 +1,1 @@
+"""Training: the LightningModule and data module, optimisers, callbacks, loggers, checkpoints, several processes."""

@@ -1,0 +1,302 @@
+"""The LightningModule: one text-to-text model, one weighted loss, each task's own loss logged.
+
+Legend: E examples of a step, B of a micro-batch, S input tokens, T target tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from multitask.batching.arrays import IGNORED
+from multitask.model.unpadded.forward import flat_loss, layout_of
+from multitask.model.unpadded.pointwise import Masks
+from multitask.training.data_module import EvalBatch
+from multitask.training.distributed import gathered
+from multitask.training.nonfinite import LOOK_EVERY, Guard, Part, total_norm
+from multitask.training.optim import OptimizerSettings, configure
+
+Watch = Callable[[Any, EvalBatch], Any]
+"""`(model, batch) -> predictions of those rows`: what evaluation during training does with a batch."""
+Score = Callable[[Sequence[Any]], Mapping[str, float]]
+"""`predictions of all rows -> {"val/TASK/METRIC": value}`."""
+
+
+class MultitaskModule(pl.LightningModule):
+    """Trains `model` on steps of the plan.
+
+    Args:
+        model: A Hugging Face encoder-decoder.
+        tasks: Names, in the order of the batches' `task_ids`.
+        optimizer: What `configure_optimizers` builds.
+        seed: Of dropout.
+        watch: How a batch of a watched split is decoded; None if nothing is watched.
+        score: From all decoded rows to the values that are logged.
+        record: Called with [examples, 3] step, task id and row of each step's examples; None to keep no record.
+        guard: What happens when a loss or gradient is not finite; by default that ends the training.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tasks: Sequence[str],
+        optimizer: OptimizerSettings,
+        *,
+        seed: int = 0,
+        watch: Watch | None = None,
+        score: Score | None = None,
+        record: Callable[[Tensor], None] | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        super().__init__()
+        self.seed = seed
+        self.model = model
+        self.tasks = tuple(tasks)
+        self.optimizer_settings = optimizer
+        # As functions of their own: weight averaging copies the module deeply, and through a bound method it would copy
+        # all that the method's object holds; functions are not copied.
+        self._watch = None if watch is None else lambda model, batch: watch(model, batch)
+        self._score = None if score is None else lambda watched: score(watched)
+        self._watched: list[Any] = []
+        self._record = None if record is None else lambda rows: record(rows)
+        # What this process trained on, for mix.json; a row a task: examples, input and target tokens, sum of losses.
+        # Not a buffer: DDP would overwrite it with the first process's, weight averaging would average it.
+        self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
+        # Of the step that is under way: a checkpoint that is saved on an error must not count a step that it repeats.
+        self._pending = torch.zeros_like(self._seen)
+        self._parts: list[Part] = []  # of the step that is under way
+        self._is_bad = False
+        self._step_seed = seed
+        self.guard = guard or Guard(self.tasks, math.log(model.config.vocab_size))
+
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Seed dropout from (seed, process, position in the plan), so that it needs no state to resume.
+
+        What happened before, an evaluation for instance, cannot change it either.
+        """
+        key = f"{self.seed}/{self.trainer.global_rank}/{batch['index']}".encode()
+        self._step_seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+        torch.manual_seed(self._step_seed)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """The weighted sum of the step's token losses; see `batching` for where the weights come from."""
+        # Of one step: counts below 2^24 are exact.
+        of_task = torch.zeros(len(self.tasks), 4, dtype=torch.float32, device=self.device)
+        total, pieces = step_loss(self.model, batch, self._step_seed)
+        for piece in pieces:
+            self._count(batch["step"], piece, of_task)
+        here = of_task.cpu()
+        self._pending += here
+        self._parts.append(Part(batch, self._step_seed, pieces))
+        *_, nll = here.sum(0).tolist()
+        loss: Tensor = total * batch["scale"]
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
+        if self._is_logged(batch["step"]):  # each value costs a tenth of a millisecond, whether it is written or not
+            for i, (_, _, tokens, summed) in enumerate(here.tolist()):
+                if tokens:
+                    self.log(f"train/loss/{self.tasks[i]}", summed / tokens, batch_size=1)
+        # Other processes learn of a bad loss here without another word: the gradient that all of them get is NaN too.
+        # Of itself an infinite loss may have a finite gradient.
+        return loss if math.isfinite(nll) else loss * math.nan
+
+    def _is_logged(self, step: int) -> bool:
+        """Whether loggers write this step; of what they do not, the sum is in mix.json."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and (step + 1) % every == 0
+
+    def _count(self, step: int, piece: Piece, of_task: Tensor) -> None:
+        """Add the examples to what the step holds of each task: one each, tokens and summed losses."""
+        real = piece.real.float()  # a process without examples computes one of weight 0
+        columns = [real, real * piece.inputs.float(), real * piece.targets.float(), real * piece.nll.float()]
+        of_task.index_add_(0, piece.task_ids, torch.stack(columns, dim=1))
+        if self._record is not None:
+            rows = torch.stack([torch.full_like(piece.rows, step), piece.task_ids, piece.rows], 1)
+            self._record(rows[piece.real].cpu())
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's own, which throws away the norm that says whether an update can be made.
+
+        This comes right before the update. It is left out by leaving out the gradients: the weights and the
+        optimiser's averages stay what they are, while the schedule and the plan go on to the next step.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = total_norm(parameters)
+        alike = self._gradients_are_alike()
+        bad = not math.isfinite(float(norm))
+        if not alike:
+            bad = self.trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            self._is_bad = True
+            self.guard.bad(self.model, self._parts, self._loss_again if alike else None)
+            for p in parameters:
+                p.grad = None
+        elif alike and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def _gradients_are_alike(self) -> bool:
+        """Whether every process holds the whole gradient, the same one, so that all decide alike by looking at it."""
+        return type(self.trainer.strategy).__name__ in ("SingleDeviceStrategy", "DDPStrategy")
+
+    def _loss_again(self, part: Part) -> Tensor:
+        torch.manual_seed(part.seed)
+        with self.trainer.precision_plugin.train_step_context():
+            total, _ = step_loss(self.model, part.batch, part.seed)
+        again: Tensor = total * part.batch["scale"] / self.trainer.accumulate_grad_batches
+        return again
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning's own, and from then on the step counts as seen, unless its update was left out."""
+        super().optimizer_step(*args, **kwargs)
+        step = self._parts[-1].batch["step"] + 1
+        self._parts.clear()
+        if self._is_bad:
+            self._is_bad = False
+        else:
+            self._seen += self._pending
+            self.guard.good()
+        self._pending.zero_()
+        if step % LOOK_EVERY == 0:
+            self.guard.look(step, self.seen().numpy())
+
+    def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Decode a batch of a watched split."""
+        if self._watch is not None:
+            self._watched.append(self._watch(self.model, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the rows of all processes and log each task's metrics and their mean."""
+        if self._score is None:
+            return
+        watched, self._watched = self._watched, []
+        # Every process scores all rows and so logs the same value: no reduction, which would average over rows.
+        self.log_dict(dict(self._score(gathered(watched))), rank_zero_only=False, sync_dist=False, batch_size=1)
+
+    def on_train_end(self) -> None:
+        """Add up over processes while there are still all of them."""
+        self.total_seen = self.seen()
+
+    def counted(self) -> np.ndarray:
+        """[tasks, 4] as `seen`, of this process alone: no other has to be asked. Not a copy."""
+        return self._seen.numpy()
+
+    def seen(self) -> Tensor:
+        """[tasks, 4] float64: examples, input tokens, target tokens and summed loss in nats, over all processes."""
+        total = self._seen.clone()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            on_device = total.to(self.device)
+            torch.distributed.all_reduce(on_device)
+            total = on_device.cpu()
+        return total
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what was seen (every process calls this, so the sum over processes is safe here)."""
+        checkpoint["multitask_seen"] = self.seen()
+        checkpoint["multitask_guard"] = self.guard.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back: the first process holds the sum, so that it is counted once."""
+        if "multitask_guard" in checkpoint:  # of an earlier version it is not
+            self.guard.restore(checkpoint["multitask_guard"])
+        first = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        if first or torch.distributed.get_rank() == 0:
+            self._seen = checkpoint["multitask_seen"].clone()
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and the schedule that the settings name."""
+        return configure(self.model.parameters(), self.optimizer_settings)
+
+
+class Piece(NamedTuple):
+    """Examples that were computed together, and what they gave; each [E]."""
+
+    task_ids: Tensor
+    rows: Tensor
+    real: Tensor
+    """False for a stand-in."""
+    inputs: Tensor
+    """Input tokens."""
+    targets: Tensor
+    """Target tokens."""
+    nll: Tensor
+    """Summed over the target tokens, in nats; without gradient."""
+
+
+def step_loss(model: Any, batch: Mapping[str, Any], seed: int = 0) -> tuple[Tensor, list[Piece]]:
+    """The weighted sum of a step's token losses, ready for one backward pass, and what it was made of.
+
+    All of a step stay in one graph, so Lightning's clipping, accumulation and precision plug-ins work unchanged.
+
+    Args:
+        model: A Hugging Face encoder-decoder.
+        batch: As `data` makes it, flat or in micro-batches.
+        seed: Of the dropout of flat tokens; micro-batches go through the model's own.
+    """
+    if "flat" in batch:
+        masks = Masks(model.config.dropout_rate if model.training else 0.0, seed)
+        return _flat_loss(model, batch["flat"], masks)
+    pieces = []
+    total = torch.zeros((), device=next(model.parameters()).device)
+    for micro in batch["micro"]:
+        losses, counted = token_losses(model, micro)  # [B, T], [B, T]
+        nll = losses.sum(1)
+        total = total + (nll * micro["weights"]).sum()
+        inputs, targets = micro["attention_mask"].sum(1), counted.sum(1)
+        pieces.append(Piece(micro["task_ids"], micro["rows"], micro["real"], inputs, targets, nll.detach()))
+    return total, pieces
+
+
+def _flat_loss(model: Any, step: Mapping[str, Any], masks: Masks) -> tuple[Tensor, list[Piece]]:
+    total, losses = flat_loss(
+        model,
+        step["input_ids"],
+        layout_of(model, step["input_lengths"]),
+        step["labels"],
+        layout_of(model, step["target_lengths"]),
+        step["starts"],
+        step["token_weights"],
+        masks,
+    )
+    inputs, targets = (
+        torch.from_numpy(np.concatenate(step[side])).to(losses.device) for side in ("input_lengths", "target_lengths")
+    )
+    example = torch.arange(len(targets), device=losses.device).repeat_interleave(targets)
+    nll = torch.zeros(len(targets), dtype=losses.dtype, device=losses.device).index_add_(0, example, losses)
+    return total, [Piece(step["task_ids"], step["rows"], step["real"], inputs, targets, nll)]
+
+
+def token_losses(model: Any, micro: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of each target token in nats, 0 at padding; and which tokens count.
+
+    Args:
+        model: A Hugging Face encoder-decoder.
+        micro: `input_ids` and `attention_mask` [B, S], `labels` [B, T] with -100 at padding.
+
+    Returns:
+        [B, T] float32 (float64 of a float64 model) and [B, T] bool.
+    """
+    labels = micro["labels"]
+    logits = model(
+        input_ids=micro["input_ids"],
+        attention_mask=micro["attention_mask"],
+        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),
+        use_cache=False,
+    ).logits  # [B, T, V]
+    # At least fp32, also under bf16 autocast: a log-sum-exp over 32,000 logits in bf16 has two digits.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    nll = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+    return nll.view_as(labels), labels != IGNORED
