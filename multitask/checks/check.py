@@ -134,6 +134,3 @@ def _labels(task: Task, parts: Mapping[str, Examples], tokenizer: Tokenizer) -> 
             same_as=winners[label] if winners[label] != label else "",
         )
     return out
-
-
-# ---------------------------------------------------------------------------------------------------------- warnings

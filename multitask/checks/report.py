@@ -111,6 +111,3 @@ class CheckReport:
 
         plain: dict[str, Any] = finite(dataclasses.asdict(self))
         return plain
-
-
-# ------------------------------------------------------------------------------------------------------------ tables

@@ -34,9 +34,6 @@ CACHE_BYTES = 1 << 29
 """The most that a cache may come to take; where it could take more, chains are computed anew as they grow."""
 
 
-# -------------------------------------------------------------------------------------------------------------- chains
-
-
 @dataclass(eq=False)
 class FlatScorer:
     """A model that has read a batch of inputs, on flat tokens.

@@ -88,9 +88,3 @@ def _load_hub(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
             f"cannot load {what} from the Hugging Face Hub ({type(error).__name__}: {reason}); "
             f"put its files in DIR/TASK/SPLIT.EXT and use --data DIR."
         ) from error
-
-
-# ------------------------------------------------------------------------------------------------------ the sample
-
-
-# --------------------------------------------------------------------------------------------------- what is common

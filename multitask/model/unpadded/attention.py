@@ -117,6 +117,3 @@ def attention(
     """
     out: Tensor = _apply(_Attention, q, k, v, heads, queries, keys, masks, *biases)
     return out
-
-
-# --------------------------------------------------------------------------------------------- embeddings and the loss
