@@ -77,9 +77,9 @@ class Case:
             validation_rows=4,
             trainer={"max_steps": self.steps, "enable_progress_bar": False},
         )
-        from multitask.interference.execution.pool import settled
+        from multitask.interference.execution.runs import resolve_settings
 
-        self.mix = load_mix(settled(self.config))
+        self.mix = load_mix(resolve_settings(self.config))
         self.tokenizer = tokenizer
         # The rows of the plan's first steps: no more has to be tokenised.
         tasks = list(self.mix.tasks)
@@ -96,7 +96,7 @@ class Case:
             data[t] = self.mix.data[t]
         evaluated = {
             t: tokenize_task(tokenizer, self.mix.tasks[t], part)
-            for t, part in scored_examples(settled(self.config), self.mix).items()
+            for t, part in scored_examples(resolve_settings(self.config), self.mix).items()
         }
         self.prepared = Prepared(self.mix, tokenizer, train, evaluated)
         self.examples = [

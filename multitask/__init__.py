@@ -9,7 +9,7 @@
     run = train(tasks="ticket", data="data/")      # data/ticket/train.jsonl, validation.jsonl
     run.metrics                                    # a DataFrame: task, metric, score, se, baseline
 
-    study = multitask.interference(tasks="span,sst2", seeds=5)
+    study = multitask.measure_interference(tasks="span,sst2", seeds=5)
     print(study)                                   # which tasks help and which hurt each other
 
 What needs torch or pandas is imported on first use, so that the command line's `--help` answers at once.
@@ -28,6 +28,7 @@ from multitask.version import __version__ as __version__
 if TYPE_CHECKING:
     from multitask.config import TrainConfig
     from multitask.errors import UserError
+    from multitask.interference.measure import measure_interference
     from multitask.interference.study import Study
     from multitask.metrics.metric import Metric
     from multitask.metrics.naming import register_metric
@@ -58,6 +59,7 @@ _HOMES = {
     "check_task": "testing",
     "export": "runs.export",
     "include": "plugins",
+    "measure_interference": "interference.measure",
     "mixing_rates": "mixing.rates",
     "train": "runs.train",
 }
@@ -83,7 +85,7 @@ __all__ = [
     "files",
     "hub",
     "include",
-    "interference",
+    "measure_interference",
     "mixing_rates",
     "predict",
     "register_metric",
@@ -95,7 +97,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if (name in _HOMES or name == "interference") and "torch" not in sys.modules:
+    if name in _HOMES and "torch" not in sys.modules:
         # OpenMP reads it when torch is loaded: see terminal/quiet.py.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if name in _HOMES:
@@ -105,8 +107,6 @@ def __getattr__(name: str) -> Any:
         with unswallowed(whole=True), uncollected(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
             return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
-    if name == "interference":  # a package that can be called
-        return importlib.import_module("multitask.interference")
     raise AttributeError(f"module 'multitask' has no attribute '{name}'")
 
 

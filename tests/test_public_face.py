@@ -137,7 +137,7 @@ def test_the_mix_of_a_run_is_a_flat_frame(tmp_path):
     assert mix["planned_epochs"].tolist() == [1.5, 1.5]
 
 
-@pytest.mark.parametrize("name", ["Task", "interference"])
+@pytest.mark.parametrize("name", ["Task", "measure_interference"])
 def test_threads_of_a_torch_that_is_still_to_be_imported_wait_without_the_processor(name, monkeypatch):
     for given, there in ((None, "1000"), ("5", "5")):
         monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)

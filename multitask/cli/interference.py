@@ -64,14 +64,16 @@ def run(arguments: list[str]) -> int:
         print_study(study, format, verbose=verbose or not out)  # what is not written is printed
         return 0
     with loading():
-        from multitask.interference.conduct import Conduct
+        from multitask.interference.conduct import conduct_study
+        from multitask.interference.dry_run import print_dry_run
+        from multitask.interference.request import prepare_request
 
-    conduct = Conduct(config, where, quiet=format != "table", overwrite=overwrite)
+    request, quiet = prepare_request(config), format != "table"
     if dry_run:
-        conduct.dry_run()
+        print_dry_run(request, where, quiet=quiet, overwrite=overwrite)
         return 0
-    study = conduct.run()
-    print_study(study, format, verbose=verbose, said=conduct.said)
+    study, printed = conduct_study(request, where, quiet=quiet, overwrite=overwrite)
+    print_study(study, format, verbose=verbose, printed=printed)
     return 0
 
 
@@ -82,13 +84,13 @@ def _seeds(config: StudyConfig) -> str:
     return f"{count} seed{'s'[: count != 1]}"
 
 
-def print_study(study: Any, format: str, *, verbose: bool, said: Collection[str] = ()) -> None:
-    """The answer, and before it all tables or else the warnings that were not `said` yet."""
+def print_study(study: Any, format: str, *, verbose: bool, printed: Collection[str] = ()) -> None:
+    """The answer, and before it all tables or else the warnings that were not `printed` yet."""
     if format != "table":
         sys.stdout.write(study.render(format).rstrip("\n") + "\n")
         return
     if verbose:
         sys.stdout.write(study.render() + "\n")
     else:
-        say(*(f"WARNING: {line}" for line in study.record["warnings"] if line not in said))
+        say(*(f"WARNING: {line}" for line in study.record["warnings"] if line not in printed))
     sys.stdout.write(answer_text(study, commands=True))

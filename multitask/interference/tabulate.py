@@ -13,7 +13,7 @@ from multitask.errors import UserError
 from multitask.examples.bad_rows import BAD
 from multitask.interference.design.arms import Arm, Design
 from multitask.interference.design.config import StudyConfig
-from multitask.interference.execution.pool import check_scores, settled
+from multitask.interference.execution.runs import check_scores, resolve_settings
 from multitask.interference.results.assemble import make_record
 from multitask.interference.results.per_task import Material
 from multitask.interference.study import Study, write_study_files
@@ -69,7 +69,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
     tasks = {name: renamed(TASKS.get(name), first) for name in design.tasks}
     for name, task in tasks.items():  # all runs of it agree; its metrics are computed anew
         check_tasks(next(f for f, arm in arms.items() if name in arm.tasks), {name: task}, changed.append)
-    resolved = settled(first)
+    resolved = resolve_settings(first)
     record = make_record(
         Material(
             design,
@@ -101,9 +101,9 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
 
 def _check_comparable(configs: Mapping[Path, TrainConfig]) -> None:
     first, *others = configs
-    reference = config_dict(settled(configs[first]))
+    reference = config_dict(resolve_settings(configs[first]))
     for folder in others:
-        now = config_dict(settled(configs[folder]))
+        now = config_dict(resolve_settings(configs[folder]))
         for name in sorted(now.keys() - PER_RUN - {"trainer", "rate_base", "data_seed"}):
             if now[name] != reference[name]:
                 raise UserError(

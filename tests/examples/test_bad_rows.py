@@ -14,8 +14,10 @@ from multitask.cli import main
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.examples.loading import load_examples, load_task
-from multitask.interference.conduct import Conduct
+from multitask.interference.data_warnings import find_data_facts
 from multitask.interference.design.config import StudyConfig
+from multitask.interference.request import prepare_request
+from multitask.interference.setup import make_run, prepare_setup
 from multitask.metrics.naming import resolve_metrics
 from multitask.mixing.prepare import load_mix
 from multitask.runs.inference import evaluate
@@ -300,12 +302,12 @@ def test_a_study_says_it_above_its_tables(spoilt, tmp_path):
     settings = TrainConfig(tasks="spoilt,spoilt_too", on_bad_row="skip", trainer={"max_steps": 2})
     add_task(toy(source=rows({"train": [*table(399), BAD], "validation": table(9)}), name="spoilt_too", prefix="too: "))
     try:
-        conduct = Conduct(StudyConfig(train=settings), tmp_path, quiet=True, overwrite=False)
-        conduct.load(None)
-        facts = conduct._facts()
-        cell = conduct._cell(conduct.design.needed()[0], 0, "cells")
+        request = prepare_request(StudyConfig(train=settings))
+        setup = prepare_setup(request, tmp_path, None, quiet=True)
+        facts = find_data_facts(setup)
+        run = make_run(setup, request.design.needed()[0], 0)
     finally:
         TASKS.discard("spoilt_too")
     assert next(w for w in facts["warnings"] if "left out" in w).startswith("more than 1 % of the rows of a split")
     assert [n.partition(" are")[0] for n in facts["notes"]] == ["spoilt_too: 1 of 400 train rows (0.25 %)"]
-    assert cell.config.on_bad_row == "skip"
+    assert run.config.on_bad_row == "skip"

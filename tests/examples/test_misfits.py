@@ -332,15 +332,18 @@ def test_where_nothing_is_left_to_choose_by_the_run_is_refused(constant, tmp_pat
 
 
 def test_a_study_that_could_choose_nothing_is_refused_before_any_model(constant, tmp_path):
-    from multitask.interference.conduct import Conduct, settings_of
+    from multitask.interference.design.config import parse_settings
+    from multitask.interference.request import prepare_request
+    from multitask.interference.setup import prepare_setup
+    from multitask.interference.undefined import undefined_on_selection
 
     plain = {"tasks": "toy_constant,toy_number", "vocab_size": 70, "trainer": {"max_steps": 2}, "selection_rows": 6}
-    chosen = Conduct(settings_of({**plain, "select": "mean", "eval_every": 1}), tmp_path / "a", quiet=True)
+    chosen = prepare_request(parse_settings({**plain, "select": "mean", "eval_every": 1}))
     with pytest.raises(UserError, match="--select mean cannot choose among the checkpoints of a task alone: 'pearson'"):
-        chosen.load(None)
-    tuned = Conduct(settings_of({**plain, "lr_grid": "0.1,0.2"}), tmp_path / "b", quiet=True)
-    tuned.load(None)
-    assert list(tuned._undefined()) == ["toy_constant"]
+        prepare_setup(chosen, tmp_path / "a", None, quiet=True)
+    tuned = prepare_request(parse_settings({**plain, "lr_grid": "0.1,0.2"}))
+    setup = prepare_setup(tuned, tmp_path / "b", None, quiet=True)
+    assert list(undefined_on_selection(tuned.tasks, setup.mix)) == ["toy_constant"]
 
 
 def test_the_mean_of_a_study_is_over_the_tasks_that_have_a_difference():

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 import multitask.training.callbacks
 from multitask.cli import main
 from multitask.errors import UserError
-from multitask.interference.execution.pool import is_finished
+from multitask.interference.execution.runs import is_finished
 from multitask.runs.finished import check_finished
 from multitask.runs.reading import Finished
 from multitask.runs.run import StoppedError

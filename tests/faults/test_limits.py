@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from multitask import measure_interference
 from multitask.cli import main
 from multitask.config import TrainConfig
 from multitask.config_checks import check_config
 from multitask.errors import UserError
-from multitask.interference import interference
 from multitask.runs.folder import check_folder
 from multitask.runs.train import train
 from multitask.storage.atomic import atomic, clear_leftovers
@@ -97,7 +97,7 @@ def test_a_run_that_may_write_no_large_file_says_so_and_can_be_finished(tmp_path
 def test_a_study_that_may_write_no_large_file_says_where(tmp_path):
     settings = {"tasks": "toy_labels,toy_text", "vocab_size": 70, "per_step": 2, "jobs": 1, "arms": "single,joint"}
     with largest(300), pytest.raises(UserError) as error:
-        interference(out=tmp_path / "study", trainer={"max_steps": 1}, seeds=1, **settings)
+        measure_interference(out=tmp_path / "study", trainer={"max_steps": 1}, seeds=1, **settings)
     assert str(error.value) == (
         f"{tmp_path / 'study'} cannot be written: File too large (the limit on the size of a file: ulimit -f). What "
         f"was written to {tmp_path / 'study'} before is whole; the same command goes on."

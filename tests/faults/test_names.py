@@ -15,7 +15,7 @@ from multitask.cli import main
 from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig
 from multitask.errors import UserError
-from multitask.interference.design.config import FORMAT, read_study, write_study
+from multitask.interference.design.folder import FORMAT, read_study, write_study
 from multitask.plugins import INCLUDED
 from multitask.runs.finished import run_config
 from multitask.runs.writing import write_config

@@ -10,7 +10,8 @@ import pytest
 from multitask.config import TrainConfig
 from multitask.config_checks import check_trainer_names
 from multitask.errors import UserError
-from multitask.interference.conduct import Conduct, settings_of
+from multitask.interference.design.config import parse_settings
+from multitask.interference.request import prepare_request
 from multitask.runs.run import Run
 from multitask.runs.train import train
 from multitask.training.callbacks import UNFIT, named_callbacks
@@ -66,7 +67,7 @@ def test_other_mistakes_with_callbacks_are_one_line(monkeypatch):
 
 def test_a_study_refuses_them_before_it_loads_anything(toys, out):
     with pytest.raises(UserError, match=r"^--callbacks LearningRateFinder: it trains before the run does"):
-        Conduct(settings_of({"tasks": "toy_labels,toy_text", "callbacks": ["LearningRateFinder"]}), out)
+        prepare_request(parse_settings({"tasks": "toy_labels,toy_text", "callbacks": ["LearningRateFinder"]}))
 
 
 @pytest.mark.parametrize(

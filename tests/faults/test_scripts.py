@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from multitask.interference.conduct import Conduct, settings_of
+from multitask.interference.design.config import parse_settings
 from multitask.interference.execution.pool import _without_script
+from multitask.interference.request import prepare_request
 from multitask.plugins import INCLUDED, include
 from multitask.task import TASKS
 
@@ -19,7 +20,7 @@ TASK_FILE = Path(__file__).parents[1] / "study_tasks.py"
 SCRIPT = f"""
 import multitask
 _ = open("began", "a").write("once\\n")
-study = multitask.interference(
+study = multitask.measure_interference(
     tasks="study_order", include=[{str(TASK_FILE)!r}], null="all", arms="single", seeds=1, jobs=2, threads=1,
     vocab_size=70, per_step=4, resamples=200, trainer={{"max_steps": 2, "accelerator": "cpu"}}, out="study",
 )
@@ -48,14 +49,14 @@ def test_a_script_without_a_guard_trains_side_by_side(tmp_path):
 
 def test_tasks_that_a_program_registers_itself_are_trained_in_it_which_is_said(toys, tmp_path, capsys):
     settings = {"tasks": "toy_labels,toy_text", "jobs": 2}
-    assert Conduct(settings_of(settings), tmp_path).jobs == 1
+    assert prepare_request(parse_settings(settings)).jobs == 1
     assert capsys.readouterr().err == (
         "multitask: tasks 'toy_labels', 'toy_text' are registered by this program itself, so other processes do not "
         "know them: the models are trained here, one after another. To train them side by side, put the registration "
         "in a file and give include=[FILE].\n"
     )
-    assert Conduct(settings_of({**settings, "jobs": 1}), tmp_path).jobs == 1
-    assert Conduct(settings_of({**settings, "tasks": "span,sst2"}), tmp_path).jobs == 2
+    assert prepare_request(parse_settings({**settings, "jobs": 1})).jobs == 1
+    assert prepare_request(parse_settings({**settings, "tasks": "span,sst2"})).jobs == 2
     assert capsys.readouterr().err == ""
 
 

@@ -350,7 +350,7 @@ def test_many_false_alarms_across_families_fail_the_known_answers(known_answers)
 def study_of(relation: str, tmp_path: Path, steps: int) -> Any:
     import multitask
 
-    return multitask.interference(
+    return multitask.measure_interference(
         tasks=f"{relation}_a,{relation}_b",
         include=[str(BENCHMARKS / "known_tasks.py")],
         arms="single,pair",

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pandas as pd
@@ -17,14 +18,16 @@ import pytest
 import yaml
 
 import multitask
+from multitask import Study, measure_interference
 from multitask.cli import main
 from multitask.errors import UserError
-from multitask.interference import Study, interference
-from multitask.interference.conduct import Conduct, settings_of
+from multitask.interference.conduct import conduct_study
 from multitask.interference.design.arms import Arm
-from multitask.interference.design.config import PARTS, checked, design_of, read_study
+from multitask.interference.design.config import check_study_config, design_of, parse_settings
+from multitask.interference.design.folder import PARTS, read_study
 from multitask.interference.execution.partial import Partial
-from multitask.interference.execution.pool import CellError
+from multitask.interference.execution.runs import StudyRunError
+from multitask.interference.request import prepare_request
 from multitask.mixing.schedule import exact
 from multitask.plugins import INCLUDED, include
 from multitask.runs.train import Training
@@ -96,13 +99,13 @@ def words(folder: Path, **changes) -> list[str]:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Study:
     """Two tasks, both matches, a null control, one seed."""
-    return interference(
+    return measure_interference(
         out=tmp_path_factory.mktemp("study") / "one", seeds=1, match="examples,steps", null="study_order", **QUICK
     )
 
 
-def cells(folder: Path) -> dict[str, Path]:
-    """{name without address: folder}; cells of one name and two budgets are told apart by a number."""
+def runs(folder: Path) -> dict[str, Path]:
+    """{name without address: folder}; runs of one name and two budgets are told apart by a number."""
     found: dict[str, Path] = {}
     for path in sorted((folder / "cells").iterdir()):
         config = yaml.safe_load((path / "config.yaml").read_text())
@@ -119,7 +122,7 @@ def triples(folder: Path) -> pd.DataFrame:
 
 
 def test_a_study_has_the_cells_of_its_design(study):
-    assert set(cells(study.folder)) == {
+    assert set(runs(study.folder)) == {
         "study_first+study_order@8 0",
         "study_first@4 0",
         "study_order@4 0",
@@ -132,7 +135,7 @@ def test_a_study_has_the_cells_of_its_design(study):
 
 @pytest.mark.parametrize("task", ["study_order", "study_first"])
 def test_at_equal_exposure_a_task_alone_sees_what_it_sees_in_company(study, task):
-    there = cells(study.folder)
+    there = runs(study.folder)
     joint = triples(there["study_first+study_order@8 0"])
     alone = triples(there[f"{task}@4 0"])
     assert len(alone) == 5 * 4
@@ -140,14 +143,14 @@ def test_at_equal_exposure_a_task_alone_sees_what_it_sees_in_company(study, task
 
 
 def test_at_equal_compute_a_task_alone_has_the_steps_and_examples_of_its_company(study):
-    there = cells(study.folder)
+    there = runs(study.folder)
     joint, alone = triples(there["study_first+study_order@8 0"]), triples(there["study_order@8 0"])
     assert joint.groupby("step").size().tolist() == alone.groupby("step").size().tolist() == [8] * 5
     assert set(alone["task"]) == {"study_order"}
 
 
 def test_the_null_control_trains_on_two_disjoint_halves(study):
-    seen = triples(cells(study.folder)["study_order@8 twin 0"])
+    seen = triples(runs(study.folder)["study_order@8 twin 0"])
     halves = {name: set(part["id"]) for name, part in seen.groupby("task")}
     assert set(halves) == {"study_order", "study_order~2"}
     assert not halves["study_order"] & halves["study_order~2"]
@@ -156,17 +159,17 @@ def test_the_null_control_trains_on_two_disjoint_halves(study):
 
 
 def test_the_loss_of_a_task_has_one_weight_in_every_arm(study):
-    bases = {yaml.safe_load((p / "config.yaml").read_text())["rate_base"] for p in cells(study.folder).values()}
+    bases = {yaml.safe_load((p / "config.yaml").read_text())["rate_base"] for p in runs(study.folder).values()}
     assert bases == {8.0}
 
 
 def test_a_cell_is_a_run_that_the_train_command_repeats(study, tmp_path):
-    cell = cells(study.folder)["study_order@4 0"]
-    again = ["train", "--config", str(cell / "config.yaml"), "--include", TASK_FILE]
+    run = runs(study.folder)["study_order@4 0"]
+    again = ["train", "--config", str(run / "config.yaml"), "--include", TASK_FILE]
     assert main([*again, "--out", str(tmp_path / "again")]) == 0
     for name in ("metrics.json", "mix.json"):
-        assert (tmp_path / "again" / name).read_text() == (cell / name).read_text()
-    addresses = {json.loads((p / "run.json").read_text())["address"] for p in (cell, tmp_path / "again")}
+        assert (tmp_path / "again" / name).read_text() == (run / name).read_text()
+    addresses = {json.loads((p / "run.json").read_text())["address"] for p in (run, tmp_path / "again")}
     assert len(addresses) == 1
 
 
@@ -187,7 +190,7 @@ def test_exposure_and_compute_differ_by_the_dilution(study):
 
 
 def test_scores_are_those_of_the_cells(study):
-    there = cells(study.folder)
+    there = runs(study.folder)
     joint = json.loads((there["study_first+study_order@8 0"] / "metrics.json").read_text())
     alone = json.loads((there["study_order@4 0"] / "metrics.json").read_text())
     effect = study.effect("study_order")
@@ -197,13 +200,13 @@ def test_scores_are_those_of_the_cells(study):
 
 
 def test_differences_shown_while_it_runs_are_those_of_the_table_where_all_seeds_are_finished(study):
-    config = checked(settings_of({**QUICK, "seeds": 1, "match": "examples,steps"}))
+    config = check_study_config(parse_settings({**QUICK, "seeds": 1, "match": "examples,steps"}))
     of = design_of(config, ["study_order", "study_first"])
     part = Partial(of, {name: TASKS.get(name) for name in of.tasks})
-    for cell in read_json(study.folder / "cells.json"):
-        if not cell["twin"]:
-            budget = sum(map(exact, cell["per_step"].values()))
-            part.add(Arm(tuple(sorted(cell["tasks"])), budget), cell["seed"], study.folder / cell["folder"])
+    for run in read_json(study.folder / "cells.json"):
+        if not run["twin"]:
+            budget = sum(map(exact, run["per_step"].values()))
+            part.add(Arm(tuple(sorted(run["tasks"])), budget), run["seed"], study.folder / run["folder"])
     for task, other in (("study_order", "study_first"), ("study_first", "study_order")):
         for companion in (None, other):
             shown = part.effect("pair" if companion else "company", task, companion)
@@ -236,8 +239,11 @@ def test_reading_a_study_back_needs_no_torch(study):
     assert done.stdout.strip() == "False"
 
 
-def test_the_function_is_the_package_too():
-    assert callable(multitask.interference)
+def test_the_package_is_a_package_and_the_function_has_a_verb():
+    import multitask.interference as package
+
+    assert type(package) is types.ModuleType
+    assert multitask.measure_interference is measure_interference
 
 
 # -------------------------------------------------------------------------------------------------- going on, growing
@@ -261,7 +267,7 @@ def test_the_same_command_trains_nothing_again_and_a_seed_only_its_own_cells(stu
     assert grown.effect("study_order")["seeds"] == 2
     assert grown.effect("study_order")["verdict"] is not None
 
-    # A third task: the rate base stays, so the cells of the first two do too.
+    # A third task: the rate base stays, so the runs of the first two do too.
     assert (
         main([*words(folder, seeds=1, arms=["single"], tasks="study_order,study_first,study_last"), "--dry-run"]) == 0
     )
@@ -271,7 +277,7 @@ def test_the_same_command_trains_nothing_again_and_a_seed_only_its_own_cells(stu
     assert "has lr = 0.01, asked for is 0.003; all cells of a table need one setting" in capsys.readouterr().err
     assert main(words(folder, seeds=1, per_step=5)) == 2
     assert "has per_step.study_order = 4.0, asked for is 5.0" in capsys.readouterr().err
-    # The threads of a cell change its last bits; without --threads they are the study's, whatever --jobs would leave.
+    # The threads of a run change its last bits; without --threads they are the study's, whatever --jobs would leave.
     assert main(words(folder, seeds=1, threads=2)) == 2
     assert "has threads = 1, asked for is 2" in capsys.readouterr().err
     unsaid = words(folder, seeds=1, arms=["single"], match="examples")
@@ -312,7 +318,7 @@ def test_a_task_that_changed_is_not_mixed_into_the_models_of_a_study(study, tmp_
 
 def test_runs_of_a_task_that_changed_between_them_are_not_tabulated(study, tmp_path, capsys):
     shutil.copytree(study.folder / "cells", tmp_path / "cells")
-    path = cells(tmp_path)["study_order@4 0"]
+    path = runs(tmp_path)["study_order@4 0"]
     run = read_json(path / "run.json")
     run["tasks"]["study_order"]["definition"]["decoding"]["num_beams"] = 3
     (path / "run.json").write_text(json.dumps(run))
@@ -351,7 +357,7 @@ def test_a_task_that_is_added_to_a_study_of_an_older_vocabulary_is_told_what_it_
 
 
 def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path):
-    """Ctrl-C while cells train, then a kill of everything, then to the end; against a study left alone."""
+    """Ctrl-C while runs train, then a kill of everything, then to the end; against a study left alone."""
     command = [sys.executable, "-m", "multitask.cli"]
     long = {"seeds": 1, "trainer": {"max_steps": 40, "accelerator": "cpu"}, "checkpoint_every": 10, "jobs": 2}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -395,7 +401,7 @@ def test_a_cell_that_fails_is_named_and_the_finished_ones_stay(tmp_path, jobs, m
     file.write_text(ODD)
     changes = {"tasks": "study_order,study_odd", "include": [TASK_FILE, str(file)], "seeds": 1, "jobs": jobs}
     try:
-        with pytest.raises(CellError, match=r"(?s)joint seed 0 failed:.*RuntimeError: only in the joint run"):
+        with pytest.raises(StudyRunError, match=r"(?s)joint seed 0 failed:.*RuntimeError: only in the joint run"):
             main(words(tmp_path / "study", **changes))
     finally:
         TASKS.discard("study_odd")
@@ -407,7 +413,7 @@ def test_a_cell_that_fails_is_named_and_the_finished_ones_stay(tmp_path, jobs, m
 
 def test_learning_rates_are_chosen_for_each_kind_of_arm_on_held_out_rows(tmp_path):
     settings = {**QUICK, "selection_rows": 10, "lr_grid": "0.0001,0.03"}
-    study = interference(out=tmp_path / "tuned", seeds="1,", arms="single,joint", **settings)
+    study = measure_interference(out=tmp_path / "tuned", seeds="1,", arms="single,joint", **settings)
     trials = study.record["learning_rates"]
     assert [(t["arm"], t["lr"]) for t in trials] == [
         ("joint", 0.0001),
@@ -443,7 +449,7 @@ def test_learning_rates_are_chosen_for_each_kind_of_arm_on_held_out_rows(tmp_pat
 
 def test_the_gap_between_one_checkpoint_and_each_tasks_best_is_shown(tmp_path):
     settings = {**QUICK, "selection_rows": 10, "select": "per-task", "eval_every": 2}
-    study = interference(out=tmp_path / "gap", seeds=1, arms="single,joint", **settings)
+    study = measure_interference(out=tmp_path / "gap", seeds=1, arms="single,joint", **settings)
     gaps = {g["task"]: g for g in study.record["gaps"]}
     assert set(gaps) == {"study_order", "study_first"}
     for task, gap in gaps.items():
@@ -476,7 +482,7 @@ def test_runs_that_cannot_be_compared_are_refused_by_name(study, tmp_path, capsy
     for path in (tmp_path / "cells").iterdir():  # --select needs evaluations to choose among
         config = yaml.safe_load((path / "config.yaml").read_text())
         (path / "config.yaml").write_text(yaml.safe_dump({**config, "eval_every": 2}))
-    path = cells(tmp_path)["study_order@4 0"]
+    path = runs(tmp_path)["study_order@4 0"]
     config = yaml.safe_load((path / "config.yaml").read_text())
     (path / "config.yaml").write_text(yaml.safe_dump({**config, key: value}))
     assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
@@ -488,7 +494,7 @@ def test_runs_that_cannot_be_compared_are_refused_by_name(study, tmp_path, capsy
 
 def test_runs_of_other_data_are_refused_by_name(study, tmp_path, capsys):
     shutil.copytree(study.folder / "cells", tmp_path / "cells")
-    path = cells(tmp_path)["study_order@4 0"]
+    path = runs(tmp_path)["study_order@4 0"]
     run = read_json(path / "run.json")
     run["tasks"]["study_order"]["train"]["fingerprint"] = "0" * 64
     (path / "run.json").write_text(json.dumps(run))
@@ -498,7 +504,7 @@ def test_runs_of_other_data_are_refused_by_name(study, tmp_path, capsys):
 
 def test_runs_whose_plans_are_of_two_formats_are_refused_by_name(study, tmp_path, capsys):
     shutil.copytree(study.folder / "cells", tmp_path / "cells")
-    path = cells(tmp_path)["study_order@4 0"]
+    path = runs(tmp_path)["study_order@4 0"]
     run = read_json(path / "run.json")
     run["plan"]["format"] = 1
     (path / "run.json").write_text(json.dumps(run))
@@ -521,7 +527,7 @@ def test_a_study_whose_cells_have_plans_of_another_format_is_refused_and_left_as
 
 def test_a_damaged_run_is_not_tabulated(study, tmp_path, capsys):
     shutil.copytree(study.folder / "cells", tmp_path / "cells")
-    path = cells(tmp_path)["study_order@4 0"] / "metrics.json"
+    path = runs(tmp_path)["study_order@4 0"] / "metrics.json"
     path.write_text(path.read_text().replace("0.", "0.9", 1))
     assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
     assert f"{path} is damaged: it is not what the run wrote." in capsys.readouterr().err
@@ -529,7 +535,7 @@ def test_a_damaged_run_is_not_tabulated(study, tmp_path, capsys):
 
 def test_a_missing_arm_is_named(study, tmp_path, capsys):
     shutil.copytree(study.folder / "cells", tmp_path / "cells")
-    shutil.rmtree(cells(tmp_path)["study_first@4 0"])
+    shutil.rmtree(runs(tmp_path)["study_first@4 0"])
     assert main(["interference", "--runs", str(tmp_path / "cells" / "*")]) == 2
     err = capsys.readouterr().err
     assert "models of this comparison are missing: study_first with 4 a step, seed 0" in err
@@ -556,18 +562,16 @@ def test_a_missing_arm_is_named(study, tmp_path, capsys):
 )
 def test_settings_that_cannot_work_are_refused(settings, said):
     with pytest.raises(UserError) as error:
-        checked(settings_of(settings))
+        check_study_config(parse_settings(settings))
     assert str(error.value).startswith(said)
 
 
 def test_a_study_never_writes_into_a_folder_of_something_else(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    conduct = Conduct(settings_of({**QUICK, "seeds": 1}), tmp_path, quiet=True)
-    with pytest.raises(UserError, match="holds other files"):
-        conduct.run()
-    conduct = Conduct(settings_of({**QUICK, "seeds": 1}), tmp_path, quiet=True, overwrite=True)
-    with pytest.raises(UserError, match="holds other files"):
-        conduct.run()
+    request = prepare_request(parse_settings({**QUICK, "seeds": 1}))
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="holds other files"):
+            conduct_study(request, tmp_path, quiet=True, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 

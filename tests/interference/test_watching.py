@@ -20,10 +20,11 @@ from multitask import Task
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.interference.design.arms import Arm, Design
-from multitask.interference.design.config import Cell
+from multitask.interference.design.runs import StudyRun
 from multitask.interference.execution.partial import Partial
-from multitask.interference.execution.pool import _follow, _tell
+from multitask.interference.execution.pool import _follow
 from multitask.interference.execution.watching import Progress
+from multitask.interference.execution.worker import _tell
 from multitask.metrics.metric import METRICS
 from multitask.storage.json_files import write_json
 from multitask.task import Example
@@ -40,21 +41,21 @@ def design(tasks: int = 3, seeds: int = 2, **changes) -> Design:
     return Design(names, dict.fromkeys(names, Fraction(4)), seeds=tuple(range(seeds)), **changes)
 
 
-def cells(of: Design, folder: Path) -> list[Cell]:
+def runs(of: Design, folder: Path) -> list[StudyRun]:
     config = TrainConfig(trainer={"max_steps": 500})
     return [
-        Cell(arm, of.family(arm), seed, config, folder / f"{i}-{seed}")
+        StudyRun(arm, of.family(arm), seed, config, folder / f"{i}-{seed}")
         for seed in of.seeds
         for i, arm in enumerate(of.needed())
     ]
 
 
-def write_scores(cell: Cell, score: float | None) -> None:
-    write_json(cell.folder / "metrics.json", {t: {"accuracy": score} for t in cell.arm.tasks})
+def write_scores(run: StudyRun, score: float | None) -> None:
+    write_json(run.folder / "metrics.json", {t: {"accuracy": score} for t in run.arm.tasks})
 
 
 def progress(of: Design, folder: Path, *, finished: int = 0, running: int = 2) -> Progress:
-    every = cells(of, folder)
+    every = runs(of, folder)
     part = Partial(of, {t: a_task(t) for t in of.tasks})
     shown = Progress(every, [1.0] * len(every), done=0, jobs=running, partial=part)
     for i in range(min(finished, len(every))):
@@ -94,11 +95,11 @@ def test_a_difference_is_the_mean_over_the_seeds_that_are_finished(tmp_path: Pat
     part = Partial(of, {t: a_task(t) for t in of.tasks})
     task, other = of.tasks
     scores = {("joint", 0): 0.5, ("joint", 1): 0.6, ("single", 0): 0.4}
-    for cell in cells(of, tmp_path):
-        if (cell.family, cell.seed) in scores:
-            cell.folder.mkdir(parents=True)
-            write_scores(cell, scores[cell.family, cell.seed])
-            part.add(cell.arm, cell.seed, cell.folder)
+    for run in runs(of, tmp_path):
+        if (run.family, run.seed) in scores:
+            run.folder.mkdir(parents=True)
+            write_scores(run, scores[run.family, run.seed])
+            part.add(run.arm, run.seed, run.folder)
     found = part.effect("pair", task, other)
     assert found is not None and found.seeds == 1 and found.value == pytest.approx(10.0)
     assert part.alone(task) == (pytest.approx(40.0), 1)
@@ -107,12 +108,12 @@ def test_a_difference_is_the_mean_over_the_seeds_that_are_finished(tmp_path: Pat
 
 def test_a_score_that_is_undefined_or_damaged_is_no_number(tmp_path: Path) -> None:
     shown = progress(design(2, seeds=1), tmp_path)
-    for i, cell in enumerate(shown.cells):
-        cell.folder.mkdir()
+    for i, run in enumerate(shown.runs):
+        run.folder.mkdir()
         if i:
-            write_scores(cell, None)
+            write_scores(run, None)
         else:
-            (cell.folder / "metrics.json").write_text("{")
+            (run.folder / "metrics.json").write_text("{")
         shown.finished(i)
     assert all("nan" not in line for line in drawn(shown))
     assert json.dumps(drawn(shown)).count("·") or "·" in "".join(drawn(shown))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from multitask.errors import UserError
-from multitask.interference.design.config import read_study
+from multitask.interference.design.folder import read_study
 from multitask.runs.finished import load_includes, run_config
 from multitask.storage.yaml_files import load_yaml
 

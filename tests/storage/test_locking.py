@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from multitask.errors import UserError
-from multitask.interference.design.config import check_study_folder
+from multitask.interference.design.folder import check_study_folder
 from multitask.runs.folder import check_folder
 from multitask.storage.atomic import atomic, atomic_files
 from multitask.storage.folders import make_folder

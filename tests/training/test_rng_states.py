@@ -96,7 +96,7 @@ def test_a_second_training_in_another_thread_is_refused_and_the_first_one_keeps_
     meanwhile = Meanwhile(
         [
             lambda: train("second"),
-            lambda: multitask.interference(tasks="toy_labels,toy_span", out=tmp_path / "study"),
+            lambda: multitask.measure_interference(tasks="toy_labels,toy_span", out=tmp_path / "study"),
             lambda: multitask.evaluate(tmp_path / "alone")["toy_labels"].metrics,
             lambda: multitask.predict(tmp_path / "alone", "toy_labels", ["red blue"])["valid"].tolist(),
         ]

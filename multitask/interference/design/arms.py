@@ -2,17 +2,17 @@
 
 Words
     study       tasks, arms, seeds and one set of training settings
-    cell        one model: an arm's tasks, its examples per step, a seed
+    run        one model: an arm's tasks, its examples per step, a seed
     family      arms with the same definition: `single`, `joint`, `pair`, `without`, and the null control's two
-    budget      examples per step, over all tasks of a cell; the steps are the same everywhere
+    budget      examples per step, over all tasks of a run; the steps are the same everywhere
     rate base   what a task's examples per step are divided by to weight its loss: the budget of the study's first set
-                of tasks, in every cell, so that a task's term of the loss is the same in any company, and stays so
+                of tasks, in every run, so that a task's term of the loss is the same in any company, and stays so
                 when a task is added later
 
-Under `examples` a cell is the joint plan with the other tasks' examples taken out. Under `steps` the cell that is
+Under `examples` a run is the joint plan with the other tasks' examples taken out. Under `steps` the run that is
 compared *against* has the budget of the one with company, all of it on its own tasks.
 
-Two definitions may be one cell (of three tasks, `without u` is a pair; of two, the joint run is): it is trained once.
+Two definitions may be one run (of three tasks, `without u` is a pair; of two, the joint run is): it is trained once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MATCHES = ("examples", "steps")
 
 
 class Arm(NamedTuple):
-    """What a cell trains on; with a seed it is a cell."""
+    """What a run trains on; with a seed it is a run."""
 
     tasks: tuple[str, ...]
     """By name."""
@@ -58,7 +58,7 @@ class Contrast(NamedTuple):
 
 @dataclass(frozen=True)
 class Design:
-    """The cells and effects of a study.
+    """The runs and effects of a study.
 
     Args:
         tasks: The study's tasks; arms hold them by name.
@@ -205,7 +205,7 @@ class Design:
 
 
 def label(arm: Arm, family: str) -> str:
-    """What people read, and a cell's folder is called, e.g. "pair-span-sst2".
+    """What people read, and a run's folder is called, e.g. "pair-span-sst2".
 
     >>> label(Arm(("span", "sst2"), Fraction(32)), "pair")
     'pair-span-sst2'

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multitask.config import TrainConfig
-from multitask.interference.design.config import Cell
-from multitask.interference.execution.pool import settled
+from multitask.interference.design.runs import StudyRun
+from multitask.interference.execution.runs import resolve_settings
 from multitask.mixing.prepare import Mix
 
 STEPS = 4
@@ -37,7 +37,7 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
         base: The settings of the joint run.
         full: Its mix.
         tokenizer: The study's.
-        threads: Of a cell.
+        threads: Of a run.
     """
     import torch
     from lightning_fabric.utilities.apply_func import move_data_to_device
@@ -48,7 +48,7 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
     from multitask.tokenization.tokenize import tokenize_task
     from multitask.training.module import step_loss
 
-    config = settled(base)
+    config = resolve_settings(base)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -110,8 +110,8 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
     return Speed(statistics.median(seconds[1:]) / per_step, evaluated)
 
 
-def seconds_of(cells: Sequence[Cell], speed: Speed, rows: dict[str, int], jobs: int) -> tuple[float, float]:
-    """Seconds of training and of evaluation of all `cells`, `jobs` at a time."""
-    train = sum(float(c.arm.budget) * int(c.config.trainer["max_steps"]) * speed.trained for c in cells)
-    evaluate = sum(rows[t] * speed.evaluated[t] for c in cells for t in c.arm.tasks)
+def seconds_of(runs: Sequence[StudyRun], speed: Speed, rows: dict[str, int], jobs: int) -> tuple[float, float]:
+    """Seconds of training and of evaluation of all `runs`, `jobs` at a time."""
+    train = sum(float(c.arm.budget) * int(c.config.trainer["max_steps"]) * speed.trained for c in runs)
+    evaluate = sum(rows[t] * speed.evaluated[t] for c in runs for t in c.arm.tasks)
     return train / jobs, evaluate / jobs

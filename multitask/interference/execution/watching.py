@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from multitask.interference.design.config import Cell
+from multitask.interference.design.runs import StudyRun
 from multitask.interference.execution.partial import Partial, SoFar
 from multitask.interference.results.lookup import BUDGETS
 from multitask.tables.numbers import MISSING, plain, signed
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 TRAINED = 0.9
-"""The part of a cell's cost that training is; the rest is its evaluation."""
+"""The part of a run's cost that training is; the rest is its evaluation."""
 GAP, NUMBER, NAME = 2, 6, 24
 """Columns between columns, of a number, of a task's name at most."""
 SOON, MODEL = 5.0, 0.05
@@ -51,7 +51,7 @@ class Progress:
     """Which models are done, under way and to come.
 
     Args:
-        cells: Those that are to be trained.
+        runs: Those that are to be trained.
         costs: Of each, in any unit.
         done: Models that were there already.
         jobs: Processes that train.
@@ -59,10 +59,10 @@ class Progress:
     """
 
     def __init__(
-        self, cells: Sequence[Cell], costs: Sequence[float], *, done: int, jobs: int, partial: Partial | None
+        self, runs: Sequence[StudyRun], costs: Sequence[float], *, done: int, jobs: int, partial: Partial | None
     ) -> None:
-        self.cells, self.costs, self.jobs, self.partial = cells, costs, jobs, partial
-        self.done, self.total = done, done + len(cells)
+        self.runs, self.costs, self.jobs, self.partial = runs, costs, jobs, partial
+        self.done, self.total = done, done + len(runs)
         self.spent = 0.0
         self.running: dict[int, Work] = {}
         self.began: float | None = None
@@ -87,12 +87,12 @@ class Progress:
         self.spent += self.costs[number]
         self.done += 1
         if self.partial is not None:
-            cell = self.cells[number]
-            self.partial.add(cell.arm, cell.seed, cell.folder)
+            run = self.runs[number]
+            self.partial.add(run.arm, run.seed, run.folder)
 
     def steps(self, number: int) -> int:
         """Of a model, in all."""
-        return int(self.cells[number].config.trainer["max_steps"])
+        return int(self.runs[number].config.trainer["max_steps"])
 
     def part(self, number: int, work: Work) -> float:
         """How much of a model is done."""
@@ -110,13 +110,13 @@ class Progress:
         """The time that is left, as far as it can be known."""
         passed = 0.0 if self.began is None else time.monotonic() - self.began
         share = self.share
-        known = passed > SOON and share * len(self.cells) > MODEL
+        known = passed > SOON and share * len(self.runs) > MODEL
         return f"{duration(passed / share * (1 - share))} left" if known else "… left"
 
     def line(self) -> str:
         """All in one line, for a pipe."""
         now = sorted(dict(self.running).items())
-        shown = ", ".join(f"{self.cells[i].name} {100 * self.part(i, work):.0f} %" for i, work in now)
+        shown = ", ".join(f"{self.runs[i].name} {100 * self.part(i, work):.0f} %" for i, work in now)
         return visible(f"models {self.done}/{self.total}  {self.left}  {shown}")
 
     def render(self) -> View:
@@ -163,7 +163,7 @@ class View:
         for number, work in running:
             steps = p.steps(number)
             doing = "evaluating" if work.evaluating else f"step {work.step:,}/{steps:,}"
-            lines.append((visible(p.cells[number].name), doing, f"{100 * work.step / max(steps, 1):3.0f} %"))
+            lines.append((visible(p.runs[number].name), doing, f"{100 * work.step / max(steps, 1):3.0f} %"))
         more = len(lines) - rows
         shown = lines if more <= 0 else lines[: rows - 1]
         longest = max((len(doing) for _, doing, _ in shown), default=0)
@@ -192,7 +192,7 @@ class View:
         tasks = partial.design.tasks
         more = len(tasks) - (rows - 2)
         shown = tasks if more <= 0 else tasks[: rows - 3]
-        heads, cells = self._columns(width, shown)
+        heads, runs = self._columns(width, shown)
         names = [visible(task) for task in shown]
         wide = [max(_cells(head), NUMBER) for head in heads]
         room = width - sum(w + GAP for w in wide)
@@ -201,7 +201,7 @@ class View:
         for head, w in zip(heads, wide, strict=True):
             top.append(" " * (GAP + w - _cells(head)) + head)
         yield top
-        for name, row in zip(names, cells, strict=True):
+        for name, row in zip(names, runs, strict=True):
             line = Text(_left(shorten(name, key), key), no_wrap=True)
             for (text, style), w in zip(row, wide, strict=True):
                 line.append(" " * (GAP + w - _cells(text))).append(text, style=style)
@@ -211,7 +211,7 @@ class View:
         yield Text(shorten_end(self._legend(partial, "lowest" in heads), width), style="dim", no_wrap=True)
 
     def _columns(self, width: int, shown: Sequence[str]) -> tuple[list[str], list[list[tuple[str, str]]]]:
-        """Heads, and for each task its cells: all companions where they fit, else the ends of their differences."""
+        """Heads, and for each task its runs: all companions where they fit, else the ends of their differences."""
         partial = self.progress.partial
         assert partial is not None
         tasks, kind = partial.design.tasks, partial.matrix

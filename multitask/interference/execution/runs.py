@@ -1,0 +1,68 @@
+"""Runs of a study as the run folders say them: settings with defaults, mixture, address; finished or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from multitask.config import TrainConfig
+from multitask.config_checks import resolved
+from multitask.errors import UserError
+from multitask.examples.choose_source import data_setting
+from multitask.interference.design.runs import StudyRun
+from multitask.mixing.mixture import parse_tasks
+from multitask.mixing.prepare import Mix, mix_of
+from multitask.model.from_scratch import is_from_scratch
+from multitask.runs import folder as folders
+from multitask.runs.address import run_address
+
+SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
+"""What the tables are made of."""
+
+
+class StudyRunError(Exception):
+    """A run failed for a reason that the user cannot mend at the prompt; holds the worker's traceback."""
+
+
+def resolve_settings(config: TrainConfig) -> TrainConfig:
+    """A run's settings with all defaults filled in, as its run folder says them."""
+    config = dataclasses.replace(config, data=data_setting(config.data))
+    return resolved(config, from_scratch=is_from_scratch(config.model))
+
+
+def mix_of_run(config: TrainConfig, full: Mix) -> Mix:
+    """A run's mix, from the study's data."""
+    names = list(config.tasks)
+    return mix_of(
+        resolve_settings(config),
+        parse_tasks(names),
+        {t: full.tasks[t] for t in names},
+        {t: full.data[t] for t in names},
+    )
+
+
+def address_of_run(config: TrainConfig, full: Mix) -> str:
+    """What `run.json` of the finished run will say as its address."""
+    return run_address(resolve_settings(config), mix_of_run(config, full))
+
+
+def check_scores(folder: Path) -> bool:
+    """Whether the folder holds a finished run; a run's folder has its address in its name.
+
+    Raises:
+        UserError: If what the tables are made of is not as the run wrote it.
+    """
+    return (folder / "metrics.json").is_file() and folders.is_finished(folder, SCORES)
+
+
+def is_finished(folder: Path) -> bool:
+    """The same of a run, which is trained again if it is damaged."""
+    try:
+        return check_scores(folder)
+    except UserError:
+        return False
+
+
+def relative_cost(run: StudyRun, evaluated: int) -> float:
+    """How long a run takes, in examples: trained ones, and evaluated ones at about the same price."""
+    return float(run.arm.budget) * int(run.config.trainer["max_steps"]) + evaluated

@@ -1,0 +1,197 @@
+"""What all runs of a study share, once its data is loaded; the runs that its design needs; and which are missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multitask.config import TrainConfig
+from multitask.errors import UserError
+from multitask.interference.design.arms import Arm, label
+from multitask.interference.design.folder import study_dict
+from multitask.interference.design.runs import StudyRun, run_config
+from multitask.interference.execution.runs import address_of_run, is_finished, mix_of_run, resolve_settings
+from multitask.interference.request import StudyRequest
+from multitask.interference.undefined import check_selection
+from multitask.mixing.prepare import Mix, load_mix
+from multitask.model.pretrained import check_pretrained
+from multitask.runs.definitions import FORMATTER, changes, definitions_in, said
+from multitask.storage.folders import safe_name
+from multitask.storage.json_files import read_json
+from multitask.terminal.output import say
+
+
+@dataclass(frozen=True, eq=False)
+class StudySetup:
+    """A study that is ready to train."""
+
+    request: StudyRequest
+    out: Path
+    """The study's folder."""
+    threads: int
+    """Of each run. Their number changes the last bits: a study that is continued keeps its own, whatever its jobs."""
+    rate_base: Fraction
+    """The reference batch size: examples a step of the study's first set of tasks."""
+    vocab: Path | None
+    """From scratch: the folder of the vocabulary that is trained for the study."""
+    vocabulary: list[str]
+    """The tasks that it is trained on."""
+    base: TrainConfig
+    """The settings of the joint run."""
+    mix: Mix
+    """Of all tasks."""
+    lr: dict[str, float]
+    """{kind of arm: learning rate}"""
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether the vocabulary of the runs is there, so that they have addresses."""
+        return self.vocab is None or (self.vocab / "spiece.model").is_file()
+
+
+def prepare_setup(
+    request: StudyRequest, out: Path, stored: Mapping[str, Any] | None, *, quiet: bool = False
+) -> StudySetup:
+    """Load the data of a study, and settle what its runs share.
+
+    Args:
+        request: From `prepare_request`.
+        out: The study's folder.
+        stored: What study.yaml says; None for a new study.
+        quiet: Print nothing.
+
+    Raises:
+        UserError: If the data cannot be used, or nothing could be chosen on it.
+    """
+    config, design, train = request.config, request.design, request.config.train
+    rate_base = Fraction(stored["rate_base"]) if stored else design.budget(design.tasks)
+    vocab = (out / "vocab") if request.from_scratch and not train.vocab else None
+    vocabulary = sorted(request.tasks)
+    if stored and vocab and (vocab / "spiece.model").is_file():
+        vocabulary = list(map(str, stored.get("vocabulary") or stored["tasks"]))
+    base = dataclasses.replace(
+        train,
+        tasks=list(design.tasks),
+        per_step={t: float(b) for t, b in design.per_step.items()},
+        rate_base=float(rate_base),
+        seed=design.seeds[0],
+        trainer={"enable_progress_bar": False, **train.trainer},
+        log_every=train.log_every
+        if train.log_every != TrainConfig.log_every
+        else max(1, min(train.log_every, int(train.trainer["max_steps"]) // 60)),
+        vocab=str(vocab) if vocab else train.vocab,
+    )
+    lr = resolve_settings(base).lr
+    assert lr is not None
+    rates = dict.fromkeys(sorted({design.family(arm) for arm in design.needed()}), lr)
+    if stored and stored["lr_grid"] and stored["lr"]:
+        rates.update({f: v for f, v in stored["lr"].items() if f in rates})
+    if not request.from_scratch:
+        check_pretrained(train.model)
+    if not quiet:
+        say(f"loading the data of {', '.join(design.tasks)} …")
+    mix = load_mix(dataclasses.replace(resolve_settings(base), vocab=None))
+    check_selection(config, request.tasks, mix)
+    threads = config.threads or (stored or {}).get("threads") or request.threads
+    return StudySetup(request, out, threads, rate_base, vocab, vocabulary, base, mix, rates)
+
+
+def study_values(setup: StudySetup, *, lr: dict[str, float] | None = None) -> dict[str, Any]:
+    """Give what study.yaml says of a study; `lr` in place of its learning rates."""
+    config = dataclasses.replace(setup.request.config, threads=setup.threads)
+    rates = setup.lr if lr is None else lr
+    return study_dict(config, setup.request.design, setup.rate_base, rates, setup.vocabulary)
+
+
+# ---- the runs --------------------------------------------------------------------------------------------------------
+
+
+def make_run(
+    setup: StudySetup, arm: Arm, seed: int, *, where: str = "cells", lr: float | None = None, **changed: Any
+) -> StudyRun:
+    """One run of a study, in a folder that is named after its address.
+
+    Args:
+        setup: The study.
+        arm: What is trained together.
+        seed: Of the run.
+        where: The folder of the study that holds its folder.
+        lr: In place of the learning rate of its kind of arm.
+        changed: Settings of training that differ from the study's.
+    """
+    design = setup.request.design
+    family = design.family(arm)
+    # The null control's two arms share a rate, or the rate would be their difference.
+    own = setup.lr.get("single" if family == "null" else family, next(iter(setup.lr.values())))
+    config = run_config(
+        setup.base,
+        design,
+        arm,
+        seed,
+        rate_base=setup.rate_base,
+        lr=own if lr is None else lr,
+        vocab=setup.vocab,
+        **changed,
+    )
+    name = f"{safe_name(label(arm, family))}-seed{seed}-{address_of_run(config, setup.mix)[:10]}"
+    return StudyRun(arm, family, seed, config, setup.out / where / name)
+
+
+def needed_runs(setup: StudySetup) -> list[StudyRun]:
+    """Every run that the design needs; without an address, and so unfinished, as long as there is no vocabulary."""
+    design = setup.request.design
+    wanted = [(arm, seed) for seed in design.seeds for arm in design.needed()]
+    if setup.has_vocabulary:
+        return [make_run(setup, arm, seed) for arm, seed in wanted]
+    return [StudyRun(arm, design.family(arm), seed, setup.base, setup.out / "cells" / "-") for arm, seed in wanted]
+
+
+class Missing(NamedTuple):
+    """Which runs of a study have to be trained."""
+
+    runs: list[StudyRun]
+    changed: list[str]
+    """Tasks whose formatter's code is another than when finished runs were trained, with repetitions."""
+
+
+def find_missing(setup: StudySetup, runs: Sequence[StudyRun]) -> Missing:
+    """The runs that are not finished.
+
+    Raises:
+        UserError: If one was trained, or begun, on another task of that name.
+    """
+    changed = [task for run in runs for task in _changed_tasks(setup, run)]
+    return Missing([run for run in runs if not is_finished(run.folder)], changed)
+
+
+def _changed_tasks(setup: StudySetup, run: StudyRun) -> list[str]:
+    path = run.folder / "run.json"
+    try:
+        before = definitions_in(read_json(path, dict[str, Any]), path) if path.is_file() else {}
+    except UserError:  # it is damaged, and trained again
+        return []
+    changed = []
+    for task in run.arm.tasks:
+        found = changes(before.get(task), setup.request.definitions[task], path)
+        other = [change for change in found if change.part != FORMATTER]
+        if other:
+            raise UserError(
+                f"task '{task}' changed since {run.folder} was trained: {said(other)}; all models of a table need "
+                f"one task: restore it, give another --out, or --overwrite to begin anew."
+            )
+        if found:  # the folder's name has the address, and so says that the rows are the same
+            changed.append(task)
+    return changed
+
+
+def count_evaluated_rows(run: StudyRun, mix: Mix) -> int:
+    """How many rows a run is evaluated on."""
+    own = mix_of_run(run.config, mix)
+    on = run.config.evaluate_on
+    return sum(
+        len((own.data[t].selection or ()) if on == "selection" else own.data[t].validation) for t in own.evaluated
+    )
