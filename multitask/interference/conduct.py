@@ -19,7 +19,7 @@ from multitask.interference.learning_rates import choose_learning_rates
 from multitask.interference.request import StudyRequest
 from multitask.interference.results.alike import merge_alike
 from multitask.interference.results.assemble import make_record
-from multitask.interference.results.per_task import Material
+from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.setup import StudySetup, find_missing, needed_runs, prepare_setup, study_values
 from multitask.interference.study import Study, write_study_files
 from multitask.interference.train import train_missing
@@ -101,7 +101,7 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
             partial.add(run.arm, run.seed, run.folder)
     train_missing(setup, missing, done=len(runs) - len(missing), partial=partial)
     with counting("intervals of task", len(request.tasks)) as counter:
-        record = make_record(_material(setup, runs, facts), counter.advance)
+        record = make_record(_study_inputs(setup, runs, facts), counter.advance)
     return Conducted(write_study_files(out, record), printed)
 
 
@@ -139,7 +139,7 @@ def _listed(run: StudyRun, out: Path) -> dict[str, Any]:
     }
 
 
-def _material(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]) -> Material:
+def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]) -> StudyInputs:
     """What the record is made of."""
     request, mix = setup.request, setup.mix
     sources = sorted({d.train.source for d in mix.data.values()})
@@ -157,7 +157,7 @@ def _material(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]
         "select": config.select,
         "command": study_command(request.config, request.design),
     }
-    return Material(
+    return StudyInputs(
         request.design,
         request.tasks,
         {(run.arm, run.seed): Finished(run.folder) for run in runs},

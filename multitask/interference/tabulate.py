@@ -15,7 +15,7 @@ from multitask.interference.design.arms import Arm, Design
 from multitask.interference.design.config import StudyConfig
 from multitask.interference.execution.runs import check_scores, resolve_settings
 from multitask.interference.results.assemble import make_record
-from multitask.interference.results.per_task import Material
+from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.study import Study, write_study_files
 from multitask.mixing.prepare import TWIN
 from multitask.mixing.schedule import exact
@@ -71,7 +71,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
         check_tasks(next(f for f, arm in arms.items() if name in arm.tasks), {name: task}, changed.append)
     resolved = resolve_settings(first)
     record = make_record(
-        Material(
+        StudyInputs(
             design,
             tasks,
             cells,

@@ -1,4 +1,4 @@
-"""From finished cells to the record: all tasks' effects, corrected for their number, and what a reader should know."""
+"""From finished runs to the record: all tasks' effects, corrected for their number, and what a reader should know."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from multitask.interference.results.advice import advise
 from multitask.interference.results.alike import kind_of, merge_alike
-from multitask.interference.results.per_task import Material, OfTask
+from multitask.interference.results.inputs import StudyInputs
+from multitask.interference.results.per_task import TaskAnalysis, analyse_task
 from multitask.interference.results.record import (
     FORMAT,
     LIKELIHOOD,
@@ -37,46 +38,46 @@ SHOWN = 5
 """Warnings of single models that are repeated."""
 
 
-def make_record(material: Material, advance: Callable[[int], None] = lambda _: None) -> StudyRecord:
+def make_record(inputs: StudyInputs, advance: Callable[[int], None] = lambda _: None) -> StudyRecord:
     """Everything that a study found.
 
     Args:
-        material: The finished cells.
+        inputs: The finished runs.
         advance: Called with 1 after each task, for a progress display.
 
     Raises:
-        UserError: If cells were evaluated on different examples.
+        UserError: If runs were evaluated on different examples.
     """
-    design = material.design
-    draws = seed_draws(len(design.seeds), material.resamples, 0)
+    design = inputs.design
+    draws = seed_draws(len(design.seeds), inputs.resamples, 0)
     wanted = design.contrasts()
     found = []
     for task in design.tasks:
-        found.append(OfTask(material, task, [c for c in wanted if c.task == task], draws))
+        found.append(analyse_task(inputs, task, [c for c in wanted if c.task == task], draws))
         advance(1)
-    effects = [effect for of_task in found for effect in of_task.effects]
+    effects = [effect for one in found for effect in one.effects]
     _correct(effects)
     record: StudyRecord = {
         "format": FORMAT,
-        "setting": _setting(material),
-        "budget": _budget(material),
-        "warnings": _warnings(material),
-        "notes": _notes(material),
+        "setting": _setting(inputs),
+        "budget": _budget(inputs),
+        "warnings": _warnings(inputs),
+        "notes": _notes(inputs),
         "tasks": [f.task_record for f in found],
         "scores": [s for f in found for s in f.scores],
         "effects": effects,
         "exposure": [e for f in found for e in f.exposure],
         "confusion": [c for f in found for c in f.confusion],
-        "summary": [_summary(material, match, found, effects) for match in design.match],
+        "summary": [_summary(inputs, match, found, effects) for match in design.match],
         "curves": [c for f in found for c in f.curves],
         "changed": [c for f in found for c in f.changed],
         "advice": None,
         "gaps": [g for f in found for g in f.gaps],
-        "learning_rates": _learning_rates(material),
+        "learning_rates": _learning_rates(inputs),
         "null": _null(effects),
-        "made": _made(material),
+        "made": _made(inputs),
     }
-    record["advice"] = advise(record, material.groups)
+    record["advice"] = advise(record, inputs.groups)
     return record
 
 
@@ -104,7 +105,7 @@ def _of(effects: Sequence[Effect], kind: str, match: str | None) -> list[Effect]
     return [e for e in effects if e["kind"] == kind and e["match"] == match and e["metric"] != LIKELIHOOD]
 
 
-def _summary(material: Material, match: str, found: Sequence[OfTask], effects: Sequence[Effect]) -> Summary:
+def _summary(inputs: StudyInputs, match: str, found: Sequence[TaskAnalysis], effects: Sequence[Effect]) -> Summary:
     company = _of(effects, "company", match)
     mean: Estimate | None = None
     unmeasured = [e["task"] for e in company if e["delta"] is None or not math.isfinite(e["delta"])]
@@ -118,7 +119,7 @@ def _summary(material: Material, match: str, found: Sequence[OfTask], effects: S
         mean = combine([(boot, terms, 1.0 / len(parts)) for boot, terms in parts])
     value, left_out = delta_m(
         {
-            e["task"]: (e["base"], e["score"], material.tasks[e["task"]].primary.higher_is_better)
+            e["task"]: (e["base"], e["score"], inputs.tasks[e["task"]].primary.higher_is_better)
             for e in company
             if e["base"] is not None and e["score"] is not None
         }
@@ -149,16 +150,16 @@ def _null(effects: Sequence[Effect]) -> dict[str, Any] | None:
     return {"cells": len(cells), "alarms": alarms, "rate": alarms / len(cells)}
 
 
-def _made(material: Material) -> Made:
+def _made(inputs: StudyInputs) -> Made:
     """From the cells' run.json: a study that is tabulated again has the same date."""
-    runs = [cell.run for cell in material.cells.values()]
+    runs = [cell.run for cell in inputs.finished.values()]
     versions: dict[str, dict[str, None]] = {}
     data: dict[str, dict[str, str]] = {}
     for run in runs:
         for name, version in run.get("versions", {}).items():
             versions.setdefault(name, {})[str(version)] = None
         for task, about in run["tasks"].items():
-            if task in material.tasks:
+            if task in inputs.tasks:
                 data.setdefault(task, {s: about[s]["fingerprint"] for s in ("train", "validation")})
     times = [str(run["finished"]) for run in runs if run.get("finished")]
     return {
@@ -168,26 +169,26 @@ def _made(material: Material) -> Made:
     }
 
 
-def _setting(material: Material) -> Setting:
-    design = material.design
+def _setting(inputs: StudyInputs) -> Setting:
+    design = inputs.design
     values = {
         "tasks": list(design.tasks),
         "arms": list(design.arms),
         "match": list(design.match),
         "seeds": list(design.seeds),
         "per_step": {t: float(b) for t, b in design.per_step.items()},
-        "resamples": material.resamples,
+        "resamples": inputs.resamples,
         "confidence": CONFIDENCE,
         "fdr": FDR,
-        "margin": material.margin,
-        "cells": len(material.cells),
-        **material.setting,
+        "margin": inputs.margin,
+        "cells": len(inputs.finished),
+        **inputs.setting,
     }
     return cast(Setting, values)
 
 
-def _budget(material: Material) -> str:
-    design, steps = material.design, int(material.setting["steps"])
+def _budget(inputs: StudyInputs) -> str:
+    design, steps = inputs.design, int(inputs.setting["steps"])
     each = {f"{float(b):g}" for b in design.per_step.values()}
     if len(each) == 1:
         shown = f"{each.pop()} examples of each task a step"
@@ -199,14 +200,14 @@ def _budget(material: Material) -> str:
     }
     matched = "; and ".join(meaning[m] for m in design.match)
     return (
-        f"{matched}. {steps:,} steps, {shown}; {len(material.cells)} models, "
+        f"{matched}. {steps:,} steps, {shown}; {len(inputs.finished)} models, "
         f"{len(design.seeds)} seed{'s'[: len(design.seeds) != 1]}."
     )
 
 
-def _warnings(material: Material) -> list[str]:
-    found = merge_alike(material.facts.get("warnings", []))
-    seeds = len(material.design.seeds)
+def _warnings(inputs: StudyInputs) -> list[str]:
+    found = merge_alike(inputs.facts.get("warnings", []))
+    seeds = len(inputs.design.seeds)
     if seeds == 1:
         found.insert(
             0,
@@ -216,7 +217,7 @@ def _warnings(material: Material) -> list[str]:
     elif seeds < 5:
         found.append(f"{seeds} seeds: the spread of training is known poorly, so the intervals are wide.")
     alike: dict[str, tuple[list[str], dict[str, None]]] = {}
-    for (arm, seed), cell in material.cells.items():
+    for (arm, seed), cell in inputs.finished.items():
         for line in cell.run.get("warnings", []):  # an earlier version kept none
             if line not in found:
                 lines, models = alike.setdefault(kind_of(line), ([], {}))
@@ -231,27 +232,27 @@ def _warnings(material: Material) -> list[str]:
     return found + of_runs[:SHOWN] + rest
 
 
-def _notes(material: Material) -> list[str]:
-    seeds = len(material.design.seeds)
+def _notes(inputs: StudyInputs) -> list[str]:
+    seeds = len(inputs.design.seeds)
     found = []
     if seeds > 1:
         found.append(
             f"{seeds} seeds: a sign-flip test over seeds alone cannot give a p below {2.0 ** (1 - seeds):.3g}. "
             f"Intervals ({100 * CONFIDENCE:.0f} %) and p are of a two-level bootstrap over seeds and examples "
-            f"({material.resamples:,} resamples), widened by Student's t for so few seeds; q after Benjamini–Hochberg "
+            f"({inputs.resamples:,} resamples), widened by Student's t for so few seeds; q after Benjamini–Hochberg "
             "over each table."
         )
         found.append(
-            f"`equal` means that the whole interval lies within ±{material.margin:g} points, or within one standard "
+            f"`equal` means that the whole interval lies within ±{inputs.margin:g} points, or within one standard "
             "deviation over seeds of the task alone if that is larger; `no evidence` is all that is left."
         )
     found.append(
         "Learning rates were chosen for each kind of arm on held-out training rows, from the same grid."
-        if material.setting["lr_grid"]
+        if inputs.setting["lr_grid"]
         else "One learning rate for all arms, not tuned."
     )
-    return found + list(material.facts.get("notes", []))
+    return found + list(inputs.facts.get("notes", []))
 
 
-def _learning_rates(material: Material) -> list[LearningRate]:
-    return [cast(LearningRate, dict(trial)) for trial in material.facts.get("trials", [])]
+def _learning_rates(inputs: StudyInputs) -> list[LearningRate]:
+    return [cast(LearningRate, dict(trial)) for trial in inputs.facts.get("trials", [])]

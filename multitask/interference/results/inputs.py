@@ -1,0 +1,32 @@
+"""What the record of a study is made of: its finished runs, and what is said of its data and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from multitask.interference.design.arms import Arm, Design
+from multitask.runs.reading import Finished
+from multitask.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class StudyInputs:
+    """All that a record is made of."""
+
+    design: Design
+    tasks: Mapping[str, Task]
+    finished: Mapping[tuple[Arm, int], Finished]
+    """{(arm, seed): its finished run}"""
+    setting: Mapping[str, Any]
+    """What `Setting` says that the design does not."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """`warnings`, `notes`, `trials`."""
+    margin: float = 0.5
+    resamples: int = 10_000
+    groups: int = 3
+
+    def runs(self, arm: Arm) -> list[Finished]:
+        """An arm's finished runs, one a seed."""
+        return [self.finished[arm, seed] for seed in self.design.seeds]
