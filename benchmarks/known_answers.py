@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for repetition in range(options.first, options.first + options.repetitions):
         families = options.families.split(",")
         for chosen in [[f] for f in families] if options.within else [families]:
-            study = multitask.interference(
+            study = multitask.measure_interference(
                 tasks=[n for n in family_tasks(repetition) if n.split("_")[0] in chosen],
                 include=[str(TASKS_FILE)],
                 arms="single,pair",

@@ -46,7 +46,8 @@ from multitask.batching.step import gather_step
 from multitask.config import TrainConfig
 from multitask.mixing.prepare import load_mix
 from multitask.model.from_scratch import build_model
-from multitask.runs.train import Prepared, Training, scored_examples
+from multitask.runs.run_data import RunData, scored_examples
+from multitask.runs.train import train_run
 from multitask.tables.numbers import number_text
 from multitask.tables.table import print_table
 from multitask.tokenization.tokenize import tokenize_task
@@ -98,7 +99,7 @@ class Case:
             t: tokenize_task(tokenizer, self.mix.tasks[t], part)
             for t, part in scored_examples(resolve_settings(self.config), self.mix).items()
         }
-        self.prepared = Prepared(self.mix, tokenizer, train, evaluated)
+        self.prepared = RunData(self.mix, tokenizer, train, evaluated)
         self.examples = [
             {
                 "input_ids": train[t].inputs[int(i)].tolist(),
@@ -171,7 +172,7 @@ def step_times() -> Iterator[list[float]]:
 
 def ours(case: Case, execution: str) -> None:
     config = dataclasses.replace(case.config, execution=execution, out=str(case.folder / "run"), overwrite=True)
-    Training(config, True, case.prepared).run()
+    train_run(config, quiet=True, prepared=case.prepared)
 
 
 def trainer(case: Case, order: str) -> None:

@@ -381,7 +381,7 @@ def test_the_mean_of_a_study_is_over_the_tasks_that_have_a_difference():
 def test_train_says_what_can_never_be_learned_or_written(toys, toy_task, tmp_path, monkeypatch):
     from multitask.task import TASKS
 
-    monkeypatch.setattr("multitask.runs.train.Training._fit", _stop)
+    monkeypatch.setattr("multitask.runs.train.fit", _stop)
     texts = [{"text": f"red blue {i % 5}", "label": i % 2} for i in range(40)]
     ordered = sorted(texts, key=lambda row: row["label"])
     add_task(
@@ -425,8 +425,8 @@ class Stopped(Exception):
         self.warnings = warnings
 
 
-def _stop(training, model):
-    raise Stopped(training.warnings)
+def _stop(*stages, notices, **more):
+    raise Stopped(notices.warnings)
 
 
 def _vocabulary(tmp_path: Path) -> Path:

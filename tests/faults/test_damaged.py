@@ -385,7 +385,7 @@ def test_a_config_that_is_edited_while_the_run_is_under_way_is_written_again(tmp
 
 
 def test_two_processes_do_not_train_in_one_folder(unfinished, monkeypatch):
-    monkeypatch.setattr("multitask.runs.train.ORPHANS", 0.2)
+    monkeypatch.setattr("multitask.runs.start.ORPHANS", 0.2)
     with locked(unfinished, "run"):
         assert refused(unfinished) == (
             f"another process is working on the run in {unfinished}: wait for it, or stop it."

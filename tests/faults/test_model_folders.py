@@ -78,7 +78,7 @@ def test_a_model_without_a_start_or_padding_id_takes_the_familys_which_the_recor
 def test_weights_that_do_not_fit_end_each_command_in_one_line_before_data_is_read(
     command, model, tmp_path, capsys, monkeypatch
 ):
-    for place in ("multitask.runs.train", "multitask.interference.setup"):
+    for place in ("multitask.runs.run_data", "multitask.interference.setup"):
         monkeypatch.setattr(f"{place}.load_mix", lambda config: pytest.fail("data was read"))
     weights = load_file(model / "model.safetensors")
     kept = {name: w for name, w in weights.items() if not name.startswith("decoder.block.1.layer.2")}

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import multitask
+import multitask.runs.train
 from multitask import Study, measure_interference
 from multitask.cli import main
 from multitask.errors import UserError
@@ -30,7 +31,6 @@ from multitask.interference.execution.runs import StudyRunError
 from multitask.interference.request import prepare_request
 from multitask.mixing.schedule import exact
 from multitask.plugins import INCLUDED, include
-from multitask.runs.train import Training
 from multitask.storage.json_files import read_json
 from multitask.task import TASKS
 
@@ -63,17 +63,17 @@ def _included(monkeypatch):
 
 ODD = """
 from multitask import Example, register_task, rows
-from multitask.runs.train import Training
+from multitask.runs import train
 
 ROWS = [{"text": "red blue green", "label": "a"}, {"text": "old new", "label": "b"}] * 4
-write = Training._write
+write = train.write_run
 
-def failing(self, *rest):
-    if len(self.mix.tasks) > 1:
+def failing(start, data, *rest):
+    if len(data.mix.tasks) > 1:
         raise RuntimeError("only in the joint run")
-    write(self, *rest)
+    return write(start, data, *rest)
 
-Training._write = failing
+train.write_run = failing
 
 @register_task(prefix="odd: ", labels=("a", "b"), metrics=["accuracy"],
                source=rows({"train": ROWS, "validation": ROWS[:3]}))
@@ -396,7 +396,9 @@ def test_a_study_that_was_interrupted_anywhere_ends_with_the_same_bytes(tmp_path
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_cell_that_fails_is_named_and_the_finished_ones_stay(tmp_path, jobs, monkeypatch):
-    monkeypatch.setattr(Training, "_write", Training._write)  # what the file changes is changed back
+    monkeypatch.setattr(
+        multitask.runs.train, "write_run", multitask.runs.train.write_run
+    )  # what the file changes is changed back
     file = tmp_path / "odd_tasks.py"
     file.write_text(ODD)
     changes = {"tasks": "study_order,study_odd", "include": [TASK_FILE, str(file)], "seeds": 1, "jobs": jobs}

@@ -11,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from multitask.runs.command import train_command
 from multitask.runs.facts import Score
 from multitask.runs.finished import run_config
 from multitask.runs.report import run_report
-from multitask.runs.train import Training
+from multitask.runs.run_record import write_run_page
 from multitask.sources.in_memory import rows
 from multitask.storage.checksums import digest_of
 from multitask.storage.json_files import read_json, write_json
@@ -202,13 +201,12 @@ def test_the_page_knows_the_direction_of_metrics_that_are_made_of_their_names(ru
 
 def test_a_page_that_cannot_be_written_loses_no_run(run, monkeypatch):
     said: list[str] = []
-    training = types.SimpleNamespace(out=run.folder, _say=said.append)
 
     def fail(*_: Any) -> None:
         raise OSError("no space left\non the disk")
 
-    monkeypatch.setattr("multitask.runs.train.write_run_report", fail)
-    Training._write_page(training)
+    monkeypatch.setattr("multitask.runs.run_record.write_run_report", fail)
+    write_run_page(run.folder, said.append)
     assert said == [
         f"WARNING: {run.folder / 'report.html'} was not written (no space left on the disk); the run is finished, and "
         f"multitask report {run.folder} --format html makes it again."

@@ -27,10 +27,11 @@ from multitask.errors import UserError
 from multitask.runs.folder import PARTS
 from multitask.runs.reading import Finished
 from multitask.runs.run import StoppedError
-from multitask.runs.train import execution_of, train
+from multitask.runs.train import train
 from multitask.runs.writing import write_config
 from multitask.storage.locking import LOCK
 from multitask.training.checkpoints import ResumableCheckpoint
+from multitask.training.execution import choose_execution
 from multitask.training.module import MultitaskModule
 from multitask.training.signals import STOPPING
 
@@ -315,7 +316,9 @@ def test_a_resumed_run_logs_every_step_once_more_under_its_own_number(tmp_path, 
 def test_a_run_that_died_after_its_last_step_is_only_evaluated(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", checkpoint_every=3)
     with monkeypatch.context() as patch:
-        patch.setattr("multitask.runs.train.write_scores", lambda *a: (_ for _ in ()).throw(RuntimeError("disk full")))
+        patch.setattr(
+            "multitask.runs.run_record.write_scores", lambda *a: (_ for _ in ()).throw(RuntimeError("disk full"))
+        )
         with pytest.raises(RuntimeError, match="disk full"):
             run(tmp_path / "died", checkpoint_every=3)
     assert_identical(run(tmp_path / "died", checkpoint_every=3, resume=True), whole)
@@ -353,10 +356,13 @@ def test_nothing_is_saved_of_half_an_evaluation(tmp_path, monkeypatch):
 def test_a_resumed_run_chooses_among_all_its_evaluations(tmp_path, at, monkeypatch):
     settings = {"eval_every": 2, "eval_limit": 3, "select": "mean", "selection_rows": 6, "patience": 2}
     scores = {2: 5.0, 4: 1.0, 6: 3.0, 8: 9.0}
+    trainers = []
+    make_trainer = multitask.runs.train.make_trainer
     monkeypatch.setattr(
-        multitask.runs.train.Training,
-        "_score_watched",
-        lambda self, watched: {"val/mean": scores[self.trainer.global_step]},
+        multitask.runs.train, "make_trainer", lambda *args: trainers.append(make_trainer(*args)) or trainers[-1]
+    )
+    monkeypatch.setattr(
+        "multitask.runs.fitting.score_and_show", lambda *args: {"val/mean": scores[trainers[-1].global_step]}
     )
     for stop in (2, 3, 4):
         at(stop, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -415,15 +421,15 @@ def test_flat_tokens_are_refused_where_they_cannot_be_had(t5, settings, reason):
     strategy = "FSDPStrategy" if settings.pop("strategy", None) else "SingleDeviceStrategy"
     config = TrainConfig(execution="flat", **settings)
     with pytest.raises(UserError, match=rf"^--execution flat: {reason}; use --execution grouped, or auto\.$"):
-        execution_of(config, t5, "cpu", strategy)
-    assert execution_of(dataclasses.replace(config, execution="auto"), t5, "cpu", strategy) == "grouped"
+        choose_execution(config, t5, "cpu", strategy)
+    assert choose_execution(dataclasses.replace(config, execution="auto"), t5, "cpu", strategy) == "grouped"
 
 
 def test_a_model_that_flat_tokens_do_not_fit_is_trained_by_its_own_code(t5):
     t5.decoder.final_layer_norm.register_forward_hook(lambda module, given, out: out * 2)
-    assert execution_of(TrainConfig(), t5, "cpu") == "grouped"
+    assert choose_execution(TrainConfig(), t5, "cpu") == "grouped"
     with pytest.raises(UserError, match="does not give what the code of T5ForConditionalGeneration gives"):
-        execution_of(TrainConfig(execution="flat"), t5, "cpu")
+        choose_execution(TrainConfig(execution="flat"), t5, "cpu")
 
 
 def test_workers_change_nothing(tmp_path):
@@ -580,18 +586,14 @@ def test_the_selected_checkpoint_is_the_one_that_was_scored(tmp_path, ema, monke
 
     points = iter([1.0, 3.0, 2.0])
     monkeypatch.setattr(MultitaskModule, "validation_step", noted)
-    monkeypatch.setattr(
-        multitask.runs.train.Training, "_score_watched", lambda self, watched: {"val/mean": next(points)}
-    )
+    monkeypatch.setattr("multitask.runs.fitting.score_and_show", lambda *args: {"val/mean": next(points)})
     folder = run(tmp_path / "run", eval_every=2, eval_limit=3, select="mean", selection_rows=6, ema=ema)
     assert [p.name for p in (folder / "checkpoints").glob("best-*")] == ["best-4.ckpt"]
     assert all(torch.equal(tensor, scored[4][name]) for name, tensor in weights(folder).items())
 
 
 def test_patience_ends_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        multitask.runs.train.Training, "_score_watched", lambda self, watched: {"val/mean": 1.0, "val/toy_labels": 1.0}
-    )
+    monkeypatch.setattr("multitask.runs.fitting.score_and_show", lambda *args: {"val/mean": 1.0, "val/toy_labels": 1.0})
     folder = run(tmp_path / "run", steps=20, eval_every=2, eval_limit=3, select="mean", selection_rows=6, patience=2)
     assert read(folder, "mix.json")["steps"] == 6
 

@@ -44,8 +44,9 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
 
     from multitask.batching.step_maker import StepMaker, as_tensors
     from multitask.evaluation.scores import evaluate_task
-    from multitask.runs.train import execution_of, initial_model
     from multitask.tokenization.tokenize import tokenize_task
+    from multitask.training.execution import choose_execution
+    from multitask.training.initial_model import make_initial_model
     from multitask.training.module import step_loss
 
     config = resolve_settings(base)
@@ -54,7 +55,7 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
     torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=[]):
-            model = initial_model(config, tokenizer).to(device)
+            model = make_initial_model(config, tokenizer).to(device)
             need = {t: full.plan.count(t, STEPS + 1) for t in full.tasks}
             rows = {t: full.plan.rows(t, 0, min(n, len(full.data[t].train))) for t, n in need.items()}
             # The plan's own first rows, renumbered: the whole of the data need not be tokenised for this.
@@ -75,7 +76,7 @@ def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed
                 (1.0,) * len(names),
                 full.batch_size,
                 tokenizer.pad_token_id,
-                execution_of(config, model, device),
+                choose_execution(config, model, device),
             )
             optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
             seconds = []

@@ -49,14 +49,14 @@ class StudyExamples:
         self._tokens: dict[tuple[str, str], Any] = {}
 
     def prepared(self, config: TrainConfig) -> Any:
-        """What a run of these settings needs; see `runs.train.Prepared`."""
-        from multitask.runs.train import Prepared, scored_examples
+        """What a run of these settings needs; see `runs.run_data.RunData`."""
+        from multitask.runs.run_data import RunData, scored_examples
 
         mix = mix_of_run(config, self.full)
         train = {name: self._tokenized(mix.tasks[name], d.train) for name, d in mix.data.items()}
         parts = scored_examples(resolve_settings(config), mix)
         scored = {name: self._tokenized(mix.tasks[name], part) for name, part in parts.items()}
-        return Prepared(mix, self.tokenizer, train, scored)
+        return RunData(mix, self.tokenizer, train, scored)
 
     def _tokenized(self, task: Any, examples: Any) -> Any:
         key = (task.name, examples.fingerprint)
@@ -147,7 +147,7 @@ def silence() -> Iterator[None]:
 
 def _train_run(config: TrainConfig, folder: Path, data: StudyExamples, tell: Callable[..., None]) -> None:
     """Train and evaluate one run; what an interrupted one has done is used."""
-    from multitask.runs.train import Training
+    from multitask.runs.train import train_run
     from multitask.training.checkpoints import checkpoints_in
 
     config = dataclasses.replace(config, out=str(folder))
@@ -156,12 +156,12 @@ def _train_run(config: TrainConfig, folder: Path, data: StudyExamples, tell: Cal
     if begun and checkpoints_in(folder / "checkpoints"):
         try:
             again = dataclasses.replace(config, resume=True)
-            Training(again, True, prepared, [_report_steps(tell)]).run()
+            train_run(again, quiet=True, prepared=prepared, callbacks=[_report_steps(tell)])
             return
         except UserError:  # a checkpoint of other settings: the folder is left from something else
             pass
     anew = dataclasses.replace(config, overwrite=folder.is_dir() and any(folder.iterdir()))
-    Training(anew, True, prepared, [_report_steps(tell)]).run()
+    train_run(anew, quiet=True, prepared=prepared, callbacks=[_report_steps(tell)])
 
 
 def _report_steps(tell: Callable[..., None], every: float = 0.5) -> Any:

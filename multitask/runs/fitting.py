@@ -1,0 +1,140 @@
+"""Training proper: the module and the data module of a run, and the Trainer's loop over them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from multitask.mixing.prepare import Mix
+from multitask.runs.display import RunDisplay
+from multitask.runs.endings import explained_endings
+from multitask.runs.example_log import ExampleLog, delete_examples_from
+from multitask.runs.notices import Notices
+from multitask.runs.run_data import RunData
+from multitask.runs.start import Start
+from multitask.runs.watching import Watched, make_watch, score_and_show
+from multitask.training.execution import choose_execution
+from multitask.training.signals import kept
+
+
+class Fitted(NamedTuple):
+    """A trained model."""
+
+    module: Any
+    """The `MultitaskModule`: the model, what it has seen, what its guard has skipped."""
+    steps: int
+    """Optimizer steps that were made."""
+
+
+def fit(
+    model: Any,
+    start: Start,
+    data: RunData,
+    watched: Watched,
+    trainer: Any,
+    *,
+    log: ExampleLog,
+    display: RunDisplay,
+    notices: Notices,
+) -> Fitted:
+    """Train the model, from the start or from a checkpoint, to the last step.
+
+    Args:
+        model: As training begins with it.
+        start: The run.
+        data: Its mixture, tokenizer and training tokens.
+        watched: The rows that evaluation during training looks at.
+        trainer: From `make_trainer`.
+        log: Records examples, with `--log-examples`.
+        display: Shows how far it is.
+        notices: Says the rest.
+
+    Raises:
+        UserError, StoppedError, ProcessError, SystemExit: As `explained_endings`.
+    """
+    from multitask.training.checkpoints import state_of
+    from multitask.training.data_module import MultitaskData
+
+    config, mix = start.config, data.mix
+    watch = make_watch(config, data, watched) if config.eval_every > 0 else None
+    score = (lambda batches: score_and_show(batches, watched, mix, display, notices)) if watch else None
+    module = _make_module(model, start, mix, log, notices, decode=watch.decode if watch else None, score=score)
+    first, checkpoint = (start.stored.step, start.stored.path) if start.stored else (0, None)
+    maker = _make_steps(model, start, data, trainer)
+    if checkpoint:
+        notices.say(f"continuing at step {first:,} of {mix.steps:,} from {checkpoint}")
+    batches = MultitaskData(
+        maker,
+        eval_lengths={n: t.inputs.lengths for n, t in watch.tokens.items()} if watch else None,
+        workers=config.workers,
+        batch_tokens=config.batch_tokens,
+        start=first,
+    )
+    with kept():
+        if start.first_process:
+            delete_examples_from(log.folder, first)
+        log.begin({name: d.train for name, d in mix.data.items()}, trainer.global_rank)
+        display.describe_tasks(mix, watched.rows if config.eval_every else {})
+        with explained_endings(start, trainer, mix.steps):
+            if checkpoint is None or first < mix.steps:
+                trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
+            else:  # it died after its last step: what is left to do is the evaluation
+                saved = state_of(checkpoint)
+                module.load_state_dict(saved["state_dict"])
+                module.on_load_checkpoint(saved)
+                module.total_seen = module.seen()
+            module.guard.check_weights(module.model, trainer.global_step)
+    steps = max(first, trainer.global_step)
+    log.write(steps)
+    return Fitted(module, steps)
+
+
+def _make_module(
+    model: Any, start: Start, mix: Mix, log: ExampleLog, notices: Notices, *, decode: Any, score: Any
+) -> Any:
+    from multitask.training.module import MultitaskModule
+    from multitask.training.nonfinite import Guard
+    from multitask.training.optim import OptimizerSettings
+
+    config, names = start.config, tuple(mix.tasks)
+    assert config.optimizer is not None and config.lr is not None and config.schedule is not None
+    return MultitaskModule(
+        model,
+        names,
+        OptimizerSettings(
+            config.optimizer,
+            config.lr,
+            config.weight_decay,
+            config.schedule,
+            config.warmup_steps or 0,
+            mix.steps,
+        ),
+        seed=config.seed,
+        watch=decode,
+        score=score,
+        record=log.add if config.log_examples else None,
+        guard=Guard(
+            names,
+            math.log(model.config.vocab_size),
+            skip=config.on_nonfinite == "skip",
+            identify=lambda task, row: mix.data[names[task]].train[row].id,
+            warn=lambda line: notices.say(f"WARNING: {line}"),
+        ),
+    )
+
+
+def _make_steps(model: Any, start: Start, data: RunData, trainer: Any) -> Any:
+    from multitask.batching.step_maker import StepMaker
+
+    config, names = start.config, tuple(data.mix.tasks)
+    strategy = trainer.strategy
+    return StepMaker(
+        data.mix.plan,
+        names,
+        tuple(data.train[n] for n in names),
+        config.loss,
+        tuple(config.loss_weights.get(n, 1.0) for n in names),
+        data.mix.batch_size,
+        data.tokenizer.pad_token_id,
+        choose_execution(config, model, strategy.root_device.type, type(strategy).__name__),
+    )
