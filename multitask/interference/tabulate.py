@@ -17,7 +17,7 @@ from multitask.interference.execution.runs import check_scores, resolve_settings
 from multitask.interference.results.assemble import make_record
 from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.study import Study, write_study_files
-from multitask.mixing.prepare import TWIN
+from multitask.mixing.halves import is_second_half, parts_of
 from multitask.mixing.schedule import exact
 from multitask.mixing.summary import generated_note
 from multitask.runs.address import config_dict
@@ -132,7 +132,7 @@ def _check_versions(runs: Mapping[Path, Finished]) -> None:
     seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for folder, run in runs.items():
         for name, about in run.run["tasks"].items():
-            if name.endswith(TWIN) or name + TWIN in run.run["tasks"]:
+            if is_second_half(name) or len(parts_of(name, run.run["tasks"])) > 1:
                 continue
             if name not in seen:
                 seen[name] = folder, about
@@ -164,7 +164,7 @@ def _arm(folder: Path, run: Finished, config: TrainConfig) -> Arm:
             raise UserError(f"{folder} has rates that change over training, so no arm of a study is like it.")
     budget = sum((exact(entry["per_step"]) for entry in plan.values()), Fraction(0))
     twin = config.twin is not None
-    return Arm(tuple(sorted(n for n in plan if not n.endswith(TWIN))), budget, twin)
+    return Arm(tuple(sorted(n for n in plan if not is_second_half(n))), budget, twin)
 
 
 def _design(
@@ -182,7 +182,7 @@ def _design(
     candidates = whole or sorted(arms, key=lambda f: -len(arms[f].tasks))
     for folder in candidates:  # the joint run says how many examples a step each task has
         for name, entry in finished[folder].run["plan"]["tasks"].items():
-            if not name.endswith(TWIN) and name not in per_step:
+            if not is_second_half(name) and name not in per_step:
                 per_step[name], source[name] = exact(entry["per_step"]), folder
     seeds = tuple(sorted({c.seed for c in configs.values()}))
     has, matches, null = set(), set(), set()

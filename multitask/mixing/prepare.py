@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from multitask.config import TrainConfig, data_seed, selection_size
@@ -15,6 +15,7 @@ from multitask.examples.dataset import TaskData
 from multitask.examples.loading import load_task, split_examples
 from multitask.examples.misfits import data_cautions
 from multitask.metrics.metric import METRICS
+from multitask.mixing.halves import name_second_half
 from multitask.mixing.mixture import Mixture, parse_tasks
 from multitask.mixing.plan import MixingPlan
 from multitask.mixing.rates import temperature_schedule
@@ -34,11 +35,13 @@ class Mix:
     batch_size: float
     """Examples per step on average; what a task's are divided by to give its rate, unless the settings say another."""
     steps: int
+    halves: dict[str, str] = field(default_factory=dict)
+    """{second half: its task}, of a task that is trained as two disjoint halves."""
 
     @property
     def evaluated(self) -> list[str]:
-        """The tasks that are scored: all but the second half of a twin, which has the same validation rows."""
-        return [name for name in self.tasks if not name.endswith(TWIN)]
+        """The tasks that are scored: all but second halves, which have the same validation rows."""
+        return [name for name in self.tasks if name not in self.halves]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -56,7 +59,7 @@ class Mix:
         return [
             row.listed(d.task.name)
             for name, d in self.data.items()
-            if not name.endswith(TWIN)
+            if name not in self.halves
             for part in (d.train, d.validation)
             for row in part.bad_rows
         ]
@@ -170,17 +173,14 @@ def mix_of(config: TrainConfig, mixture: Mixture, tasks: dict[str, Task], data: 
             raise UserError(
                 f"--twin {config.twin} is trained alone, as its own company; --tasks names {', '.join(tasks)}."
             )
-        tasks, data = _twins(config, tasks, data)
+        tasks, data = _halve(config, tasks, data)
     steps = int(config.trainer["max_steps"])
     plan, batch = plan_of(config, mixture, {name: len(d.train) for name, d in data.items()}, steps)
-    return Mix(tasks, data, plan, batch, steps)
+    halves = {} if config.twin is None else {name_second_half(config.twin): config.twin}
+    return Mix(tasks, data, plan, batch, steps, halves)
 
 
-TWIN = "~2"
-"""What the name of a twin's second half ends with."""
-
-
-def _twins(
+def _halve(
     config: TrainConfig, tasks: dict[str, Task], data: dict[str, TaskData]
 ) -> tuple[dict[str, Task], dict[str, TaskData]]:
     """The task as two: each has half of the training rows, and a stream of its own."""
@@ -188,9 +188,10 @@ def _twins(
     if len(whole.train) < 2:
         raise UserError(f"--twin {name}: {len(whole.train)} training example cannot be split in two halves.")
     first, second = split_examples(whole.train, len(whole.train) // 2, seed=data_seed(config))
-    return {name: task, name + TWIN: task}, {
+    other = name_second_half(name)
+    return {name: task, other: task}, {
         name: whole._replace(train=first),
-        name + TWIN: whole._replace(train=second, notes=[]),
+        other: whole._replace(train=second, notes=[]),
     }
 
 
@@ -199,7 +200,7 @@ def plan_of(config: TrainConfig, mixture: Mixture, sizes: Mapping[str, int], ste
     if config.per_step is not None:
         fixed = config.per_step if isinstance(config.per_step, dict) else dict.fromkeys(sizes, config.per_step)
         if config.twin is not None and config.twin in fixed:
-            fixed = {**fixed, config.twin + TWIN: fixed[config.twin]}
+            fixed = {**fixed, name_second_half(config.twin): fixed[config.twin]}
         if fixed.keys() != sizes.keys():
             odd = ", ".join(sorted(fixed.keys() ^ sizes.keys()))
             raise UserError(f"--per-step must name the tasks that are trained, each once. Only one side has {odd}.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multitask.errors import UserError
-from multitask.mixing.prepare import TWIN
+from multitask.mixing.halves import parts_of
 from multitask.runs.files import PREDICTIONS, Metrics, MixFile, RunFile, read_baselines
 from multitask.runs.folder import read_predictions
 from multitask.storage.json_files import read_json
@@ -69,14 +69,14 @@ class Finished:
         return frame[frame["target"] != UNLABELLED].reset_index(drop=True)
 
     def exposure(self, task: str) -> dict[str, float]:
-        """What the model was given of the task; of a twin's two halves together."""
-        halves = [self.mix["tasks"][name] for name in (task, task + TWIN) if name in self.mix["tasks"]]
+        """What the model was given of the task; of two halves together."""
+        halves = [self.mix["tasks"][name] for name in parts_of(task, self.mix["tasks"])]
         realised = [half["realised"] for half in halves]
         total = {name: float(sum(r[name] for r in realised)) for name in ("examples", "input_tokens", "target_tokens")}
         rows = sum(half["rows"] for half in halves)
         if rows < 1 or task not in self.metrics:
             raise UserError(f"{self.folder} is not as it was written: mix.json or metrics.json knows no '{task}'.")
-        cut = [self.run["tasks"][n]["cut"]["inputs"] for n in (task, task + TWIN) if n in self.run["tasks"]]
+        cut = [self.run["tasks"][name]["cut"]["inputs"] for name in parts_of(task, self.run["tasks"])]
         return {
             **total,
             "epochs": total["examples"] / rows,

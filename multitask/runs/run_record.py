@@ -11,7 +11,6 @@ from typing import Any
 
 from multitask.errors import UserError
 from multitask.evaluation.show import print_scores
-from multitask.mixing.prepare import TWIN
 from multitask.runs.address import run_address, shown_settings
 from multitask.runs.definitions import DEFINITION, PLACES, SETTINGS, edited, recorded
 from multitask.runs.finished import run_config
@@ -60,7 +59,7 @@ def known_facts(start: Start, data: RunData, definitions: Mapping[str, Any]) -> 
         "tasks": {
             name: {
                 "version": mix.tasks[name].version,
-                DEFINITION: definitions[name.removesuffix(TWIN)],
+                DEFINITION: definitions[mix.halves.get(name, name)],
                 "source": d.train.source,
                 "generated": d.train.generated,
                 "train": {"examples": len(d.train), "fingerprint": d.train.fingerprint},

@@ -34,7 +34,7 @@ from multitask.interference.results.record import (
 from multitask.interference.results.task_runs import TaskRuns, read_task_runs
 from multitask.interference.statistics.verdicts import Estimate, TaskBootstrap, margin_of, noise_floor
 from multitask.metrics.metric import Metric
-from multitask.mixing.prepare import TWIN
+from multitask.mixing.halves import parts_of
 from multitask.task import Task
 
 
@@ -151,7 +151,7 @@ def _record(of: TaskRuns, effects: Sequence[Effect], noise: float | None) -> Tas
     company = next((e for e in effects if e["kind"] in ("company", "pair") and e["metric"] == metric.name), None)
     unit = metric.name + (f" × {metric.scale:g}" if metric.scale != 1 else "")
     low, high = _range(metric)
-    halves = [run.run["tasks"][n] for n in (of.name, of.name + TWIN) if n in run.run["tasks"]]
+    halves = [run.run["tasks"][name] for name in parts_of(of.name, run.run["tasks"])]
     rows = sum(half["train"]["examples"] for half in halves)
     return {
         "name": of.name,
