@@ -15,6 +15,10 @@ from multitask.short_repr import short_repr
 from multitask.storage.folders import safe_name
 from multitask.storage.paths import expanded
 
+OptimizerName = Literal["adafactor", "adamw", "adamw-scaled"]
+LEARNING_RATES: dict[OptimizerName, float] = {"adafactor": 1e-3, "adamw": 1e-4, "adamw-scaled": 1e-2}
+"""The peak rate of each optimizer where none is given."""
+
 
 @explain_fields
 @dataclass
@@ -91,7 +95,7 @@ class TrainConfig:
     tokens, as T5. `example`: mean of examples."""
     loss_weights: dict[str, float] = field(default_factory=dict)
     """A factor on a task's loss, {task: factor}; 1 by default."""
-    optimizer: Literal["adafactor", "adamw", "adamw-scaled"] | None = None
+    optimizer: OptimizerName | None = None
     """How weights are updated; by default adafactor for a pretrained model and adamw-scaled from scratch."""
     lr: float | None = None
     """Peak learning rate; by default 1e-3 for adafactor, 1e-2 for adamw-scaled, 1e-4 for adamw."""

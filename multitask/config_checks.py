@@ -9,7 +9,7 @@ import math
 import operator
 from typing import Any, get_args, get_origin, get_type_hints
 
-from multitask.config import DEFAULT_STEPS, PATHS, TrainConfig, flag
+from multitask.config import DEFAULT_STEPS, LEARNING_RATES, PATHS, OptimizerName, TrainConfig, flag
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
 from multitask.storage.schema import problem_of
@@ -200,8 +200,8 @@ def parse_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
     """The config with every default that depends on the model filled in: what `config.yaml` in the run folder says."""
-    optimizer = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")
-    lr = config.lr or {"adafactor": 1e-3, "adamw-scaled": 1e-2, "adamw": 1e-4}[optimizer]
+    optimizer: OptimizerName = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")
+    lr = config.lr or LEARNING_RATES[optimizer]
     trainer = {"max_steps": DEFAULT_STEPS, **parse_options(config.trainer)}
     check_trainer(trainer)
     steps = int(trainer["max_steps"])

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch.optim.optimizer import ParamsT
 
-OptimizerName = Literal["adamw", "adamw-scaled", "adafactor"]
+from multitask.config import LEARNING_RATES, OptimizerName
+
 ScheduleName = Literal["constant", "linear", "cosine", "inverse_sqrt"]
 
 
@@ -113,7 +114,7 @@ def configure(parameters: Iterable[torch.nn.Parameter], settings: OptimizerSetti
         # One pass over each matrix instead of a dozen: 8 % of a small model's step on a CPU.
         optimizer = torch.optim.AdamW(params, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     else:
-        raise ValueError(f"optimizer must be adamw, adamw-scaled or adafactor. Got {settings.name!r}.")
+        raise ValueError(f"optimizer must be one of {', '.join(LEARNING_RATES)}. Got {settings.name!r}.")
     names = {"constant": "constant_with_warmup", "inverse_sqrt": "inverse_sqrt"}
     scheduler = get_scheduler(
         names.get(settings.schedule, settings.schedule),

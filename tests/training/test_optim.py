@@ -115,5 +115,5 @@ def test_frozen_parameters_are_left_out(name):
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match=r"^optimizer must be adamw, adamw-scaled or adafactor\. Got 'sgd'\.$"):
+    with pytest.raises(ValueError, match=r"^optimizer must be one of adafactor, adamw, adamw-scaled\. Got 'sgd'\.$"):
         configure([], OptimizerSettings("sgd"))  # type: ignore[arg-type]
