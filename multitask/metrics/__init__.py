@@ -17,7 +17,16 @@ from __future__ import annotations
 
 from multitask.metrics.builtin import LIKELIHOOD_METRICS
 from multitask.metrics.metric import METRICS, Metric
-from multitask.metrics.naming import known_metric, register_metric, resolve_metrics
+from multitask.metrics.naming import from_evaluate, known_metric, register_metric, resolve_metrics
 from multitask.metrics.outputs import Outputs
 
-__all__ = ["LIKELIHOOD_METRICS", "METRICS", "Metric", "Outputs", "known_metric", "register_metric", "resolve_metrics"]
+__all__ = [
+    "LIKELIHOOD_METRICS",
+    "METRICS",
+    "Metric",
+    "Outputs",
+    "from_evaluate",
+    "known_metric",
+    "register_metric",
+    "resolve_metrics",
+]
