@@ -41,10 +41,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 import torch
 
-from multitask.batching.arrays import flat_step, micro_batches
+from multitask.batching.arrays import micro_batches, unpadded_step
 from multitask.batching.step import gather_step
 from multitask.config import TrainConfig
-from multitask.mixing.prepare import load_mix
+from multitask.mixing.prepare import prepare_mixture
 from multitask.model.from_scratch import build_model
 from multitask.runs.run_data import RunData, scored_examples
 from multitask.runs.train import train_run
@@ -80,7 +80,7 @@ class Case:
         )
         from multitask.interference.execution.runs import resolve_settings
 
-        self.mix = load_mix(resolve_settings(self.config))
+        self.mix = prepare_mixture(resolve_settings(self.config))
         self.tokenizer = tokenizer
         # The rows of the plan's first steps: no more has to be tokenised.
         tasks = list(self.mix.tasks)
@@ -127,7 +127,7 @@ class Case:
             rows = {i: step[t] for i, t in enumerate(self.prepared.train) if t in step}
             examples = gather_step(tokens, rows, loss="task", loss_weights=[1.0] * len(tokens), batch_size=1)
             real = int(examples.input_lengths.sum()), int(examples.target_lengths.sum())
-            flat = flat_step(examples, tokens)
+            flat = unpadded_step(examples, tokens)
             made["multitask"].append((*real, len(flat.input_ids), len(flat.labels)))
             slots.append(
                 (

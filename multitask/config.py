@@ -204,7 +204,7 @@ PATHS = ("data", "model", "vocab", "out")
 """Settings that may be the path of a file or folder; so may each entry of `include`."""
 
 
-def located(config: TrainConfig) -> TrainConfig:
+def expand_paths(config: TrainConfig) -> TrainConfig:
     """The settings with every path that begins with `~/` written out."""
     paths: dict[str, Any] = {n: expanded(v) for n in PATHS if isinstance(v := getattr(config, n), str)}
     return dataclasses.replace(config, **paths, include=[expanded(file) for file in config.include])

@@ -198,7 +198,7 @@ def parse_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: read(value) for name, value in options.items()}
 
 
-def resolved(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
+def fill_defaults(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
     """The config with every default that depends on the model filled in: what `config.yaml` in the run folder says."""
     optimizer: OptimizerName = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")
     lr = config.lr or LEARNING_RATES[optimizer]

@@ -48,6 +48,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_includes() -> Iterator[None]:
+    """A file that a module's tests include is none of the next module's, nor of the processes that it starts."""
+    before = os.environ.get("MULTITASK_INCLUDE")
+    yield
+    os.environ.pop("MULTITASK_INCLUDE", None)
+    if before is not None:
+        os.environ["MULTITASK_INCLUDE"] = before
+
+
 @pytest.fixture(autouse=True)
 def _repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network, no width of a terminal; the same numbers every time."""

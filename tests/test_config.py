@@ -8,43 +8,43 @@ import pytest
 import yaml
 
 from multitask.config import TrainConfig, selection_size
-from multitask.config_checks import check_config, check_precision, check_trainer_names, parse_options, resolved
+from multitask.config_checks import check_config, check_precision, check_trainer_names, fill_defaults, parse_options
 from multitask.errors import UserError
 
 
 def refused(**settings) -> str:
     with pytest.raises(UserError) as error:
-        check_config(resolved(TrainConfig(**settings), from_scratch=True))
+        check_config(fill_defaults(TrainConfig(**settings), from_scratch=True))
     return str(error.value)
 
 
 def test_the_defaults_are_fine():
     for from_scratch in (True, False):
-        check_config(resolved(TrainConfig(), from_scratch=from_scratch))
+        check_config(fill_defaults(TrainConfig(), from_scratch=from_scratch))
 
 
 def test_defaults_depend_on_where_the_weights_come_from():
-    scratch, tuned = resolved(TrainConfig(), from_scratch=True), resolved(TrainConfig(), from_scratch=False)
+    scratch, tuned = fill_defaults(TrainConfig(), from_scratch=True), fill_defaults(TrainConfig(), from_scratch=False)
     assert (scratch.optimizer, scratch.lr, scratch.schedule, scratch.dropout) == ("adamw-scaled", 1e-2, "linear", 0.1)
     assert (tuned.optimizer, tuned.lr, tuned.schedule, tuned.dropout) == ("adafactor", 1e-3, "constant", None)
-    assert resolved(TrainConfig(optimizer="adamw"), from_scratch=True).lr == 1e-4
+    assert fill_defaults(TrainConfig(optimizer="adamw"), from_scratch=True).lr == 1e-4
 
 
 def test_what_is_given_is_kept():
     given = TrainConfig(optimizer="adamw", lr=0.5, schedule="cosine", dropout=0.0, warmup_steps=0)
-    made = resolved(given, from_scratch=True)
+    made = fill_defaults(given, from_scratch=True)
     assert (made.optimizer, made.lr, made.schedule, made.dropout, made.warmup_steps) == ("adamw", 0.5, "cosine", 0.0, 0)
 
 
 def test_warming_up_takes_a_twentieth_of_the_steps_and_500_at_most():
-    assert resolved(TrainConfig(trainer={"max_steps": 100}), from_scratch=True).warmup_steps == 5
-    assert resolved(TrainConfig(trainer={"max_steps": 10**6}), from_scratch=True).warmup_steps == 500
+    assert fill_defaults(TrainConfig(trainer={"max_steps": 100}), from_scratch=True).warmup_steps == 5
+    assert fill_defaults(TrainConfig(trainer={"max_steps": 10**6}), from_scratch=True).warmup_steps == 500
 
 
 def test_a_resolved_config_resolves_to_itself_and_survives_yaml():
-    made = resolved(TrainConfig(trainer={"max_steps": "40"}, rate_schedule={0.0: {"a": 1.0}}), from_scratch=True)
+    made = fill_defaults(TrainConfig(trainer={"max_steps": "40"}, rate_schedule={0.0: {"a": 1.0}}), from_scratch=True)
     again = TrainConfig(**yaml.safe_load(yaml.safe_dump(dataclasses.asdict(made))))
-    assert resolved(again, from_scratch=True) == made
+    assert fill_defaults(again, from_scratch=True) == made
 
 
 def test_every_field_has_a_text_for_the_help():

@@ -9,7 +9,7 @@ import yaml
 from multitask.cli import main
 from multitask.cli.flags import config_parser, parse_config
 from multitask.config import TrainConfig
-from multitask.config_checks import check_config, check_trainer_names, resolved
+from multitask.config_checks import check_config, check_trainer_names, fill_defaults
 from multitask.examples.choose_source import resolve_source
 from multitask.mixing.prepare import select_tasks
 from multitask.model.from_scratch import is_from_scratch
@@ -31,7 +31,7 @@ def test_the_presets_are_those_that_the_documentation_names():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_is_accepted_as_it_stands(name):
     config = parsed("--config", str(FOLDER / f"{name}.yaml"))
-    check_config(resolved(config, from_scratch=is_from_scratch(config.model)))
+    check_config(fill_defaults(config, from_scratch=is_from_scratch(config.model)))
     check_trainer_names(config.trainer)
     select_tasks(config.tasks, config.columns)  # raises if there is no such task
 
@@ -69,7 +69,7 @@ def test_a_flag_after_a_preset_wins():
 
 def test_the_demo_preset_is_what_train_does_by_default():
     # `data` differs in the letter only: without it, these two tasks take the generated sample too.
-    demo, default = (resolved(c, from_scratch=True) for c in (parsed("--config", "demo"), parsed()))
+    demo, default = (fill_defaults(c, from_scratch=True) for c in (parsed("--config", "demo"), parsed()))
     assert demo == dataclasses.replace(default, data="sample")
 
 

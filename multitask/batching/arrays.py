@@ -24,7 +24,7 @@ class MicroBatch(NamedTuple):
     labels: np.ndarray  # [B, T] int64, -100 = no loss
     weights: np.ndarray  # [B] float32, of each target token of the example
     task_ids: np.ndarray  # [B] int64, position in the list of tasks
-    real: np.ndarray  # [B] bool, False for a stand-in that no step of the plan has
+    real: np.ndarray  # [B] bool, False for a zero-weight dummy that no step of the plan has
     rows: np.ndarray  # [B] int64, row of the task's training examples
 
 
@@ -44,7 +44,7 @@ def micro_batches(
     return [_padded(StepExamples(*(column[g] for column in step)), tokens, pad) for g in groups if len(g)]
 
 
-class FlatStep(NamedTuple):
+class UnpaddedStep(NamedTuple):
     """A step's tokens without padding, in groups of similar length; N input and M target tokens, E examples."""
 
     input_ids: np.ndarray  # [N] int64
@@ -55,17 +55,17 @@ class FlatStep(NamedTuple):
     target_lengths: list[np.ndarray]  # of each group [examples]
     task_ids: np.ndarray  # [E] int64
     rows: np.ndarray  # [E] int64
-    real: np.ndarray  # [E] bool, False for a stand-in
+    real: np.ndarray  # [E] bool, False for a zero-weight dummy
 
 
-def flat_step(step: StepExamples, tokens: Sequence[TokenizedTask]) -> FlatStep:
+def unpadded_step(step: StepExamples, tokens: Sequence[TokenizedTask]) -> UnpaddedStep:
     """The flat arrays of a step (or a share of it)."""
     groups = attention_groups(step.input_lengths, step.target_lengths)
     order = np.concatenate(groups)
     step = StepExamples(*(column[order] for column in step))
     edges = list(itertools.accumulate(map(len, groups), initial=0))
     ends = np.cumsum(step.target_lengths)
-    return FlatStep(
+    return UnpaddedStep(
         *_flat_tokens(step, tokens),
         np.repeat(step.weights.astype(np.float32), step.target_lengths),
         ends - step.target_lengths,

@@ -73,7 +73,7 @@ ATTENTION_OVERHEAD = 6000
 
 
 def attention_groups(input_lengths: np.ndarray, target_lengths: np.ndarray) -> list[np.ndarray]:
-    """Cut examples into groups for attention, where alone flat tokens are padded: arrays of positions.
+    """Cut examples into groups for attention, where alone unpadded tokens are padded: arrays of positions.
 
     A group of G examples costs G * (S^2 + S T + T^2) + `ATTENTION_OVERHEAD`, with its longest input S and target T.
     The cheapest cut of the order by input length is found exactly among `CUTS` places.

@@ -6,7 +6,7 @@ Words
     micro-batch  examples of similar length, padded to the longest among them
     weight       of an example: what each of its target tokens' negative log-likelihoods is multiplied by, so that the
                  step's loss is one plain sum over all its tokens
-    stand-in     an example of weight 0 where a step, or a process's part of it, has none: every process must take
+    dummy        an example of weight 0 where a step, or a process's part of it, has none: every process must take
                  part in every backward pass. It is not counted as seen; one whose loss has the factor 0 is
 
 The weights are worked out over the *whole* step before it is cut, so how it is cut — by length, over accumulation, over
@@ -41,7 +41,7 @@ class StepExamples(NamedTuple):
     target_starts: np.ndarray  # [N] int64, and in its flat targets
     target_lengths: np.ndarray  # [N] int64
     weights: np.ndarray  # [N] float64
-    real: np.ndarray  # [N] bool, False for a stand-in
+    real: np.ndarray  # [N] bool, False for a zero-weight dummy
 
 
 def gather_step(
@@ -52,7 +52,7 @@ def gather_step(
     loss_weights: Sequence[float] | np.ndarray,
     batch_size: float,
 ) -> StepExamples:
-    """The step's examples with their loss weights; of an empty step one stand-in.
+    """The step's examples with their loss weights; of an empty step one zero-weight dummy.
 
     A step of few rare tasks may be empty. It is made all the same: the schedule and the optimiser's averages move on as
     they do in the arms that have other tasks' examples there.
@@ -87,7 +87,7 @@ def gather_step(
         raise ValueError(f"loss must be task, token or example. Got {loss!r}.")
     real = np.ones(len(row_ids), bool)
     step = StepExamples(task_ids, row_ids, input_starts, inputs, target_starts, targets, weights, real)
-    return _stand_in(step) if empty else step
+    return _dummy_example(step) if empty else step
 
 
 def _where(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,17 +100,17 @@ def share_of(step: StepExamples, part: int, parts: int) -> StepExamples:
     """The `part`-th of `parts` pieces of a step, for a process or an accumulated micro-step.
 
     Every `parts`-th example of the step sorted by length, so that the pieces cost about the same; the pieces are
-    disjoint and together the step. Where a step has fewer examples than pieces, the rest are one stand-in each.
+    disjoint and together the step. Where a step has fewer examples than pieces, the rest are a dummy each.
     """
     if parts == 1:
         return step
     order = np.lexsort((step.input_lengths, step.target_lengths))[part::parts]
     if len(order) == 0:
-        return _stand_in(step)
+        return _dummy_example(step)
     return StepExamples(*(column[order] for column in step))
 
 
-def _stand_in(step: StepExamples) -> StepExamples:
+def _dummy_example(step: StepExamples) -> StepExamples:
     """The shortest example of a step with weight 0, as one that is not there."""
     shortest = np.lexsort((step.input_lengths, step.target_lengths))[:1]
     one = StepExamples(*(column[shortest] for column in step))

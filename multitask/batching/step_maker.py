@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from multitask.batching.arrays import FlatStep, MicroBatch, flat_step, micro_batches
+from multitask.batching.arrays import MicroBatch, UnpaddedStep, micro_batches, unpadded_step
 from multitask.batching.step import LossName, gather_step, share_of
 from multitask.tokenization.tokenize import TokenizedTask
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 Execution = Literal["flat", "grouped"]
-"""How a step is computed: on flat tokens, or as padded micro-batches by the model's own code."""
+"""How a step is computed: on unpadded tokens, or as padded micro-batches by the model's own code."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +37,19 @@ class StepMaker:
     pad: int
     execution: Execution = "grouped"
 
-    def make(self, step: int, part: int = 0, parts: int = 1) -> FlatStep | list[MicroBatch]:
-        """One of `parts` pieces of step `step`, as flat tokens or as micro-batches."""
+    def make(self, step: int, part: int = 0, parts: int = 1) -> UnpaddedStep | list[MicroBatch]:
+        """One of `parts` pieces of step `step`, as unpadded tokens or as micro-batches."""
         rows = self.plan.step(step)
         here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
         examples = gather_step(self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size)
         share = share_of(examples, part, parts)
         if self.execution == "flat":
-            return flat_step(share, self.tokens)
+            return unpadded_step(share, self.tokens)
         return micro_batches(share, self.tokens, pad=self.pad)
 
 
-def as_tensors(made: FlatStep | list[MicroBatch]) -> dict[str, Any]:
+def as_tensors(made: UnpaddedStep | list[MicroBatch]) -> dict[str, Any]:
     """`{"flat": arrays}` or `{"micro": [arrays, …]}`, as tensors; lengths stay arrays, for the CPU works with them."""
-    if isinstance(made, FlatStep):
+    if isinstance(made, UnpaddedStep):
         return {"flat": {n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in made._asdict().items()}}
     return {"micro": [{n: torch.from_numpy(a) for n, a in micro._asdict().items()} for micro in made]}

@@ -90,13 +90,13 @@ def round_trip(task: Task, examples: Sequence[Example], tokenizer: Tokenizer) ->
         from multitask.tokenization.spans import align
 
         ways["aligned"] = [align(g, e.context or "") for g, e in zip(generated, examples, strict=True)]
-        ways["pieces"] = best_pieces(task, examples, tokenizer, metric)
+        ways["pieces"] = best_spans(task, examples, tokenizer, metric)
     perfect = _score(task, metric, examples, [e.references[0] for e in examples])
     ceilings = {way: _score(task, metric, examples, answers) for way, answers in ways.items()}
     return RoundTrip(survive, metric.name, perfect, ceilings, metric.scale)
 
 
-def best_pieces(task: Task, examples: Sequence[Example], tokenizer: Tokenizer, metric: Metric) -> list[str]:
+def best_spans(task: Task, examples: Sequence[Example], tokenizer: Tokenizer, metric: Metric) -> list[str]:
     """For each example the best run of whole source tokens, by `metric` (by Jaccard if it has no per-example part).
 
     Tried are the edges up to `NEAR` tokens around those of the gold, at each of its first `MAX_PLACES` places; nothing,

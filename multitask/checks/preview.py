@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from multitask.config import TrainConfig
-from multitask.mixing.prepare import Mix, load_mix
+from multitask.mixing.prepare import PlannedMixture, prepare_mixture
 from multitask.mixing.summary import data_notes, print_mix, token_shares
-from multitask.mixing.warnings import undrawn
+from multitask.mixing.warnings import find_never_sampled
 from multitask.terminal.output import say, say_as_it_is
 from multitask.tokenization.vocabulary import mixture_tokenizer
 
 
-def mean_tokens(mix: Mix, config: TrainConfig, *, rows: int = 2000) -> dict[str, tuple[float, float]]:
+def mean_tokens(mix: PlannedMixture, config: TrainConfig, *, rows: int = 2000) -> dict[str, tuple[float, float]]:
     """{task: (mean input tokens, mean target tokens)} over at most `rows` training examples of each, evenly spread."""
     import dataclasses
 
@@ -31,12 +31,12 @@ def print_plan(config: TrainConfig, *, as_json: bool) -> None:
     """Print the planned mixture."""
     from multitask.mixing.plan import planned
 
-    mix = load_mix(config)
+    mix = prepare_mixture(config)
     means = mean_tokens(mix, config)
     if not as_json:
         say(*data_notes(mix))
         print_mix(mix, means)
-        say(*(f"WARNING: {line}" for line in undrawn(mix.plan, mix.steps)))
+        say(*(f"WARNING: {line}" for line in find_never_sampled(mix.plan, mix.steps)))
         return
     shares = token_shares(mix, means)
     tasks = {
@@ -59,7 +59,7 @@ def print_check(config: TrainConfig, *, as_json: bool, show: int = 0) -> None:
     from multitask.checks.show import print_report
     from multitask.examples.example_text import example_lines, spread
 
-    mix = load_mix(config)
+    mix = prepare_mixture(config)
     report = check_tasks(mix.tasks, mix.data, mixture_tokenizer(config, mix))
     few = {name: spread(data.train.examples, show) for name, data in mix.data.items()} if show else {}
     if as_json:

@@ -95,14 +95,14 @@ def check_early(config: TrainConfig) -> None:
 
 def planned_settings(config: TrainConfig) -> TrainConfig:
     """The settings as training would have them, for the commands that only look."""
-    from multitask.config_checks import check_trainer_names, resolved
+    from multitask.config_checks import check_trainer_names, fill_defaults
     from multitask.model.from_scratch import is_from_scratch
 
     quiet_libraries()
     check_early(config)
     if config.trainer.keys() - {"max_steps"}:
         check_trainer_names(config.trainer)
-    return resolved(config, from_scratch=is_from_scratch(config.model))
+    return fill_defaults(config, from_scratch=is_from_scratch(config.model))
 
 
 def write_output(path: Path | None, text: str) -> None:

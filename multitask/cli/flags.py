@@ -20,7 +20,7 @@ from multitask.cli.settings import SETTINGS, USED
 from multitask.cli.spelling import resumed_run, spelled_out
 from multitask.cli.synonyms import OPTIONS, meant_option
 from multitask.cli.written import HINTS, as_written, quoted, readable, readable_settings
-from multitask.config import TrainConfig, flag, located
+from multitask.config import TrainConfig, expand_paths, flag
 from multitask.config_checks import parse_options
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
@@ -106,7 +106,7 @@ def parse_config(parser: Any, arguments: Sequence[str], *, resumes: bool = True)
     settings = {f.name: values.pop(f.name) for f in dataclasses.fields(TrainConfig)}
     config = TrainConfig(**{**settings, **as_written(words, files), "include": included})
     config.trainer = parse_options(config.trainer)
-    config = located(config)
+    config = expand_paths(config)
     told = any(word.partition("=")[0] == "--data" for word in words)
     if run is not None and not told and config.data not in (None, "hub", "sample") and not Path(config.data).exists():
         raise UserError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from multitask.cli.commands import Command
 from multitask.cli.common import EXIT_FAILED, announce, check_early, loading, shown_tasks
 from multitask.cli.settings import USED
-from multitask.config import TrainConfig, default_folder, located
+from multitask.config import TrainConfig, default_folder, expand_paths
 from multitask.runs.folder import check_folder
 from multitask.terminal.escaping import visible
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> int:
     quiet_libraries()
     check_early(config)
     if is_first_process():
-        out = Path(located(config).out or default_folder(config))
+        out = Path(expand_paths(config).out or default_folder(config))
         check_folder(out, resume=config.resume, overwrite=config.overwrite)
     with loading():
         from multitask.runs.run import StoppedError

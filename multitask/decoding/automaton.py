@@ -42,10 +42,10 @@ class Automaton:
                 links[new] = old
                 continue
             # Some of the old state's pieces now occur at one more place than the others: they get a state of their own.
-            twin = self._add(dict(self.arrows[old]), lengths[at] + 1, links, lengths)
-            links[twin], links[old], links[new] = links[old], twin, twin
+            clone = self._add(dict(self.arrows[old]), lengths[at] + 1, links, lengths)
+            links[clone], links[old], links[new] = links[old], clone, clone
             while at >= 0 and self.arrows[at].get(token) == old:
-                self.arrows[at][token] = twin
+                self.arrows[at][token] = clone
                 at = links[at]
         self.start, self.nothing, self.pieces = 0, nothing, len(self.arrows)
         for token in reversed(first):

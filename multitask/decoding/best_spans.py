@@ -25,19 +25,19 @@ import numpy as np
 
 from multitask.decoding.chains import Chains
 from multitask.decoding.label_ranking import log_likelihoods, target_chains
-from multitask.decoding.padded_scorer import PlainScorer
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.padded_scorer import PaddedScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 
 BLOCK = 4
 """Tokens by which a beginning is made longer at first; then it doubles."""
 
 AT_ONCE = 3
-"""Beginnings of a source, those of the largest mass, that are made longer in one pass. One at a time looks at the
+"""PrefixStates of a source, those of the largest mass, that are made longer in one pass. One at a time looks at the
 fewest tokens (on tweets 83 a source for the 20 best pieces, in up to 47 passes), three at 86 in up to 16, twice as many
 every time at 102 in up to 9."""
 
 
-class Pieces(NamedTuple):
+class BestSpans(NamedTuple):
     """The best pieces of one source, the best first."""
 
     scores: np.ndarray
@@ -48,8 +48,8 @@ class Pieces(NamedTuple):
     """[k] int64; -1 of nothing."""
 
 
-def best_pieces(
-    scorer: FlatScorer | PlainScorer,
+def best_spans(
+    scorer: UnpaddedScorer | PaddedScorer,
     sources: Sequence[Sequence[int]],
     *,
     eos: int,
@@ -58,14 +58,14 @@ def best_pieces(
     targets: Sequence[Sequence[int] | np.ndarray] | None = None,
     first: Sequence[int] = (),
     nothing: bool = False,
-) -> tuple[list[Pieces], np.ndarray | None]:
+) -> tuple[list[BestSpans], np.ndarray | None]:
     """The `count` best pieces of each source, and the log-likelihoods [B] of the targets.
 
     Args:
         scorer: The model and its inputs.
         sources: Token ids of each input's source; one may be empty.
         eos: End of sequence.
-        by: See `Beginnings`.
+        by: See `PrefixStates`.
         count: k.
         targets: Token ids of each input's target, end of sequence included; None for none.
         first: Tokens that stand before every answer, the targets' too.
@@ -73,7 +73,7 @@ def best_pieces(
     """
     if targets is not None and any(list(t[: len(first)]) != list(first) for t in targets):
         # Cut to fewer tokens than that: then the targets have a pass of their own.
-        found, _ = best_pieces(scorer, sources, eos=eos, by=by, count=count, first=first, nothing=nothing)
+        found, _ = best_spans(scorer, sources, eos=eos, by=by, count=count, first=first, nothing=nothing)
         return found, log_likelihoods(scorer, targets)
     start = [*first, eos]
     tokens = np.array([len(s) * (len(s) + 1) // 2 + 1 for s in sources])  # that may be looked at
@@ -84,7 +84,7 @@ def best_pieces(
     found = []
     told = []
     for part in scorer.cacheable(tokens):
-        search = Beginnings(scorer, part, [sources[i] for i in part], by, count, eos, first, nothing)
+        search = PrefixStates(scorer, part, [sources[i] for i in part], by, count, eos, first, nothing)
         told.append(
             search.first_pass([start if targets is None else targets[i] for i in part], int(tokens[part].sum()))
         )
@@ -94,7 +94,7 @@ def best_pieces(
     return found, None if targets is None else np.concatenate(told)
 
 
-class Beginnings:
+class PrefixStates:
     """What is known of the pieces of a batch of sources.
 
     By `probability` the output *must* be a piece: the decoder begins with one of the source's tokens (renormalised over
@@ -110,7 +110,7 @@ class Beginnings:
 
     def __init__(
         self,
-        scorer: FlatScorer | PlainScorer,
+        scorer: UnpaddedScorer | PaddedScorer,
         inputs: np.ndarray,
         sources: Sequence[Sequence[int]],
         by: Literal["probability", "likelihood"],
@@ -233,7 +233,7 @@ class Beginnings:
         flat = self.scores.reshape(len(self.scores), -1)
         return flat if self.nothing is None else np.concatenate([flat, self.nothing[:, None]], 1)
 
-    def best(self) -> list[Pieces]:
+    def best(self) -> list[BestSpans]:
         """The best pieces of each source among those that are known."""
         n = self.mass.shape[1]
         flat = self._known_scores()
@@ -245,7 +245,7 @@ class Beginnings:
             places = places[np.isfinite(row[places])]
             is_piece = places < n * n
             found.append(
-                Pieces(
+                BestSpans(
                     row[places],
                     np.where(is_piece, places // n, -1),
                     np.where(is_piece, places // n + places % n, -1),

@@ -1,7 +1,7 @@
-"""What decoding hands to a decoder's pass on flat tokens: slots, cross-attention's memory, biases; and its logits.
+"""What decoding hands to a decoder's pass on unpadded tokens: slots, cross-attention's memory, biases; and its logits.
 
 Words
-    slots       where flat tokens stand in the padded rows that attention alone needs
+    slots       where unpadded tokens stand in the padded rows that attention alone needs
     memory      cross-attention's keys and values, worked out once an input and not once a decoder input
 
 Logits over the vocabulary are never kept: block by block they are reduced to their log-normaliser.
@@ -29,7 +29,7 @@ COLUMNS = 2048
 
 
 class Slots(NamedTuple):
-    """Where flat tokens stand in the padded rows that attention needs."""
+    """Where unpadded tokens stand in the padded rows that attention needs."""
 
     rows: int
     width: int
@@ -56,7 +56,7 @@ class Slots(NamedTuple):
         return flat if self.places is None else flat.index_select(0, self.places)
 
 
-class Memory(NamedTuple):
+class CrossAttentionCache(NamedTuple):
     """Keys and values of every layer's cross-attention."""
 
     keys: tuple[Tensor, ...]
@@ -66,7 +66,7 @@ class Memory(NamedTuple):
     """[B, 1, 1, S], -inf where no token stands; None if all do everywhere."""
 
     @classmethod
-    def of(cls, model: Any, encoded: Tensor, slots: Slots) -> Memory:
+    def of(cls, model: Any, encoded: Tensor, slots: Slots) -> CrossAttentionCache:
         """Of the encoder's flat output [N, D]."""
         layers = [block.layer[1].EncDecAttention for block in model.decoder.block]
         bias = None
@@ -79,9 +79,9 @@ class Memory(NamedTuple):
             bias,
         )
 
-    def of_rows(self, rows: Tensor) -> Memory:
+    def of_rows(self, rows: Tensor) -> CrossAttentionCache:
         """The memory of these inputs, in this order."""
-        return Memory(
+        return CrossAttentionCache(
             tuple(k.index_select(0, rows) for k in self.keys),
             tuple(v.index_select(0, rows) for v in self.values),
             None if self.bias is None else self.bias.index_select(0, rows),

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from multitask.decoding.automaton import Automaton
-from multitask.decoding.best_spans import Pieces, best_pieces
+from multitask.decoding.best_spans import BestSpans, best_spans
 from multitask.decoding.label_ranking import label_scores, log_likelihoods
-from multitask.decoding.padded_scorer import PlainScorer
+from multitask.decoding.padded_scorer import PaddedScorer
 from multitask.decoding.search import write
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 from multitask.metrics.regression import as_number
 from multitask.task import Example, Task
 from multitask.tokenization.ragged import Ragged
@@ -73,7 +73,7 @@ class Decoder:
         examples: The split's examples, prefix included.
         inputs: Token ids of their inputs, cut to length.
         targets: Token ids of their targets; None to predict without targets.
-        labels_by: `rank` scores the labels; `generate` lets the model write freely, and a foreign string is wrong;
+        labels_by: `rank` scores the labels; `generate` lets the model write, and an out-of-label output is wrong;
             `both` scores them and keeps what the model writes beside it.
         scored: Give the log-likelihood of each answer too, as it would be if the answer were the target; and of labels
             that are scored, all of them.
@@ -143,7 +143,7 @@ class Decoder:
         ]
 
     def _answer_likelihoods(
-        self, scorer: FlatScorer | PlainScorer, answers: Sequence[str], rows: Sequence[int]
+        self, scorer: UnpaddedScorer | PaddedScorer, answers: Sequence[str], rows: Sequence[int]
     ) -> np.ndarray:
         """[B] as evaluation would give them of these answers as targets."""
         told = [
@@ -181,7 +181,7 @@ class Decoder:
         return [self.task.labels[i] for i in scores.argmax(1)]
 
     def _of_labels(
-        self, scorer: FlatScorer | PlainScorer, targets: Sequence[np.ndarray], scores: np.ndarray
+        self, scorer: UnpaddedScorer | PaddedScorer, targets: Sequence[np.ndarray], scores: np.ndarray
     ) -> np.ndarray:
         """[B] the targets' log-likelihoods: the labels' own, and of what is no label by a pass of its own."""
         places = {tuple(ids): place for place, ids in enumerate(self._label_ids)}
@@ -194,17 +194,19 @@ class Decoder:
 
     # ---- generation --------------------------------------------------------------------------------------------
 
-    def _written(self, scorer: FlatScorer | PlainScorer, sources: Sequence[Automaton] | None = None) -> list[list[int]]:
+    def _written(
+        self, scorer: UnpaddedScorer | PaddedScorer, sources: Sequence[Automaton] | None = None
+    ) -> list[list[int]]:
         """Token ids, up to the end of sequence or padding."""
         ends = (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
         settings = self.task.decoding
-        if isinstance(scorer, FlatScorer):
+        if isinstance(scorer, UnpaddedScorer):
             made = write(scorer, settings, stops=ends, sources=sources)
         else:
             made = scorer.generate(settings, stops=ends, sources=sources)
         return [list(itertools.takewhile(lambda i: i not in ends, ids)) for ids in made]
 
-    def _generated(self, scorer: FlatScorer | PlainScorer) -> list[str]:
+    def _generated(self, scorer: UnpaddedScorer | PaddedScorer) -> list[str]:
         return [text_of(self.tokenizer, ids) for ids in self._written(scorer)]
 
     # ---- spans -------------------------------------------------------------------------------------------------
@@ -218,11 +220,11 @@ class Decoder:
         return [self._sources[r] for r in rows]
 
     def _best_spans(
-        self, scorer: FlatScorer | PlainScorer, rows: Sequence[int], targets: Sequence[np.ndarray] | None
+        self, scorer: UnpaddedScorer | PaddedScorer, rows: Sequence[int], targets: Sequence[np.ndarray] | None
     ) -> tuple[list[str], np.ndarray | None]:
         sources = self._spans_of(rows)
         way = self.task.decoding.span
-        found, likelihood = best_pieces(
+        found, likelihood = best_spans(
             scorer,
             [source.ids for source in sources],
             eos=self.tokenizer.eos_token_id,
@@ -240,12 +242,12 @@ class Decoder:
         return text if self._nothing and not found else found
 
 
-def scorer_of(model: Any, inputs: Sequence[np.ndarray]) -> FlatScorer | PlainScorer:
-    """The model that has read `inputs`: on flat tokens where that gives what its own code gives, else by that code."""
-    return FlatScorer(model, inputs) if is_flat(model) else PlainScorer(model, inputs)
+def scorer_of(model: Any, inputs: Sequence[np.ndarray]) -> UnpaddedScorer | PaddedScorer:
+    """A model that has read `inputs`: on unpadded tokens where they give what its own code gives, else by that code."""
+    return UnpaddedScorer(model, inputs) if is_unpadded(model) else PaddedScorer(model, inputs)
 
 
-def is_flat(model: Any) -> bool:
+def is_unpadded(model: Any) -> bool:
     """Whether `scoring` and `search` may take the place of the model's own code."""
     weights = next(model.parameters())
     return (
@@ -262,7 +264,7 @@ _FLAT = ("T5ForConditionalGeneration", "MT5ForConditionalGeneration", "UMT5ForCo
 """By name: to import all three takes longer than to decode a small split."""
 
 
-def _chosen(source: SourceSpan, pieces: Pieces) -> str:
+def _chosen(source: SourceSpan, pieces: BestSpans) -> str:
     """The text of the best piece, or of several the most expected one; empty if there is none, or it is nothing."""
     places = zip(pieces.firsts.tolist(), pieces.lasts.tolist(), strict=True)
     texts = [source.text(s, e) if s >= 0 else "" for s, e in places]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from multitask.decoding.chains import Chains
-from multitask.decoding.padded_scorer import PlainScorer
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.padded_scorer import PaddedScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 
 
 class LabelTree(NamedTuple):
@@ -68,9 +68,9 @@ class LabelTree(NamedTuple):
         return cls(np.array(tokens, np.int64), sees.sum(1) - 1, sees, rows, asked, paths)
 
 
-def label_scores(scorer: FlatScorer | PlainScorer, labels: Sequence[Sequence[int]]) -> np.ndarray:
+def label_scores(scorer: UnpaddedScorer | PaddedScorer, labels: Sequence[Sequence[int]]) -> np.ndarray:
     """[B, L] summed log-probability of each label's tokens, end of sequence included."""
-    if isinstance(scorer, FlatScorer):
+    if isinstance(scorer, UnpaddedScorer):
         tree = LabelTree.of(labels, scorer.start)
         told = scorer.tree_log_probabilities(tree.tokens, tree.positions, tree.sees, tree.rows, tree.asked)  # [B, E]
         return np.stack([told[:, path].sum(1) for path in tree.paths], 1)
@@ -78,7 +78,9 @@ def label_scores(scorer: FlatScorer | PlainScorer, labels: Sequence[Sequence[int
 
 
 def log_likelihoods(
-    scorer: FlatScorer | PlainScorer, targets: Sequence[Sequence[int] | np.ndarray], owners: np.ndarray | None = None
+    scorer: UnpaddedScorer | PaddedScorer,
+    targets: Sequence[Sequence[int] | np.ndarray],
+    owners: np.ndarray | None = None,
 ) -> np.ndarray:
     """[C] summed log-probability of each target, as an answer to each input or to those of `owners` (rising)."""
     chains = target_chains(scorer.start, targets, np.arange(len(targets)) if owners is None else owners)

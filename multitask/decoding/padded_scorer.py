@@ -24,7 +24,7 @@ LOGIT_BYTES = 1 << 28
 
 
 @dataclass(eq=False)
-class PlainScorer:
+class PaddedScorer:
     """A model that has read a batch of inputs, padded.
 
     Args:

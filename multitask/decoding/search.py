@@ -1,4 +1,4 @@
-"""Greedy and beam search with a T5 on flat tokens: what `generate` of transformers writes, without its overhead.
+"""Greedy and beam search with a T5 on unpadded tokens: what `generate` of transformers writes, without its overhead.
 
 Words
     sources     where an answer must be a piece of a text: an automaton of each input's source (`spans.Automaton`)
@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from multitask.decoding.automaton import Automaton
-from multitask.decoding.cross_attention import Memory, attend
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.cross_attention import CrossAttentionCache, attend
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 from multitask.model.unpadded.forward import decoder_pass
 from multitask.task import Decoding
 
@@ -35,7 +35,7 @@ FEW = 64
 
 
 def write(
-    scorer: FlatScorer, decoding: Decoding, *, stops: Sequence[int], sources: Sequence[Automaton] | None = None
+    scorer: UnpaddedScorer, decoding: Decoding, *, stops: Sequence[int], sources: Sequence[Automaton] | None = None
 ) -> list[list[int]]:
     """What the model writes for each input: token ids, up to the end of sequence or of the budget.
 
@@ -61,7 +61,7 @@ class Steps:
         most: The largest number of steps.
     """
 
-    def __init__(self, model: Any, memory: Memory, biases: Sequence[Tensor], rows: int, most: int) -> None:
+    def __init__(self, model: Any, memory: CrossAttentionCache, biases: Sequence[Tensor], rows: int, most: int) -> None:
         self.model, self.memory, self.done, self.most = model, memory, 0, most
         flipped = {id(b): b[:, :most].flip(1).contiguous() for b in biases}
         self.biases = [flipped[id(b)] for b in biases]  # the key of this very step stands last
@@ -106,7 +106,7 @@ class Steps:
 
 
 def _greedy(
-    scorer: FlatScorer, most: int, stops: Sequence[int], sources: Sequence[Automaton] | None
+    scorer: UnpaddedScorer, most: int, stops: Sequence[int], sources: Sequence[Automaton] | None
 ) -> list[list[int]]:
     model, count = scorer.model, len(scorer.inputs)
     head = model.lm_head.weight
@@ -167,7 +167,7 @@ class _Beams:
     """
 
     def __init__(
-        self, scorer: FlatScorer, decoding: Decoding, stops: Sequence[int], sources: Sequence[Automaton] | None
+        self, scorer: UnpaddedScorer, decoding: Decoding, stops: Sequence[int], sources: Sequence[Automaton] | None
     ) -> None:
         self.scorer, self.sources, self.eos = scorer, sources, stops[0]
         self.beams, self.most, self.penalty = decoding.num_beams, decoding.max_new_tokens, decoding.length_penalty

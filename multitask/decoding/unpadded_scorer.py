@@ -1,8 +1,8 @@
 """What a T5's decoder says along tokens it is given, for a batch of inputs that its encoder reads once.
 
 Words
-    scorer      a model that has read a batch of inputs. `FlatScorer` computes on flat tokens (`flat`); `PlainScorer` of
-                `plain` does the same through the model's own code, for what `flat` does not know
+    scorer      a model that has read a batch of inputs. `UnpaddedScorer` computes on unpadded tokens;
+                `PaddedScorer` does the same through the model's own code, for models that the former does not know
     chain       a decoder input, start token included; several may belong to one input
     cache       self-attention's keys and values, of chains that grow; cross-attention's are the memory (`decoder`)
     query       a token of a chain and the token asked for after it
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from multitask.batching.grouping import attention_groups
 from multitask.decoding.chains import Cache, Chains
-from multitask.decoding.cross_attention import Memory, Slots, attend, distance_biases, log_probabilities
+from multitask.decoding.cross_attention import CrossAttentionCache, Slots, attend, distance_biases, log_probabilities
 from multitask.model.unpadded.forward import decoder_pass, encoder_states, layout_of
 
 PASS_TOKENS = 4096
@@ -35,8 +35,8 @@ CACHE_BYTES = 1 << 29
 
 
 @dataclass(eq=False)
-class FlatScorer:
-    """A model that has read a batch of inputs, on flat tokens.
+class UnpaddedScorer:
+    """A model that has read a batch of inputs, on unpadded tokens.
 
     Args:
         model: A Hugging Face encoder-decoder of the T5 family that `flat` computes, in evaluation mode.
@@ -59,7 +59,7 @@ class FlatScorer:
         places = None
         if len(groups) > 1 or int(lengths.min()) < width:
             places = self._tensor(np.concatenate([i * width + np.arange(lengths[i]) for i in order]))
-        self.memory = Memory.of(self.model, encoded, Slots(len(lengths), width, places))
+        self.memory = CrossAttentionCache.of(self.model, encoded, Slots(len(lengths), width, places))
         self._biases: list[Tensor] = []
 
     def _tensor(self, array: np.ndarray) -> Tensor:

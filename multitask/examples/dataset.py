@@ -46,7 +46,7 @@ class Examples(Sequence[Example]):
     def fingerprint(self) -> str:
         """SHA-256 over all that the examples are made of; the same whatever file format the rows came in.
 
-        And over the bad rows, by position and content: a file in which they are mended, or spoilt in another way, is
+        And over the bad rows, by position and content: a file in which they are fixed, or spoilt in another way, is
         other data, even where the examples (whose ids the formatter may have taken from the row) are the same.
         """
         return _fingerprint(self.examples, self.bad_rows)

@@ -1,7 +1,7 @@
 """Inputs without targets, from a terminal, a file or Python, as Examples of a task.
 
 Words
-    stand-in    a value that is put where a row lacks a column, to learn whether its input depends on that column
+    placeholder a value that is put where a row lacks a column, to learn whether its input depends on that column
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def row_example(task: Task, row: Mapping[str, Any], number: int, where: str | No
 def _formatted(task: Task, row: dict[str, Any]) -> tuple[list[Example], bool]:
     """The row's examples, and whether it had all columns.
 
-    A missing column is the target's if all stand-ins that the formatter takes, two or more, make the same input. That
+    A missing column is the target's if all placeholders that the formatter takes, two or more, make one input. That
     is asked for every row anew: what leaves no trace in one input (which of one pronoun is meant) may decide another.
     """
     try:

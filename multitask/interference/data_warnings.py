@@ -7,7 +7,7 @@ from typing import Any
 from multitask.interference.execution.runs import resolve_settings
 from multitask.interference.setup import StudySetup
 from multitask.mixing.summary import data_notes
-from multitask.mixing.warnings import undrawn
+from multitask.mixing.warnings import find_never_sampled
 from multitask.model.contamination import contamination
 from multitask.storage.paths import tilde
 
@@ -28,7 +28,7 @@ def find_data_facts(setup: StudySetup) -> dict[str, Any]:
     if len(tasks) > 1:
         between = [o for o in find_overlaps(tasks, mix.data) if o.train != o.validation]
         warnings += [f"LEAKAGE: {sentence}" for o in between for sentence in overlap_sentences(o)]
-    warnings += undrawn(mix.plan, mix.steps)
+    warnings += find_never_sampled(mix.plan, mix.steps)
     if setup.vocab is not None and setup.has_vocabulary:
         from multitask.tokenization.vocabulary import mixture_tokenizer, older_vocabulary
 

@@ -17,7 +17,7 @@ from multitask.interference.design.runs import StudyRun, run_config
 from multitask.interference.execution.runs import address_of_run, is_finished, mix_of_run, resolve_settings
 from multitask.interference.request import StudyRequest
 from multitask.interference.undefined import check_selection
-from multitask.mixing.prepare import Mix, load_mix
+from multitask.mixing.prepare import PlannedMixture, prepare_mixture
 from multitask.model.pretrained import check_pretrained
 from multitask.runs.definitions import FORMATTER, changes, definitions_in, said
 from multitask.storage.folders import safe_name
@@ -42,7 +42,7 @@ class StudySetup:
     """The tasks that it is trained on."""
     base: TrainConfig
     """The settings of the joint run."""
-    mix: Mix
+    mix: PlannedMixture
     """Of all tasks."""
     lr: dict[str, float]
     """{kind of arm: learning rate}"""
@@ -94,7 +94,7 @@ def prepare_setup(
         check_pretrained(train.model)
     if not quiet:
         say(f"loading the data of {', '.join(design.tasks)} …")
-    mix = load_mix(dataclasses.replace(resolve_settings(base), vocab=None))
+    mix = prepare_mixture(dataclasses.replace(resolve_settings(base), vocab=None))
     check_selection(config, request.tasks, mix)
     threads = config.threads or (stored or {}).get("threads") or request.threads
     return StudySetup(request, out, threads, rate_base, vocab, vocabulary, base, mix, rates)
@@ -188,7 +188,7 @@ def _changed_tasks(setup: StudySetup, run: StudyRun) -> list[str]:
     return changed
 
 
-def count_evaluated_rows(run: StudyRun, mix: Mix) -> int:
+def count_evaluated_rows(run: StudyRun, mix: PlannedMixture) -> int:
     """How many rows a run is evaluated on."""
     own = mix_of_run(run.config, mix)
     on = run.config.evaluate_on

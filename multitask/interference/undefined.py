@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from multitask.errors import UserError
 from multitask.interference.design.config import StudyConfig
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.task import Task
 
 
-def undefined_on_selection(tasks: Mapping[str, Task], mix: Mix, limit: int | None = None) -> dict[str, str]:
+def undefined_on_selection(tasks: Mapping[str, Task], mix: PlannedMixture, limit: int | None = None) -> dict[str, str]:
     """{task: why its primary metric is undefined on its first `limit` selection examples}; see `examples.misfits`."""
     from multitask.examples.misfits import undefined_metrics
 
@@ -22,7 +22,7 @@ def undefined_on_selection(tasks: Mapping[str, Task], mix: Mix, limit: int | Non
     return found
 
 
-def check_selection(config: StudyConfig, tasks: Mapping[str, Task], mix: Mix) -> None:
+def check_selection(config: StudyConfig, tasks: Mapping[str, Task], mix: PlannedMixture) -> None:
     """Refuse what could choose nothing, before any model is trained.
 
     Raises:

@@ -26,7 +26,7 @@ from multitask.task import TASKS, Task
 
 
 @dataclass(frozen=True, eq=False)
-class Mix:
+class PlannedMixture:
     """Tasks with their examples, and the plan that mixes them."""
 
     tasks: dict[str, Task]
@@ -102,7 +102,7 @@ def select_tasks(spec: str | list[str], columns: Mapping[str, Mapping[str, str]]
     return mixture, tasks
 
 
-def load_mix(config: TrainConfig) -> Mix:
+def prepare_mixture(config: TrainConfig) -> PlannedMixture:
     """Load and format all examples, and plan the training.
 
     Raises:
@@ -134,7 +134,7 @@ def load_mix(config: TrainConfig) -> Mix:
     if config.validation_rows is not None:
         data = {name: fewer_rows(d, config.validation_rows, seed) for name, d in data.items()}
     data = {name: cautioned(d.task, d) for name, d in data.items()}
-    return mix_of(config, mixture, {name: d.task for name, d in data.items()}, data)
+    return plan_mixture(config, mixture, {name: d.task for name, d in data.items()}, data)
 
 
 def cautioned(task: Task, data: TaskData) -> TaskData:
@@ -162,7 +162,9 @@ def fewer_rows(data: TaskData, rows: int, seed: int) -> TaskData:
     return data._replace(validation=chosen, notes=[*data.notes, note])
 
 
-def mix_of(config: TrainConfig, mixture: Mixture, tasks: dict[str, Task], data: dict[str, TaskData]) -> Mix:
+def plan_mixture(
+    config: TrainConfig, mixture: Mixture, tasks: dict[str, Task], data: dict[str, TaskData]
+) -> PlannedMixture:
     """Plan the training on examples that are loaded already: a run of a study loads them once for all its arms.
 
     Raises:
@@ -177,7 +179,7 @@ def mix_of(config: TrainConfig, mixture: Mixture, tasks: dict[str, Task], data: 
     steps = int(config.trainer["max_steps"])
     plan, batch = plan_of(config, mixture, {name: len(d.train) for name, d in data.items()}, steps)
     halves = {} if config.twin is None else {name_second_half(config.twin): config.twin}
-    return Mix(tasks, data, plan, batch, steps, halves)
+    return PlannedMixture(tasks, data, plan, batch, steps, halves)
 
 
 def _halve(

@@ -13,10 +13,10 @@ from multitask.tables.table import Table
 from multitask.tables.terminal import show_tables
 
 if TYPE_CHECKING:
-    from multitask.mixing.prepare import Mix
+    from multitask.mixing.prepare import PlannedMixture
 
 
-def data_notes(mix: Mix) -> list[str]:
+def data_notes(mix: PlannedMixture) -> list[str]:
     """What a reader of any figure should know first: which examples are generated, what was held out or skipped."""
     return ([generated_note(mix.generated)] if mix.generated else []) + mix.notes
 
@@ -29,17 +29,17 @@ def generated_note(tasks: Sequence[str]) -> str:
     )
 
 
-def print_mix(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> None:
+def print_mix(mix: PlannedMixture, tokens: Mapping[str, tuple[float, float]] | None = None) -> None:
     """The planned mixture: sources, rates, examples, epochs and token shares.
 
     Args:
-        mix: From `load_mix`.
+        mix: From `prepare_mixture`.
         tokens: {task: (mean input tokens, mean target tokens)}, if they are known.
     """
     show_tables(mix_table(mix, tokens))
 
 
-def mix_table(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None) -> Table:
+def mix_table(mix: PlannedMixture, tokens: Mapping[str, tuple[float, float]] | None = None) -> Table:
     """The planned mixture as a table; arguments as in `print_mix`."""
     from multitask.mixing.plan import planned
 
@@ -72,7 +72,7 @@ def mix_table(mix: Mix, tokens: Mapping[str, tuple[float, float]] | None = None)
     )
 
 
-def token_shares(mix: Mix, tokens: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def token_shares(mix: PlannedMixture, tokens: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     """{task: (share of all input tokens, share of all target tokens)} of the planned training, each summing to 1."""
     from multitask.mixing.plan import planned
 

@@ -15,12 +15,12 @@ LONG = 0.1
 """Share of the steps that a task may go without examples before it is said."""
 
 
-def undrawn(plan: MixingPlan, steps: int) -> list[str]:
+def find_never_sampled(plan: MixingPlan, steps: int) -> list[str]:
     """The tasks that `steps` steps of the plan give no example, or none any more for a long time.
 
     A task that has not begun yet is left out, and so is one whose share is small but steady: its examples come.
 
-    >>> undrawn(MixingPlan({"span": 9, "sst2": 9}, {"span": 3, "sst2": "1/2000"}), 100)
+    >>> find_never_sampled(MixingPlan({"span": 9, "sst2": 9}, {"span": 3, "sst2": "1/2000"}), 100)
     ["task 'sst2' gets no example in 100 steps: 0.0005 a step are planned. Give it a higher rate, or train longer."]
     """
     found = []

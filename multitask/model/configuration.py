@@ -27,7 +27,7 @@ def read_configuration(name: str, revision: str | None) -> tuple[Any, dict[str, 
         stored, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
         with making, report_to_us():
             config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except Exception as error:  # a folder or a Hub: whatever is in a stranger's file
+    except Exception as error:  # a folder or a Hub: whatever is in an untrusted file
         if "/" not in name and not Path(name).exists():
             raise UserError(f"model {known}: {did_you_mean(name, list(SIZES))}") from error
         if Path(name).is_dir():

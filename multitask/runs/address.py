@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from multitask.config import OPERATIONAL, TrainConfig
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.storage.checksums import digest_of
 from multitask.storage.paths import tilde
 from multitask.version import __version__
 
 NUMERICS = 2
-"""Raised when the same settings train to other bits (2: steps on flat tokens), so that runs of before and after are
+"""Raised when the same settings train to other bits (2: steps on unpadded tokens), so that runs of before and after are
 not taken for one another."""
 
 
@@ -27,7 +27,7 @@ def config_dict(config: TrainConfig) -> dict[str, Any]:
     return values
 
 
-def run_address(config: TrainConfig, mix: Mix) -> str:
+def run_address(config: TrainConfig, mix: PlannedMixture) -> str:
     """SHA-256 of all that determines a run: settings, task versions, data, plan and the version of this code.
 
     Two runs with one address give the same result on one machine; where they were written does not matter.

@@ -8,7 +8,7 @@ from typing import Any
 from multitask.examples.misfits import one_kind, undefined_metrics
 from multitask.mixing.prepare import WARNING
 from multitask.mixing.summary import data_notes, print_mix
-from multitask.mixing.warnings import undrawn
+from multitask.mixing.warnings import find_never_sampled
 from multitask.model.contamination import contamination
 from multitask.model.from_scratch import is_from_scratch
 from multitask.runs.notices import Notices
@@ -39,7 +39,7 @@ def announce_run(model: Any, start: Start, data: RunData, watched: Watched, noti
     warning = contamination(config.model, tuple(mix.tasks))
     if warning:
         notices.say(f"WARNING: {warning}")
-    for line in undrawn(mix.plan, mix.steps):
+    for line in find_never_sampled(mix.plan, mix.steps):
         notices.warn(line)
     _look_at_tokens(data, notices)
     if not notices.quiet:

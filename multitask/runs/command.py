@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from multitask.config import OPERATIONAL, TrainConfig, flag, tasks_option
-from multitask.config_checks import resolved
+from multitask.config_checks import fill_defaults
 from multitask.model.from_scratch import is_from_scratch
 
 NEVER = ("tasks", "include", "trainer", "out", "resume", "overwrite", "rate_schedule")
@@ -21,7 +21,7 @@ def train_command(config: TrainConfig) -> str:
     >>> train_command(TrainConfig(tasks=["a", "b"], loss_weights={"a": 2.0}, lr=0.5, trainer={"max_steps": 9}))
     'multitask train --tasks a,b --steps 9 --loss-weights.a 2.0 --lr 0.5'
     """
-    config = resolved(config, from_scratch=is_from_scratch(config.model))
+    config = fill_defaults(config, from_scratch=is_from_scratch(config.model))
     if config.rate_schedule:  # it has no form on the command line
         return f"multitask train --config {shlex.quote(f'{config.out}/config.yaml')} --out FOLDER"
     words = ["multitask", "train", "--tasks", tasks_option(config)]
@@ -31,7 +31,7 @@ def train_command(config: TrainConfig) -> str:
         words += ["--steps", str(trainer.pop("max_steps"))]
     words += [w for k, v in trainer.items() if k != "enable_progress_bar" for w in (f"--trainer.{k}", _written(v))]
     like_it = TrainConfig(model=config.model, trainer=config.trainer)
-    usual = resolved(like_it, from_scratch=is_from_scratch(config.model))
+    usual = fill_defaults(like_it, from_scratch=is_from_scratch(config.model))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         plain = TrainConfig().model if field.name == "model" else getattr(usual, field.name)

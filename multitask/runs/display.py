@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from multitask.evaluation.baselines import score_baselines
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.task import Example
 from multitask.terminal.escaping import visible
 from multitask.terminal.live import Display, live
@@ -45,7 +45,7 @@ class RunDisplay:
             self.events.display = self._display
             yield
 
-    def describe_tasks(self, mix: Mix, watched: Mapping[str, Sequence[Example]]) -> None:
+    def describe_tasks(self, mix: PlannedMixture, watched: Mapping[str, Sequence[Example]]) -> None:
         """Say which tasks are trained, and how many rows of each evaluation during training looks at."""
         self.events.tasks = [
             TaskRow(
@@ -59,7 +59,7 @@ class RunDisplay:
         self.events.watched = {visible(name): len(part) for name, part in watched.items()}
 
     def show_scores(
-        self, values: Mapping[str, float], mean: float, watched: Mapping[str, Sequence[Example]], mix: Mix
+        self, values: Mapping[str, float], mean: float, watched: Mapping[str, Sequence[Example]], mix: PlannedMixture
     ) -> None:
         """Show scores of the watched rows beside what an answer without a model scores, which is worked out once."""
         for name, part in watched.items():

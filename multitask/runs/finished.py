@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, get_type_hints
 
-from multitask.config import TrainConfig, located
+from multitask.config import TrainConfig, expand_paths
 from multitask.config_checks import check_config
 from multitask.errors import UserError
 from multitask.examples.new_inputs import FormatterNeededError
@@ -46,7 +46,7 @@ def run_config(run: Path) -> TrainConfig:
             raise UserError(f"{path} has the unknown setting '{name}': {did_you_mean(str(name), list(known))}")
     for name, value in stored.items():
         check_shape({name: value}, dict[str, hints[name]], path)  # type: ignore[valid-type]
-    config = located(TrainConfig(**stored))
+    config = expand_paths(TrainConfig(**stored))
     try:
         check_config(config)
     except UserError as error:
@@ -123,7 +123,7 @@ def check_tasks(run: Path, tasks: Mapping[str, Task], say: Callable[[str], None]
 
 
 def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
-    """Run the files that the user named, `more`; a run folder may be a stranger's, so what it names is only asked for.
+    """Run the files that the user named, `more`; a run folder may be untrusted, so what it names is only asked for.
 
     Raises:
         UserError: If the run was trained with a file that is neither among them nor included by this process before.

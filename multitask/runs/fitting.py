@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.runs.display import RunDisplay
 from multitask.runs.endings import explained_endings
 from multitask.runs.example_log import ExampleLog, delete_examples_from
@@ -90,7 +90,7 @@ def fit(
 
 
 def _make_module(
-    model: Any, start: Start, mix: Mix, log: ExampleLog, notices: Notices, *, decode: Any, score: Any
+    model: Any, start: Start, mix: PlannedMixture, log: ExampleLog, notices: Notices, *, decode: Any, score: Any
 ) -> Any:
     from multitask.training.module import MultitaskModule
     from multitask.training.nonfinite import Guard

@@ -58,7 +58,7 @@ def load_run(run: str | Path) -> tuple[Any, Any, TrainConfig]:
 
 def as_trained(task: Task, model: Any) -> Task:
     """The task with what its training examples settled (`Decoding.no_answer`), as the run's model says it."""
-    settings = getattr(model.config, "task_specific_params", None)  # of a file that may be a stranger's
+    settings = getattr(model.config, "task_specific_params", None)  # of a file that may be untrusted
     its = settings.get(task.name) if isinstance(settings, dict) else None
     stored = its.get("no_answer") if isinstance(its, dict) else None
     if task.decoding.no_answer is not None or not isinstance(stored, bool) or task.output not in MAY_BE_EMPTY:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.mixing.summary import token_shares
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def unseen(mix: Mapping[str, Any]) -> list[str]:
 
 
 def mix_report(
-    mix: Mix, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int, skipped: int = 0
+    mix: PlannedMixture, mean_tokens: Mapping[str, tuple[float, float]], seen: np.ndarray, steps: int, skipped: int = 0
 ) -> dict[str, Any]:
     """mix.json: for each task what was planned and what the model was given.
 

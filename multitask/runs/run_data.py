@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from multitask.config import TrainConfig
 from multitask.examples.dataset import Examples
-from multitask.mixing.prepare import Mix, load_mix
+from multitask.mixing.prepare import PlannedMixture, prepare_mixture
 from multitask.model.from_scratch import is_from_scratch
 from multitask.model.pretrained import check_pretrained
 from multitask.runs.notices import Notices
@@ -23,7 +23,7 @@ from multitask.tokenization.vocabulary import mixture_tokenizer
 class RunData(NamedTuple):
     """What runs on the same data can share: the runs of a study load and tokenise it once."""
 
-    mix: Mix
+    mix: PlannedMixture
     tokenizer: Tokenizer
     train: dict[str, TokenizedTask]
     evaluated: dict[str, TokenizedTask] | None = None
@@ -49,7 +49,7 @@ def load_run_data(config: TrainConfig, cache: Cache, notices: Notices, *, vocabu
     """
     if not is_from_scratch(config.model):
         check_pretrained(config.model)
-    mix = load_mix(config)
+    mix = prepare_mixture(config)
     if vocabulary is not None:
         tokenizer = load_tokenizer(str(vocabulary))
     else:
@@ -65,13 +65,13 @@ def load_run_data(config: TrainConfig, cache: Cache, notices: Notices, *, vocabu
     return RunData(mix, tokenizer, train)
 
 
-def tokenize_parts(parts: Mapping[str, Examples], mix: Mix, cache: TokenCache) -> dict[str, TokenizedTask]:
+def tokenize_parts(parts: Mapping[str, Examples], mix: PlannedMixture, cache: TokenCache) -> dict[str, TokenizedTask]:
     """Tokenise {task: examples}, as far as the cache does not have them."""
     with counting("tokenising", sum(map(len, parts.values()))) as counter:
         return {name: cache.tokenized(mix.tasks[name], part, counter.advance) for name, part in parts.items()}
 
 
-def scored_examples(config: TrainConfig, mix: Mix) -> dict[str, Examples]:
+def scored_examples(config: TrainConfig, mix: PlannedMixture) -> dict[str, Examples]:
     """The rows of each task that a run is scored on at its end."""
     parts = {}
     for name in mix.evaluated:

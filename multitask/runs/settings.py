@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from multitask.config import TrainConfig, default_folder, located
-from multitask.config_checks import check_config, check_precision, check_trainer_names, resolved
+from multitask.config import TrainConfig, default_folder, expand_paths
+from multitask.config_checks import check_config, check_precision, check_trainer_names, fill_defaults
 from multitask.examples.choose_source import data_setting
 from multitask.model.availability import check_model
 from multitask.model.from_scratch import is_from_scratch
@@ -29,10 +29,10 @@ def prepare_settings(config: TrainConfig) -> RunSettings:
     Raises:
         UserError: For the first setting that cannot work.
     """
-    config = located(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
+    config = expand_paths(dataclasses.replace(config, trainer=dict(config.trainer), data=data_setting(config.data)))
     check_precision(config.precision)
     own_warmup = config.warmup_steps is not None
-    config = resolved(config, from_scratch=is_from_scratch(config.model))
+    config = fill_defaults(config, from_scratch=is_from_scratch(config.model))
     check_config(config)
     check_trainer_names(config.trainer)
     check_model(config.model, config.revision)

@@ -66,7 +66,7 @@ def train(config: TrainConfig | None = None, *, quiet: bool = False, **settings:
         settings: Single settings by name, which win over `config`.
 
     Raises:
-        UserError: For whatever a user can mend, before training starts.
+        UserError: For whatever a user can fix, before training starts.
         StoppedError: If it was interrupted; `train(resume="runs/first")` continues it, and the same call with
             `resume=True` does.
 

@@ -12,7 +12,7 @@ from multitask.errors import UserError
 from multitask.evaluation.scores import TaskScores, mean_points, points_of, score_task
 from multitask.examples.dataset import Examples
 from multitask.examples.misfits import undefined_metrics
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.runs.display import RunDisplay
 from multitask.runs.notices import Notices
 from multitask.runs.run_data import RunData
@@ -33,7 +33,7 @@ class Watched(NamedTuple):
     """{task: why its primary metric is undefined on the watched rows, whatever is predicted}"""
 
 
-def choose_watched_rows(config: TrainConfig, mix: Mix) -> Watched:
+def choose_watched_rows(config: TrainConfig, mix: PlannedMixture) -> Watched:
     """Choose the rows that evaluation during training looks at.
 
     Raises:
@@ -44,7 +44,7 @@ def choose_watched_rows(config: TrainConfig, mix: Mix) -> Watched:
     return Watched(held, rows, _find_undecided(config, mix, rows) if config.eval_every else {})
 
 
-def _find_undecided(config: TrainConfig, mix: Mix, rows: Mapping[str, Sequence[Example]]) -> dict[str, str]:
+def _find_undecided(config: TrainConfig, mix: PlannedMixture, rows: Mapping[str, Sequence[Example]]) -> dict[str, str]:
     found = {}
     for name, part in rows.items():
         task = mix.tasks[name]
@@ -90,7 +90,7 @@ def make_watch(config: TrainConfig, data: RunData, watched: Watched) -> Watch:
 
 
 def score_and_show(
-    batches: Sequence[Any], watched: Watched, mix: Mix, display: RunDisplay, notices: Notices
+    batches: Sequence[Any], watched: Watched, mix: PlannedMixture, display: RunDisplay, notices: Notices
 ) -> dict[str, float]:
     """Score the watched rows, and show the scores.
 

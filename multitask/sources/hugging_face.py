@@ -81,7 +81,7 @@ def _load_hub(path: str, name: str | None, revision: str) -> Mapping[str, Any]:
 
     try:
         return cast(Mapping[str, Any], datasets.load_dataset(path, name, revision=revision))
-    except Exception as error:  # no network, no such data set, a script, a changed layout: all mended the same way
+    except Exception as error:  # no network, no such data set, a script, a changed layout: all fixed the same way
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         what = f"'{path}'" + (f" ({name})" if name else "") + f" at revision {revision}"
         raise UserError(

@@ -34,7 +34,7 @@ def _forbidden(folder: Path) -> str:
 
 
 def check_links(out: Path) -> None:
-    """Refuse a folder that is to be written to if a link in it leads out: it may have been put there by a stranger.
+    """Refuse a folder that is to be written to if a link in it leads out: it may be of untrusted origin.
 
     Raises:
         UserError: Names the link.

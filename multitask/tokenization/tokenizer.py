@@ -112,7 +112,7 @@ def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:
             tokenizer = T5Tokenizer.from_pretrained(str(folder))
         else:
             tokenizer = AutoTokenizer.from_pretrained(folder_or_id, revision=revision, trust_remote_code=False)
-    except Exception as error:  # a KeyError, an AttributeError: whatever is wrong with a stranger's files
+    except Exception as error:  # a KeyError, an AttributeError: whatever is wrong with untrusted files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"no tokenizer could be loaded from '{folder_or_id}': {reason}") from error
     ids = tokenizer("a e i o u", add_special_tokens=False)["input_ids"]

@@ -12,7 +12,7 @@ import numpy as np
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.examples.dataset import TaskData
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 from multitask.model.from_scratch import SIZES, is_from_scratch
 from multitask.tokenization.disk_cache import KEPT_FROM, Cache
 from multitask.tokenization.tokenizer import Tokenizer, load_tokenizer
@@ -21,7 +21,7 @@ from multitask.tokenization.train_vocabulary import vocabulary_bytes
 KIND = "vocabulary"
 
 
-def mixture_texts(mix: Mix) -> Iterator[str]:
+def mixture_texts(mix: PlannedMixture) -> Iterator[str]:
     """The training inputs and targets, in order; a span's words stand in its input already."""
     for data in mix.data.values():
         for example in data.train:
@@ -30,11 +30,11 @@ def mixture_texts(mix: Mix) -> Iterator[str]:
                 yield example.target
 
 
-def mixture_vocabulary(mix: Mix, size: int, cache: Cache, begin: Callable[[], None] | None = None) -> bytes:
+def mixture_vocabulary(mix: PlannedMixture, size: int, cache: Cache, begin: Callable[[], None] | None = None) -> bytes:
     """The `spiece.model` of a vocabulary of the mixture's text, from the cache if it was trained before.
 
     Args:
-        mix: From `load_mix`.
+        mix: From `prepare_mixture`.
         size: Pieces, at most.
         cache: Of the bytes, which are the same with and without it.
         begin: Called before training one.
@@ -58,13 +58,13 @@ def mixture_vocabulary(mix: Mix, size: int, cache: Cache, begin: Callable[[], No
 
 
 def mixture_tokenizer(
-    config: TrainConfig, mix: Mix, cache: Cache | None = None, begin: Callable[[], None] | None = None
+    config: TrainConfig, mix: PlannedMixture, cache: Cache | None = None, begin: Callable[[], None] | None = None
 ) -> Tokenizer:
     """The tokenizer for a new run.
 
     Args:
         config: The settings.
-        mix: From `load_mix`.
+        mix: From `prepare_mixture`.
         cache: Of vocabularies that were trained here; by default the user's.
         begin: Called before training one.
 

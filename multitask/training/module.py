@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from multitask.batching.arrays import IGNORED
-from multitask.model.unpadded.forward import flat_loss, layout_of
+from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.pointwise import Masks
 from multitask.training.data_module import EvalBatch
 from multitask.training.distributed import gathered
@@ -227,7 +227,7 @@ class Piece(NamedTuple):
     task_ids: Tensor
     rows: Tensor
     real: Tensor
-    """False for a stand-in."""
+    """False for a zero-weight dummy example."""
     inputs: Tensor
     """Input tokens."""
     targets: Tensor
@@ -244,7 +244,7 @@ def step_loss(model: Any, batch: Mapping[str, Any], seed: int = 0) -> tuple[Tens
     Args:
         model: A Hugging Face encoder-decoder.
         batch: As `data` makes it, flat or in micro-batches.
-        seed: Of the dropout of flat tokens; micro-batches go through the model's own.
+        seed: Of the dropout of unpadded tokens; micro-batches go through the model's own.
     """
     if "flat" in batch:
         masks = Masks(model.config.dropout_rate if model.training else 0.0, seed)
@@ -261,7 +261,7 @@ def step_loss(model: Any, batch: Mapping[str, Any], seed: int = 0) -> tuple[Tens
 
 
 def _flat_loss(model: Any, step: Mapping[str, Any], masks: Masks) -> tuple[Tensor, list[Piece]]:
-    total, losses = flat_loss(
+    total, losses = unpadded_loss(
         model,
         step["input_ids"],
         layout_of(model, step["input_lengths"]),

@@ -34,7 +34,7 @@ class ScaledAdamW(torch.optim.Optimizer):
 
     T5's matrices start at very different scales (its embeddings at 1, its attention queries at
     $(d\,d_{kv})^{-1/2}$), so one absolute step size cannot fit them all: plain AdamW trains T5 from scratch badly or
-    not at all. Adafactor's "parameter scale" (Shazeer & Stern 2018, section 8) mends that; here it is applied to
+    not at all. Adafactor's "parameter scale" (Shazeer & Stern 2018, section 8) fixes that; here it is applied to
     AdamW, as nanoT5 does (Nawrot 2023, section 3.2). A usual `lr` is 1e-2.
     """
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multitask.batching import grouping
-from multitask.batching.arrays import IGNORED, flat_step, micro_batches
+from multitask.batching.arrays import IGNORED, micro_batches, unpadded_step
 from multitask.batching.grouping import attention_groups, group_by_length
 from multitask.batching.step import gather_step, share_of
 from multitask.batching.step_maker import as_tensors
@@ -219,9 +219,9 @@ def test_flat_tokens_have_the_gradient_of_the_plain_padded_batch(tiny_model, kin
     tokens = made_tokens(5)
     step = made_step(tokens, (4, 3, 5), loss)
     reference = gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))])
-    assert_same(gradients(model, [(1.0, flat_step(step, tokens))]), reference)
+    assert_same(gradients(model, [(1.0, unpadded_step(step, tokens))]), reference)
     for parts in (2, 3):
-        shares = [(float(parts), flat_step(share_of(step, k, parts), tokens)) for k in range(parts)]
+        shares = [(float(parts), unpadded_step(share_of(step, k, parts), tokens)) for k in range(parts)]
         assert_same(gradients(model, shares), reference)
 
 
@@ -231,7 +231,7 @@ def test_the_flat_gradient_is_that_of_the_padded_batch_whatever_the_step(tiny_mo
     model = in_double(tiny_model("t5").eval())
     tokens = made_tokens(seed)
     step = made_step(tokens, counts, loss)
-    shares = [(float(parts), flat_step(share_of(step, k, parts), tokens)) for k in range(parts)]
+    shares = [(float(parts), unpadded_step(share_of(step, k, parts), tokens)) for k in range(parts)]
     assert_same(gradients(model, shares), gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))]))
 
 
@@ -242,7 +242,7 @@ def test_flat_tokens_of_long_and_short_examples_are_several_groups_for_attention
     targets = Ragged.of([[*draw.integers(3, 300, n), 1] for n in (1, 2, 30, 1, 2)])
     tokens = [TokenizedTask(inputs, targets, 0, 0)]
     step = gather_step(tokens, {0: np.arange(5)}, loss="task", loss_weights=(1.0,), batch_size=5)
-    made = flat_step(step, tokens)
+    made = unpadded_step(step, tokens)
     assert len(made.input_lengths) > 1
     assert_same(
         gradients(model, [(1.0, made)]), gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))])
@@ -275,7 +275,7 @@ def test_the_cut_for_attention_is_the_cheapest_of_all(pairs):
 def test_a_flat_step_holds_the_very_tokens_of_the_step_and_nothing_else(seed, counts):
     tokens = made_tokens(seed)
     step = made_step(tokens, counts)
-    made = flat_step(step, tokens)
+    made = unpadded_step(step, tokens)
     ends_in, ends_out = np.cumsum(np.concatenate(made.input_lengths)), np.cumsum(np.concatenate(made.target_lengths))
     assert len(made.input_ids) == ends_in[-1] == step.input_lengths.sum()
     assert len(made.labels) == ends_out[-1] == step.target_lengths.sum()
@@ -338,7 +338,7 @@ def test_the_gradient_of_a_task_alone_is_its_part_of_the_joint_gradient(tiny_mod
 def test_the_gradient_of_an_empty_step_is_zero(t5):
     tokens = made_tokens(0)
     step = made_step(tokens, (0, 0, 0))
-    for made in (micro_batches(step, tokens, pad=0), flat_step(step, tokens)):
+    for made in (micro_batches(step, tokens, pad=0), unpadded_step(step, tokens)):
         loss, grads = gradients(t5, [(1.0, made)])
         assert loss == 0
         assert grads

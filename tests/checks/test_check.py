@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multitask.checks.ceilings import best_pieces, decoded, round_trip
+from multitask.checks.ceilings import best_spans, decoded, round_trip
 from multitask.checks.check import check_tasks
 from multitask.checks.overlap import MIN_WORDS, fields_of, find_overlaps, markers_of, words_of
 from multitask.checks.report import Lengths
@@ -223,13 +223,13 @@ def test_a_span_has_three_ceilings():
 def test_the_best_piece_cannot_cut_a_token_but_may_leave_it_out():
     context = "so happytoday here"
     example = Example("toy: " + context, "so happy", context=context)
-    assert best_pieces(span_task(), [example], WordTokenizer(), span_task().primary) == ["so"]  # 1/2, not 1/3
+    assert best_spans(span_task(), [example], WordTokenizer(), span_task().primary) == ["so"]  # 1/2, not 1/3
 
 
 def test_the_best_piece_is_looked_for_at_every_place_of_the_gold():
     context = "oo a b c d e f g h o"  # "o" first stands within a token, and as one of its own far behind
     example = Example("toy: " + context, "o", context=context)
-    assert best_pieces(span_task(), [example], WordTokenizer(), span_task().primary) == ["o"]
+    assert best_spans(span_task(), [example], WordTokenizer(), span_task().primary) == ["o"]
 
 
 def test_the_best_piece_lies_within_the_input_s_limit():
@@ -248,7 +248,7 @@ def test_no_piece_of_whole_tokens_beats_the_best_piece(context, data):
     words = [m.span() for m in re.finditer(r"\S+", context)][:6]
     if not gold.strip() or len(words) > 5:
         return
-    best = task.primary(best_pieces(task, [example], tokenizer, task.primary), [gold])
+    best = task.primary(best_spans(task, [example], tokenizer, task.primary), [gold])
     assert best == max(task.primary([context[i:j]], [gold]) for i, _ in words for _, j in words if i < j)
 
 

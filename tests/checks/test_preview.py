@@ -9,7 +9,7 @@ import pytest
 
 from multitask.checks.preview import mean_tokens, print_check, print_plan
 from multitask.config import TrainConfig
-from multitask.mixing.prepare import load_mix
+from multitask.mixing.prepare import prepare_mixture
 from multitask.tokenization.tokenize import tokenize_task
 from multitask.tokenization.vocabulary import mixture_tokenizer
 
@@ -58,7 +58,7 @@ def test_a_generated_sample_is_said_first(capsys):
 
 
 def test_mean_lengths_are_those_of_the_tokenised_examples(config):
-    mix = load_mix(config)
+    mix = prepare_mixture(config)
     tokenizer = mixture_tokenizer(config, mix)
     for name, (inputs, targets) in mean_tokens(mix, config).items():
         tokens = tokenize_task(tokenizer, mix.tasks[name], mix.data[name].train)
@@ -75,7 +75,7 @@ def test_long_data_is_sampled_evenly(config, monkeypatch):
         return original(tokenizer, task, examples)
 
     monkeypatch.setattr("multitask.tokenization.tokenize.tokenize_task", spy)
-    mean_tokens(load_mix(config), config, rows=20)
+    mean_tokens(prepare_mixture(config), config, rows=20)
     assert seen == [[f"train:{i}" for i in range(0, 60, 3)]] * 2
 
 

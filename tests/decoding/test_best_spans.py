@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multitask.decoding import unpadded_scorer
-from multitask.decoding.best_spans import best_pieces
-from multitask.decoding.padded_scorer import PlainScorer
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.best_spans import best_spans
+from multitask.decoding.padded_scorer import PaddedScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 
 reference = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reference_decoding.py")))
 
@@ -73,7 +73,7 @@ class Told:
 )
 def test_the_best_pieces_are_those_of_all(sources, by, count, sharpness, seed, lead, nothing):
     scorer = Told(len(sources), seed, sharpness)
-    found, told = best_pieces(scorer, sources, eos=1, by=by, count=count, first=lead, nothing=nothing)
+    found, told = best_spans(scorer, sources, eos=1, by=by, count=count, first=lead, nothing=nothing)
     assert told is None
     for owner, (ids, pieces) in enumerate(zip(sources, found, strict=True)):
         end = scorer.says(owner, [0, *lead])[1] if nothing else None
@@ -88,11 +88,11 @@ def test_the_best_pieces_are_those_of_all(sources, by, count, sharpness, seed, l
 def test_a_sure_model_is_asked_little(by, count):
     ids = list(np.random.default_rng(0).integers(2, 8, 40))
     scorer = Told(1, 3, 12.0)
-    best_pieces(scorer, [ids], eos=1, by=by, count=count)
+    best_spans(scorer, [ids], eos=1, by=by, count=count)
     assert scorer.asked < 40 * 41 / 2 / 4
 
 
-@pytest.mark.parametrize("kind", [FlatScorer, PlainScorer])
+@pytest.mark.parametrize("kind", [UnpaddedScorer, PaddedScorer])
 @pytest.mark.parametrize("by", ["probability", "likelihood"])
 @pytest.mark.parametrize(
     ("room", "lead", "nothing"),  # all sources in one cache, in several, none
@@ -107,7 +107,7 @@ def test_the_best_pieces_of_a_batch_are_those_of_each_source_alone(model, kind, 
     sources = [[7], [5, 6, 5, 6, 5, 6, 5], [], [9, 9, 9, 9], list(range(10, 19))]
     targets = [[7, 1], [5, 6, 1], [1], [30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 1], [12, 13, 14, 1]]
     targets = [[*lead, *t] for t in targets]
-    found, told = best_pieces(
+    found, told = best_spans(
         kind(model, inputs), sources, eos=1, by=by, count=5, targets=targets, first=lead, nothing=nothing
     )
     wanted = [reference.log_likelihood(model, i, t) for i, t in zip(inputs, targets, strict=True)]

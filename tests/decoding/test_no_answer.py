@@ -97,7 +97,7 @@ def test_each_decoder_answers_nothing_where_the_model_ends_at_once(
     tiny_model, tokenizer, toy_task, how, plain, monkeypatch
 ):
     if plain:
-        monkeypatch.setattr("multitask.decoding.decoder.is_flat", lambda model: False)
+        monkeypatch.setattr("multitask.decoding.decoder.is_unpadded", lambda model: False)
     model = tiny_model("untied").eval()
     Ending(model, certain=True)
     nothing = task_of(toy_task, decoding=Decoding(span=how, no_answer=True, max_new_tokens=8))
@@ -189,7 +189,7 @@ def test_a_run_predicts_and_evaluates_as_it_was_trained(toy_task, out, monkeypat
         )
         seen = []
         monkeypatch.setattr(
-            "multitask.decoding.decoder.best_pieces",
+            "multitask.decoding.decoder.best_spans",
             lambda *a, nothing, **k: seen.append(nothing) or ([_nothing() for _ in a[1]], None),
         )
         answers = predict(run.folder, task.name, ["none: red blue", "first: old warm"])
@@ -203,6 +203,6 @@ def test_a_run_predicts_and_evaluates_as_it_was_trained(toy_task, out, monkeypat
 
 
 def _nothing():
-    from multitask.decoding.best_spans import Pieces
+    from multitask.decoding.best_spans import BestSpans
 
-    return Pieces(np.zeros(1), np.array([-1]), np.array([-1]))
+    return BestSpans(np.zeros(1), np.array([-1]), np.array([-1]))

@@ -17,10 +17,10 @@ from transformers.models.t5 import modeling_t5
 from multitask.decoding import cross_attention, padded_scorer, unpadded_scorer
 from multitask.decoding.chains import Chains
 from multitask.decoding.cross_attention import log_normalisers
-from multitask.decoding.decoder import is_flat, scorer_of
+from multitask.decoding.decoder import is_unpadded, scorer_of
 from multitask.decoding.label_ranking import LabelTree, label_scores, log_likelihoods
-from multitask.decoding.padded_scorer import PlainScorer
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.padded_scorer import PaddedScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 
 reference = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reference_decoding.py")))
 
@@ -45,7 +45,7 @@ def inputs_of(count, seed, longest=12):
     return [draw.integers(3, 300, draw.integers(1, longest + 1)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("kind", [FlatScorer, PlainScorer])
+@pytest.mark.parametrize("kind", [UnpaddedScorer, PaddedScorer])
 @pytest.mark.parametrize("count", [1, 5])
 @torch.inference_mode()
 def test_label_scores_are_those_of_a_pass_a_label(exact, kind, count):
@@ -56,7 +56,7 @@ def test_label_scores_are_those_of_a_pass_a_label(exact, kind, count):
     assert (found[:, 3] == found[:, 4]).all()  # labels of the same tokens tie exactly
 
 
-@pytest.mark.parametrize("kind", [FlatScorer, PlainScorer])
+@pytest.mark.parametrize("kind", [UnpaddedScorer, PaddedScorer])
 @torch.inference_mode()
 def test_log_likelihoods_are_those_of_a_pass_a_target(exact, kind, monkeypatch):
     inputs = inputs_of(5, 1)
@@ -78,7 +78,7 @@ def test_log_likelihoods_are_those_of_a_pass_a_target(exact, kind, monkeypatch):
 
 @torch.inference_mode()
 def test_chains_that_grow_in_a_cache_say_what_whole_ones_say(exact):
-    scorer = FlatScorer(exact, inputs_of(3, 2))
+    scorer = UnpaddedScorer(exact, inputs_of(3, 2))
     owners = np.array([0, 0, 2])
     whole = [[0, 5, 6, 7, 8], [0, 9], [0, 5, 5, 5]]
 
@@ -125,13 +125,13 @@ def test_a_label_tree_has_every_beginning_once_and_spells_every_label(labels):
 
 
 def test_the_flat_way_is_taken_where_it_is_exact(model):
-    assert is_flat(model)
+    assert is_unpadded(model)
     inputs = inputs_of(2, 3)
-    assert isinstance(scorer_of(model, inputs), FlatScorer)
+    assert isinstance(scorer_of(model, inputs), UnpaddedScorer)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not is_flat(model)
-        assert isinstance(scorer_of(model, inputs), PlainScorer)
-    assert not is_flat(model.to(torch.bfloat16))
+        assert not is_unpadded(model)
+        assert isinstance(scorer_of(model, inputs), PaddedScorer)
+    assert not is_unpadded(model.to(torch.bfloat16))
 
 
 def test_a_model_that_was_changed_goes_the_plain_way(t5):
@@ -142,12 +142,12 @@ def test_a_model_that_was_changed_goes_the_plain_way(t5):
         pass
 
     t5.encoder.block[0].layer[0].SelfAttention.q = Adapter(16, 16, bias=False)
-    assert not is_flat(t5)
+    assert not is_unpadded(t5)
     other = Other(t5.config)
-    assert not is_flat(other)
+    assert not is_unpadded(other)
 
 
 def test_settings_of_its_own_for_generation_do_not_change_a_models_way(t5):
     t5.generation_config.no_repeat_ngram_size = 2
     t5.generation_config.eos_token_id = [1, 3]
-    assert is_flat(t5)
+    assert is_unpadded(t5)

@@ -13,9 +13,9 @@ import torch
 
 from multitask.decoding import search
 from multitask.decoding.automaton import Automaton
-from multitask.decoding.padded_scorer import PlainScorer
+from multitask.decoding.padded_scorer import PaddedScorer
 from multitask.decoding.search import write
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 from multitask.task import Decoding
 from multitask.tokenization.spans import SourceSpan
 
@@ -40,8 +40,8 @@ def test_what_is_written_is_what_generate_writes(model, constrained, beams, pena
     sources = [[7], [5, 6, 5, 6, 5], [9, 9, 9, 9], draw.integers(3, 300, 12).tolist(), []]
     decoding = Decoding(max_new_tokens=most, num_beams=beams, length_penalty=penalty)
     automata = [Automaton(ids) for ids in sources] if constrained else None
-    flat = write(FlatScorer(model, inputs), decoding, stops=ENDS, sources=automata)
-    plain = PlainScorer(model, inputs).generate(decoding, stops=ENDS, sources=automata)
+    flat = write(UnpaddedScorer(model, inputs), decoding, stops=ENDS, sources=automata)
+    plain = PaddedScorer(model, inputs).generate(decoding, stops=ENDS, sources=automata)
     for ids, source, one, other in zip(inputs, sources, flat, plain, strict=True):
         span = SourceSpan("", source, [(0, 1)] * len(source)) if constrained else None
         wanted = reference.generate(model, ids, ends=ENDS, source=span, **settings_of(decoding))
@@ -59,7 +59,7 @@ def test_answers_of_any_length_are_what_generate_writes(tiny_model, beams):
         # Of few tokens, the end of sequence is often the likeliest; the padding too, after which beams go on.
         model = tiny_model(kind, vocabulary=vocabulary, seed=seed).double().eval()
         inputs = [draw.integers(2, vocabulary, n) for n in (9, 4, 1, 6, 7, 12, 3, 2)]
-        for ids, one in zip(inputs, write(FlatScorer(model, inputs), decoding, stops=ENDS), strict=True):
+        for ids, one in zip(inputs, write(UnpaddedScorer(model, inputs), decoding, stops=ENDS), strict=True):
             wanted = reference.generate(model, ids, ends=ENDS, **settings_of(decoding))
             assert list(itertools.takewhile(lambda i: i not in ENDS, one)) == wanted
             lengths.add(len(one))
@@ -74,7 +74,7 @@ def test_few_allowed_tokens_are_looked_at_one_by_one_and_many_together(t5, few, 
     inputs = [draw.integers(3, 300, 8) for _ in range(4)]
     sources = [draw.integers(3, 300, 30).tolist() for _ in range(4)]
     decoding = Decoding(max_new_tokens=10)
-    made = write(FlatScorer(t5, inputs), decoding, stops=ENDS, sources=[Automaton(s) for s in sources])
+    made = write(UnpaddedScorer(t5, inputs), decoding, stops=ENDS, sources=[Automaton(s) for s in sources])
     for ids, source, one in zip(inputs, sources, made, strict=True):
         span = SourceSpan("", source, [(0, 1)] * len(source))
         wanted = reference.generate(t5, ids, ends=ENDS, source=span, max_new_tokens=10)
@@ -89,7 +89,7 @@ def test_finished_answers_leave_the_batch(t5, monkeypatch):
     sources = [[5] * n for n in (1, 2, 3, 9)]
     inputs = [np.arange(3, 9)] * 4
     made = write(
-        FlatScorer(t5, inputs), Decoding(max_new_tokens=20), stops=(2, 0), sources=[Automaton(s) for s in sources]
+        UnpaddedScorer(t5, inputs), Decoding(max_new_tokens=20), stops=(2, 0), sources=[Automaton(s) for s in sources]
     )
     assert all(len(one) <= len(source) + 1 for one, source in zip(made, sources, strict=True))
     assert rows == sorted(rows, reverse=True)

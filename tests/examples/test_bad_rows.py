@@ -19,7 +19,7 @@ from multitask.interference.design.config import StudyConfig
 from multitask.interference.request import prepare_request
 from multitask.interference.setup import make_run, prepare_setup
 from multitask.metrics.naming import resolve_metrics
-from multitask.mixing.prepare import load_mix
+from multitask.mixing.prepare import prepare_mixture
 from multitask.runs.inference import evaluate
 from multitask.runs.train import train
 from multitask.sources.in_memory import rows
@@ -279,7 +279,7 @@ def test_a_run_lists_what_it_left_out(spoilt, out, capsys):
 
 
 def test_the_same_settings_do_not_skip_by_default(spoilt):
-    assert error_of(load_mix, TrainConfig(tasks="spoilt", trainer={"max_steps": 1})).startswith(
+    assert error_of(prepare_mixture, TrainConfig(tasks="spoilt", trainer={"max_steps": 1})).startswith(
         "task 'spoilt' cannot format rows given in Python, split train, row 60: ValueError"
     )
 

@@ -17,7 +17,7 @@ from multitask.examples.loading import load_examples, load_task
 from multitask.examples.misfits import data_cautions, one_kind, undefined_metrics
 from multitask.metrics.metric import METRICS, Metric
 from multitask.metrics.naming import resolve_metrics
-from multitask.mixing.prepare import load_mix
+from multitask.mixing.prepare import prepare_mixture
 from multitask.plugins import INCLUDED
 from multitask.runs.train import train
 from multitask.sources.in_memory import rows
@@ -438,7 +438,7 @@ def _vocabulary(tmp_path: Path) -> Path:
 
 def test_data_and_metrics_that_fit_bring_no_warning(toys):
     from multitask.config import TrainConfig
-    from multitask.config_checks import resolved
+    from multitask.config_checks import fill_defaults
 
-    config = resolved(TrainConfig(tasks="toy_labels,toy_span,toy_number,toy_text"), from_scratch=True)
-    assert load_mix(config).notes == []
+    config = fill_defaults(TrainConfig(tasks="toy_labels,toy_span,toy_number,toy_text"), from_scratch=True)
+    assert prepare_mixture(config).notes == []

@@ -79,7 +79,7 @@ def test_weights_that_do_not_fit_end_each_command_in_one_line_before_data_is_rea
     command, model, tmp_path, capsys, monkeypatch
 ):
     for place in ("multitask.runs.run_data", "multitask.interference.setup"):
-        monkeypatch.setattr(f"{place}.load_mix", lambda config: pytest.fail("data was read"))
+        monkeypatch.setattr(f"{place}.prepare_mixture", lambda config: pytest.fail("data was read"))
     weights = load_file(model / "model.safetensors")
     kept = {name: w for name, w in weights.items() if not name.startswith("decoder.block.1.layer.2")}
     save_file(kept, model / "model.safetensors", {"format": "pt"})

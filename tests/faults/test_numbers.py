@@ -258,7 +258,7 @@ def test_nothing_was_updated_when_a_bad_step_is_raised(tmp_path, plant, monkeypa
     assert seen[-1] == "compared"
 
 
-# ---------------------------------------------------------------------------------------- exploding, undrawn, one-sided
+# ------------------------------------------------------------------------ exploding, never sampled, one-sided
 
 
 def test_a_task_that_explodes_is_named_once_and_a_normal_run_says_nothing(tmp_path, plant, monkeypatch, capsys):

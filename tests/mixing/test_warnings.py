@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from multitask.evaluation.warnings import one_sided
 from multitask.mixing.plan import MixingPlan
 from multitask.mixing.schedule import Ramp
-from multitask.mixing.warnings import undrawn
+from multitask.mixing.warnings import find_never_sampled
 from multitask.runs.mix_report import unseen
 from multitask.task import UNLABELLED
 
@@ -23,14 +23,14 @@ def plan(**per_step):
 
 @given(st.lists(st.fractions(Fraction(1, 40), 8), min_size=1, max_size=4), st.integers(40, 500))
 def test_a_steady_task_that_gets_examples_is_never_named(rates, steps):
-    assert undrawn(plan(**{f"t{i}": b for i, b in enumerate(rates)}), steps) == []
+    assert find_never_sampled(plan(**{f"t{i}": b for i, b in enumerate(rates)}), steps) == []
 
 
 @given(st.fractions(0, 1), st.integers(1, 60))
 def test_a_task_is_named_just_if_the_run_gives_it_nothing(b, steps):
     made = plan(always=1, rare=b)
     given_any = any("rare" in made.step(k) for k in range(steps))
-    assert bool(undrawn(made, steps)) is not given_any
+    assert bool(find_never_sampled(made, steps)) is not given_any
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from([0, 0, 1, 4])), min_size=1, max_size=6))
@@ -48,7 +48,7 @@ def test_a_schedules_silences_are_those_of_its_steps(pieces):
         elif begun is not None:
             silences.append((begun + 1, k))
             begun = None
-    found = undrawn(made, steps)
+    found = find_never_sampled(made, steps)
     if not any(drawn):
         assert len(found) == 1 and "gets no example in" in found[0]
         return

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from multitask.decoding.decoder import Decoder
-from multitask.decoding.padded_scorer import PlainScorer
-from multitask.decoding.unpadded_scorer import FlatScorer
+from multitask.decoding.padded_scorer import PaddedScorer
+from multitask.decoding.unpadded_scorer import UnpaddedScorer
 from multitask.errors import UserError
 from multitask.model.from_scratch import build_model
 from multitask.model.pretrained import load_pretrained
@@ -47,7 +47,7 @@ def answers(model, tok, toy_task, monkeypatch) -> list[list[str]]:
         task = toy_task("text", decoding=Decoding(max_new_tokens=9, num_beams=beams))
         examples = [task({"text": text, "label": 0, "size": 1}) for text in TEXTS]
         tokens = tokenize_task(tok, task, examples)
-        for scorer in (FlatScorer, PlainScorer):
+        for scorer in (UnpaddedScorer, PaddedScorer):
             monkeypatch.setattr("multitask.decoding.decoder.scorer_of", scorer)
             decoder = Decoder(task, tok, examples, tokens.inputs, tokens.targets)
             made.append([p.raw for p in decoder(model, range(len(TEXTS)))])

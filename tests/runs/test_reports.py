@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 import multitask
 from multitask.cli import main
 from multitask.config import TrainConfig
-from multitask.config_checks import resolved
+from multitask.config_checks import fill_defaults
 from multitask.errors import UserError
 from multitask.interference.results.record import write_record
 from multitask.metrics.naming import resolve_metrics
@@ -228,11 +228,11 @@ def test_the_command_of_a_run_is_read_as_its_settings(settings):
     from multitask.model.from_scratch import is_from_scratch
 
     config = TrainConfig(**{"trainer": {"max_steps": 5}, **settings})
-    config = resolved(config, from_scratch=is_from_scratch(config.model))
+    config = fill_defaults(config, from_scratch=is_from_scratch(config.model))
     words = shlex.split(train_command(config))
     assert words[:2] == ["multitask", "train"]
     again = parse_command(COMMAND, words[2:])[0]
-    again = resolved(again, from_scratch=is_from_scratch(again.model))
+    again = fill_defaults(again, from_scratch=is_from_scratch(again.model))
     assert again == dataclasses.replace(config, tasks=again.tasks)
     assert ",".join(config.tasks if isinstance(config.tasks, list) else [config.tasks]) == again.tasks
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 import multitask.runs.train
 import multitask.training.callbacks
 from multitask.config import TrainConfig
-from multitask.config_checks import resolved
+from multitask.config_checks import fill_defaults
 from multitask.errors import UserError
 from multitask.runs.folder import PARTS
 from multitask.runs.reading import Finished
@@ -250,7 +250,7 @@ def test_a_finished_run_that_is_asked_for_more_steps_becomes_the_longer_run(tmp_
 def test_a_run_that_would_have_been_another_is_not_made_longer(tmp_path, settings, reason):
     (tmp_path / "run").mkdir()
     given = TrainConfig(tasks="toy_labels,toy_span", out=str(tmp_path / "run"), trainer={"max_steps": 4}, **settings)
-    write_config(tmp_path / "run/config.yaml", resolved(given, from_scratch=True))
+    write_config(tmp_path / "run/config.yaml", fill_defaults(given, from_scratch=True))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError) as caught:
         train(dataclasses.replace(given, resume=True, trainer={"max_steps": 8}), quiet=True)

@@ -17,7 +17,7 @@ import torch
 import yaml
 
 import multitask
-from multitask.config import located
+from multitask.config import expand_paths
 from multitask.errors import UserError
 from multitask.runs.finished import run_config
 from multitask.runs.folder import check_folder
@@ -73,7 +73,7 @@ def test_the_settings_of_a_run_lead_back_to_its_files(home, monkeypatch):
     monkeypatch.setenv("HOME", str(home))
     config = run_config(home / "run")
     assert (config.data, config.out) == (str(home / "data"), str(home / "run"))
-    assert located(config) == config
+    assert expand_paths(config) == config
 
 
 def test_a_run_goes_on_by_its_own_settings_and_a_pickle_in_its_place_is_not_run(home, monkeypatch, tmp_path, canary):

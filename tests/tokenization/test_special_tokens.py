@@ -181,7 +181,7 @@ def test_a_span_is_the_best_of_all_that_begin_and_end_as_trained(
 ):
     tok = made[kind]
     if plain:
-        monkeypatch.setattr("multitask.decoding.decoder.is_flat", lambda model: False)
+        monkeypatch.setattr("multitask.decoding.decoder.is_unpadded", lambda model: False)
     task = toy_task("span", decoding=Decoding(span=how, no_answer=no_answer))
     empty = 0
     for seed in range(2):

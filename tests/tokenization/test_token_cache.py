@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from multitask.cli import main
 from multitask.examples.dataset import Examples
-from multitask.mixing.prepare import load_mix
+from multitask.mixing.prepare import prepare_mixture
 from multitask.task import Example
 from multitask.tokenization import disk_cache as cache_module
 from multitask.tokenization.disk_cache import KEPT_FROM, Cache, cache_folder, clear, entries
@@ -406,9 +406,9 @@ def test_processes_that_make_and_delete_the_same_entry_at_once_all_get_it_whole(
 @pytest.fixture
 def mix():
     from multitask.config import TrainConfig
-    from multitask.config_checks import resolved
+    from multitask.config_checks import fill_defaults
 
-    return load_mix(resolved(TrainConfig(tasks="span,sst2", trainer={"max_steps": 2}), from_scratch=True))
+    return prepare_mixture(fill_defaults(TrainConfig(tasks="span,sst2", trainer={"max_steps": 2}), from_scratch=True))
 
 
 def test_a_vocabulary_is_trained_once_and_its_bytes_are_those_without_a_cache(mix, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multitask.batching.arrays import flat_step, micro_batches
+from multitask.batching.arrays import micro_batches, unpadded_step
 from multitask.batching.step import gather_step
 from multitask.batching.step_maker import as_tensors
 from multitask.tokenization.ragged import Ragged
@@ -28,7 +28,7 @@ TOKENS = [
 def part(kind, model):
     rows = {0: np.array([0, 1]), 1: np.array([0])}
     step = gather_step(TOKENS, rows, loss="task", loss_weights=(1.0, 1.0), batch_size=3)
-    made = flat_step(step, TOKENS) if kind == "flat" else micro_batches(step, TOKENS, pad=0)
+    made = unpadded_step(step, TOKENS) if kind == "flat" else micro_batches(step, TOKENS, pad=0)
     batch = {"step": 4, "index": 4, "scale": 1.0, **as_tensors(made)}
     return Part(batch, 0, step_loss(model, batch)[1])
 

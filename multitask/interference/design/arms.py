@@ -2,12 +2,12 @@
 
 Words
     study       tasks, arms, seeds and one set of training settings
-    run        one model: an arm's tasks, its examples per step, a seed
+    run         one model: an arm's tasks, its examples per step, a seed
     family      arms with the same definition: `single`, `joint`, `pair`, `without`, and the null control's two
     budget      examples per step, over all tasks of a run; the steps are the same everywhere
-    rate base   what a task's examples per step are divided by to weight its loss: the budget of the study's first set
-                of tasks, in every run, so that a task's term of the loss is the same in any company, and stays so
-                when a task is added later
+    rate base   the reference batch size, which a task's examples per step are divided by to weight its loss: the budget
+                of the study's first set of tasks, in every run, so that a task's term of the loss is the same in any
+                company, and stays so when a task is added later
 
 Under `examples` a run is the joint plan with the other tasks' examples taken out. Under `steps` the run that is
 compared *against* has the budget of the one with company, all of it on its own tasks.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from multitask.config import TrainConfig, flag, folder_name, located
+from multitask.config import TrainConfig, expand_paths, flag, folder_name
 from multitask.config_checks import check_config
 from multitask.errors import UserError
 from multitask.interference.design.arms import ARMS, Design, parse_seeds
@@ -80,7 +80,7 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
     Raises:
         UserError: One sentence.
     """
-    train = located(config.train)
+    train = expand_paths(config.train)
     for name in ("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule"):
         if getattr(train, name):
             raise UserError(

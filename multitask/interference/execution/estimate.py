@@ -13,7 +13,7 @@ import numpy as np
 from multitask.config import TrainConfig
 from multitask.interference.design.runs import StudyRun
 from multitask.interference.execution.runs import resolve_settings
-from multitask.mixing.prepare import Mix
+from multitask.mixing.prepare import PlannedMixture
 
 STEPS = 4
 """Timed; one more before them is not."""
@@ -30,7 +30,7 @@ class Speed(NamedTuple):
     """{task: a decoded row}."""
 
 
-def measure(base: TrainConfig, full: Mix, tokenizer: Any, threads: int) -> Speed:
+def measure(base: TrainConfig, full: PlannedMixture, tokenizer: Any, threads: int) -> Speed:
     """Time the joint run's steps, and each task's decoding, on the device that training would use.
 
     Args:

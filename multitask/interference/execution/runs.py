@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 
 from multitask.config import TrainConfig
-from multitask.config_checks import resolved
+from multitask.config_checks import fill_defaults
 from multitask.errors import UserError
 from multitask.examples.choose_source import data_setting
 from multitask.interference.design.runs import StudyRun
 from multitask.mixing.mixture import parse_tasks
-from multitask.mixing.prepare import Mix, mix_of
+from multitask.mixing.prepare import PlannedMixture, plan_mixture
 from multitask.model.from_scratch import is_from_scratch
 from multitask.runs import folder as folders
 from multitask.runs.address import run_address
@@ -21,19 +21,19 @@ SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
 
 
 class StudyRunError(Exception):
-    """A run failed for a reason that the user cannot mend at the prompt; holds the worker's traceback."""
+    """A run failed for a reason that the user cannot fix at the prompt; holds the worker's traceback."""
 
 
 def resolve_settings(config: TrainConfig) -> TrainConfig:
     """A run's settings with all defaults filled in, as its run folder says them."""
     config = dataclasses.replace(config, data=data_setting(config.data))
-    return resolved(config, from_scratch=is_from_scratch(config.model))
+    return fill_defaults(config, from_scratch=is_from_scratch(config.model))
 
 
-def mix_of_run(config: TrainConfig, full: Mix) -> Mix:
+def mix_of_run(config: TrainConfig, full: PlannedMixture) -> PlannedMixture:
     """A run's mix, from the study's data."""
     names = list(config.tasks)
-    return mix_of(
+    return plan_mixture(
         resolve_settings(config),
         parse_tasks(names),
         {t: full.tasks[t] for t in names},
@@ -41,7 +41,7 @@ def mix_of_run(config: TrainConfig, full: Mix) -> Mix:
     )
 
 
-def address_of_run(config: TrainConfig, full: Mix) -> str:
+def address_of_run(config: TrainConfig, full: PlannedMixture) -> str:
     """What `run.json` of the finished run will say as its address."""
     return run_address(resolve_settings(config), mix_of_run(config, full))
 

@@ -38,12 +38,12 @@ class StudyExamples:
     """The study's examples and their tokens, each made when a run first needs it."""
 
     def __init__(self, config: TrainConfig) -> None:
-        from multitask.mixing.prepare import load_mix
+        from multitask.mixing.prepare import prepare_mixture
         from multitask.tokenization.disk_cache import Cache
         from multitask.tokenization.token_cache import TokenCache
         from multitask.tokenization.vocabulary import mixture_tokenizer
 
-        self.full = load_mix(resolve_settings(config))
+        self.full = prepare_mixture(resolve_settings(config))
         self.tokenizer = mixture_tokenizer(resolve_settings(config), self.full)
         self._cache = TokenCache(Cache(), self.tokenizer)  # a worker maps what another has tokenised
         self._tokens: dict[tuple[str, str], Any] = {}

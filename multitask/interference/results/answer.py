@@ -141,7 +141,7 @@ class _Facts:
     effects: tuple[Effect, ...]
     """At the leading budget, of tasks that may be judged."""
     same: dict[int, Effect]
-    """{id of a pair's effect: the company effect of the same two models}, in a study of two tasks."""
+    """{id of a pair's effect: the joint-training effect of the same two models}, in a study of two tasks."""
     findings: tuple[Effect, ...]
     """The surest first."""
     unlearned: tuple[str, ...]

@@ -33,7 +33,7 @@ def primary(record: StudyRecord) -> dict[str, str]:
 
 
 def likelihood(record: StudyRecord) -> dict[str, str]:
-    """{task: the metric of the twin}, in the study's order."""
+    """{task: the log-likelihood, which varies less}, in the study's order."""
     return dict.fromkeys(primary(record), LIKELIHOOD)
 
 

@@ -29,7 +29,7 @@ FORMAT = 1
 """Of interference.json."""
 VERDICTS = ("gain", "loss", "equal", "no evidence")
 LIKELIHOOD = "log_likelihood"
-"""The metric of the low-variance twin: mean log-likelihood of the targets, in nats."""
+"""The metric that varies less than the primary one: mean log-likelihood of the targets, in nats."""
 
 
 class Setting(TypedDict):
@@ -354,7 +354,7 @@ def read_record(path: Path) -> StudyRecord:
         if isinstance(task, dict) and "low" not in task:  # an earlier version did not keep the range
             task["low"], task["high"] = _earlier_range(str(task.get("unit")), str(task.get("metric")))
     record.setdefault("made", {"versions": {}, "finished": None, "data": {}})  # an earlier version did not keep it
-    check_shape(record, StudyRecord, path)  # it may be a stranger's
+    check_shape(record, StudyRecord, path)  # it may be untrusted
     return cast(StudyRecord, record)
 
 

@@ -91,9 +91,9 @@ def effect_notes(effects: Iterable[Effect], aside: Collection[str]) -> list[str]
 
 
 def unit_of(metrics: Mapping[str, str]) -> tuple[int, str, str]:
-    """Decimals, unit, and what a title adds: the low-variance twin is in nats."""
-    twin = set(metrics.values()) == {LIKELIHOOD}
-    return (3, "nats", "log-likelihood of the targets, ") if twin else (1, units_of(metrics), "")
+    """Decimals, unit, and what a title adds: the log-likelihood is in nats."""
+    nats = set(metrics.values()) == {LIKELIHOOD}
+    return (3, "nats", "log-likelihood of the targets, ") if nats else (1, units_of(metrics), "")
 
 
 def budget_name(match: str | None) -> str:
@@ -107,5 +107,5 @@ def key_of(kind: str, match: str | None, metrics: Mapping[str, str]) -> str:
     >>> key_of("pair", "steps", {"sst2": "accuracy"})
     'pair-steps'
     """
-    twin = "likelihood" if set(metrics.values()) == {LIKELIHOOD} else ""
-    return "-".join(filter(None, (kind.replace("_", "-"), match, twin)))
+    nats = "likelihood" if set(metrics.values()) == {LIKELIHOOD} else ""
+    return "-".join(filter(None, (kind.replace("_", "-"), match, nats)))

@@ -36,7 +36,7 @@ COMPARISONS = {
 
 
 def effects_table(record: StudyRecord, kind: str, match: str | None, metrics: Mapping[str, str]) -> Table | None:
-    """Effects of one kind: non-additivity, the null control, and company in the twin."""
+    """Effects of one kind: non-additivity, the null control, or joint training, in points or in nats."""
     effects = effects_of(record, kind, match, dict(metrics))
     if not effects:
         return None

@@ -5,7 +5,7 @@ kind `score`. JSON is the record itself. The others are the same tables with the
 
 Words
     lead    the budget that the tables lead with: the first of `setting.match`
-    twin    the table of the targets' log-likelihood that stands beside the one of the metrics
+    nats    the table of the targets' log-likelihood that stands beside the one of the metrics
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def preface(record: StudyRecord) -> Preface:
 
 def tables(record: StudyRecord) -> list[Table]:
     """All tables that the study has the numbers for, the company table of the leading budget first."""
-    main, twin = primary(record), likelihood(record)
+    main, nats = primary(record), likelihood(record)
     matches = record["setting"]["match"]
     found = [
         *(company_table(record, match, main) for match in matches),
@@ -87,14 +87,14 @@ def tables(record: StudyRecord) -> list[Table]:
         gaps_table(record),
         learning_rates_table(record),
     ]
-    twins = [
-        *(company_table(record, match, twin) for match in matches),
-        budgets_table(record, twin),
-        *(matrix_table(record, kind, match, twin) for kind in ("pair", "without") for match in matches),
-        *(effects_table(record, "non_additivity", match, twin) for match in matches),
-        *(effects_table(record, "null", match, twin) for match in matches),
+    in_nats = [
+        *(company_table(record, match, nats) for match in matches),
+        budgets_table(record, nats),
+        *(matrix_table(record, kind, match, nats) for kind in ("pair", "without") for match in matches),
+        *(effects_table(record, "non_additivity", match, nats) for match in matches),
+        *(effects_table(record, "null", match, nats) for match in matches),
     ]
-    there = [t for t in (*found, *(twins if twin != main else ())) if t is not None]
+    there = [t for t in (*found, *(in_nats if nats != main else ())) if t is not None]
     legend = LEGEND_ONE_SEED if len(record["setting"]["seeds"]) == 1 else LEGEND
     return [dataclasses.replace(t, notes=(legend, *t.notes)) if i == 0 else t for i, t in enumerate(there)]
 

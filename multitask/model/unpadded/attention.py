@@ -1,9 +1,9 @@
-"""The few operations of a T5 that PyTorch computes wastefully on flat tokens, each with its own backward pass.
+"""The few operations of a T5 that PyTorch computes wastefully on unpadded tokens, each with its own backward pass.
 
 Words
     flat        tokens of many sequences, one behind the other, without padding: [N, D]
     layout      where each flat token stands among padded slots, for attention alone: everything else is computed on
-                flat tokens, and padding costs nothing there
+                unpadded tokens, and padding costs nothing there
     mask        what dropout keeps, [..] int8
 
 Every function here is exact: it gives what the plain expression in its docstring gives, and its gradient, up to

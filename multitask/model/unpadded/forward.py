@@ -1,4 +1,4 @@
-"""A T5 computed on flat tokens: no padding in any layer, with the weights of a Hugging Face model as they are.
+"""A T5 computed on unpadded tokens: no padding in any layer, with the weights of a Hugging Face model as they are.
 
 Only attention needs to know where a sequence begins and ends. All else of a T5 — projections, feed-forward layers,
 norms, the output layer — treats tokens one by one, and is given the real ones alone, one behind the other. Attention
@@ -29,7 +29,7 @@ NO_DROPOUT = Masks(0.0)
 
 
 def layout_of(model: Any, lengths: Sequence[np.ndarray]) -> Layout:
-    """Where flat tokens of sequences of these lengths, group by group, stand in the model's attention."""
+    """Where unpadded tokens of sequences of these lengths, group by group, stand in the model's attention."""
     return Layout.of(lengths, model.config.num_heads, next(model.parameters()).device)
 
 
@@ -61,7 +61,7 @@ def decoder_pass(
     across: Callable[[int, Tensor], Tensor],
     masks: Masks = NO_DROPOUT,
 ) -> Tensor:
-    """[M, D] the decoder's output for flat tokens, ready for the output layer; attention is handed in.
+    """[M, D] the decoder's output for unpadded tokens, ready for the output layer; attention is handed in.
 
     Args:
         model: A Hugging Face encoder-decoder of the T5 family.
@@ -101,7 +101,7 @@ def _decoder_states(
     return decoder_pass(model, embedded, among, across, masks)
 
 
-def flat_loss(
+def unpadded_loss(
     model: Any,
     input_ids: Tensor,
     inputs: Layout,
@@ -179,7 +179,7 @@ def _agrees(model: Any) -> bool:
     flat = [torch.cat(r).to(device) for r in rows]
     layouts = [layout_of(model, [n]) for n in lengths]
     starts = torch.tensor([0, *np.cumsum(lengths[1])[:-1]], device=device)
-    _, found = flat_loss(
+    _, found = unpadded_loss(
         model, flat[0], layouts[0], flat[1], layouts[1], starts, torch.ones(len(flat[1]), device=device)
     )
     return bool(torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-3))

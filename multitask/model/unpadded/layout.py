@@ -24,7 +24,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where the flat tokens of one side stand in attention's padded slots.
+    """Where the unpadded tokens of one side stand in attention's padded slots.
 
     The slots of a group are [G, H, width] heads in turn, so that one copy brings a projection [N, H * K] into the
     order that the matrix products need.
@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, lengths: Sequence[np.ndarray], heads: int, device: torch.device | str = "cpu") -> Layout:
-        """The layout of flat tokens that stand group by group, sequence by sequence.
+        """The layout of unpadded tokens that stand group by group, sequence by sequence.
 
         Args:
             lengths: [G] of each group: tokens of its sequences, 1 or more, in flat order.
