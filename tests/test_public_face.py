@@ -126,12 +126,14 @@ def test_the_public_names_are_completed():
 
 def test_the_mix_of_a_run_is_a_flat_frame(tmp_path):
     share = {"rate": 0.5, "examples": 30, "epochs": 1.5}
-    text = {"tasks": {name: {"rows": 20, "planned": share, "realised": share} for name in ("a.b", "c")}}
+    seen = {**share, "input_tokens": 90, "target_tokens": 60, "loss_share": 0.5}
+    text = {"tasks": {name: {"rows": 20, "planned": share, "realised": seen} for name in ("a.b", "c")}}
     (tmp_path / "mix.json").write_text(str(text).replace("'", '"'))
     mix = multitask.Run(tmp_path).mix
     assert list(mix.columns) == [
         *("task", "rows", "planned_rate", "planned_examples", "planned_epochs"),
         *("realised_rate", "realised_examples", "realised_epochs"),
+        *("realised_input_tokens", "realised_target_tokens", "realised_loss_share"),
     ]
     assert mix["task"].tolist() == ["a.b", "c"]
     assert mix["planned_epochs"].tolist() == [1.5, 1.5]

@@ -47,10 +47,9 @@ def run(arguments: list[str]) -> int:
             "it goes on."
         )
     else:
-        from multitask.runs.files import Metrics, read_baselines, read_errors
         from multitask.runs.finished import check_finished, has_model
+        from multitask.runs.reader import RunReader
         from multitask.runs.render import render_run
-        from multitask.storage.json_files import read_json
 
         if not folder.is_dir():
             raise UserError(f"{folder} is neither a run folder nor a study folder: there is no such folder.")
@@ -65,8 +64,9 @@ def run(arguments: list[str]) -> int:
                 )
             text = run_report(folder, config)
         else:
-            scores, baselines = read_json(folder / "metrics.json", Metrics), read_baselines(folder / "baselines.json")
-            text = render_run(scores, baselines, options.format, errors=read_errors(folder), width=width, color=color)
+            read = RunReader(folder)
+            errors = read.errors or None
+            text = render_run(read.metrics, read.baselines, options.format, errors=errors, width=width, color=color)
     text = text.rstrip("\n") + "\n"
     write_output(Path(options.output) if options.output else None, text)
     return 0

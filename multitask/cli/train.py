@@ -62,10 +62,10 @@ def run(arguments: list[str]) -> int:
 def next_commands(run: Path, config: TrainConfig) -> str:
     """What can be done with a finished run, as commands that can be typed as they stand."""
     from multitask.runs.finished import has_model
-    from multitask.storage.json_files import read_json
+    from multitask.runs.reader import RunReader
 
     where = shlex.quote(str(run))
-    task = next(iter(read_json(run / "metrics.json")))
+    task = next(iter(RunReader(run).metrics))
     include = "".join(f" --include {shlex.quote(file)}" for file in config.include)
     lines = [
         (f"multitask predict {where} --task {shlex.quote(task)}{include}", "answers what you type, a line each"),

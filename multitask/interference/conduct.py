@@ -25,7 +25,7 @@ from multitask.interference.study import Study, write_study_files
 from multitask.interference.train import train_missing
 from multitask.interference.vocabulary import train_study_vocabulary
 from multitask.runs.folder import ORPHANS
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.storage.json_files import read_json, write_json
 from multitask.storage.locking import locked
 from multitask.storage.paths import tilde
@@ -148,7 +148,7 @@ def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, 
     setting = {
         "steps": int(config.trainer["max_steps"]),
         "model": config.model,
-        "parameters": int(Finished(runs[0].folder).run["parameters"]),
+        "parameters": int(RunReader(runs[0].folder).record["parameters"]),
         "data": "generated sample" if all_generated else data_setting(config.data) or "; ".join(sources),
         "loss": config.loss,
         "optimizer": config.optimizer,
@@ -160,7 +160,7 @@ def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, 
     return StudyInputs(
         request.design,
         request.tasks,
-        {(run.arm, run.seed): Finished(run.folder) for run in runs},
+        {(run.arm, run.seed): RunReader(run.folder) for run in runs},
         tilde(setting),
         facts,
         margin=request.config.margin,

@@ -9,7 +9,7 @@ from multitask.interference.design.runs import StudyRun
 from multitask.interference.setup import StudySetup, find_missing, make_run
 from multitask.interference.train import train_missing
 from multitask.interference.undefined import undefined_on_selection
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.task import Task
 from multitask.terminal.output import say
 
@@ -74,7 +74,7 @@ def _mean_scores(trials: Sequence[StudyRun], tasks: Mapping[str, Task]) -> dict[
 
     points: dict[tuple[str, float], list[float]] = {}
     for trial in trials:
-        metrics = Finished(trial.folder).metrics
+        metrics = RunReader(trial.folder).metrics
         for task in trial.arm.tasks:
             if task in tasks:
                 metric = tasks[task].primary

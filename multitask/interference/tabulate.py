@@ -23,7 +23,7 @@ from multitask.mixing.summary import generated_note
 from multitask.runs.address import config_dict
 from multitask.runs.definitions import DEFINITION, FORMATTER, changes, check_settings_file, said
 from multitask.runs.finished import check_tasks, load_includes, renamed, run_config
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.storage.folders import check_links, resume_command
 from multitask.storage.paths import tilde
 from multitask.task import TASKS
@@ -58,10 +58,10 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
     for folder, its in configs.items():
         load_includes(folder, its, config.train.include)
     _check_comparable(configs)
-    finished = {folder: Finished(folder) for folder in runs}
+    finished = {folder: RunReader(folder) for folder in runs}
     changed: list[str] = []
     for folder in runs:
-        check_settings_file(folder, finished[folder].run, changed.append)
+        check_settings_file(folder, finished[folder].record, changed.append)
     _check_versions(finished)
     arms = {folder: _arm(folder, finished[folder], configs[folder]) for folder in runs}
     design, cells = _design(arms, configs, finished)
@@ -78,7 +78,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
             {
                 "steps": int(resolved.trainer["max_steps"]),
                 "model": resolved.model,
-                "parameters": int(finished[runs[0]].run["parameters"]),
+                "parameters": int(finished[runs[0]].record["parameters"]),
                 "data": resolved.data or "each task's own source",
                 "loss": resolved.loss,
                 "optimizer": resolved.optimizer,
@@ -119,9 +119,9 @@ def _check_comparable(configs: Mapping[Path, TrainConfig]) -> None:
                 )
 
 
-def _check_versions(runs: Mapping[Path, Finished]) -> None:
+def _check_versions(runs: Mapping[Path, RunReader]) -> None:
     """The plan's format must be one; task versions and data the same wherever a task was trained or evaluated."""
-    formats = {folder: run.run["plan"]["format"] for folder, run in runs.items()}
+    formats = {folder: run.record["plan"]["format"] for folder, run in runs.items()}
     first = next(iter(formats))
     for folder, made in formats.items():
         if made != formats[first]:
@@ -131,8 +131,8 @@ def _check_versions(runs: Mapping[Path, Finished]) -> None:
             )
     seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for folder, run in runs.items():
-        for name, about in run.run["tasks"].items():
-            if is_second_half(name) or len(parts_of(name, run.run["tasks"])) > 1:
+        for name, about in run.record["tasks"].items():
+            if is_second_half(name) or len(parts_of(name, run.record["tasks"])) > 1:
                 continue
             if name not in seen:
                 seen[name] = folder, about
@@ -157,8 +157,8 @@ def _brief(value: Any) -> str:
     return f"{value['examples']:,} with {value['fingerprint'][:8]}" if isinstance(value, dict) else str(value)
 
 
-def _arm(folder: Path, run: Finished, config: TrainConfig) -> Arm:
-    plan = run.run["plan"]["tasks"]
+def _arm(folder: Path, run: RunReader, config: TrainConfig) -> Arm:
+    plan = run.record["plan"]["tasks"]
     for entry in plan.values():
         if not isinstance(entry["per_step"], str):
             raise UserError(f"{folder} has rates that change over training, so no arm of a study is like it.")
@@ -168,8 +168,8 @@ def _arm(folder: Path, run: Finished, config: TrainConfig) -> Arm:
 
 
 def _design(
-    arms: Mapping[Path, Arm], configs: Mapping[Path, TrainConfig], finished: Mapping[Path, Finished]
-) -> tuple[Design, dict[tuple[Arm, int], Finished]]:
+    arms: Mapping[Path, Arm], configs: Mapping[Path, TrainConfig], finished: Mapping[Path, RunReader]
+) -> tuple[Design, dict[tuple[Arm, int], RunReader]]:
     """Which study the runs make up.
 
     Raises:
@@ -181,7 +181,7 @@ def _design(
     source: dict[str, Path] = {}
     candidates = whole or sorted(arms, key=lambda f: -len(arms[f].tasks))
     for folder in candidates:  # the joint run says how many examples a step each task has
-        for name, entry in finished[folder].run["plan"]["tasks"].items():
+        for name, entry in finished[folder].record["plan"]["tasks"].items():
             if not is_second_half(name) and name not in per_step:
                 per_step[name], source[name] = exact(entry["per_step"]), folder
     seeds = tuple(sorted({c.seed for c in configs.values()}))
@@ -191,7 +191,7 @@ def _design(
             null.add(arm.tasks[0])
             continue
         own = sum((per_step[t] for t in arm.tasks), Fraction(0))
-        for name, entry in finished[folder].run["plan"]["tasks"].items():
+        for name, entry in finished[folder].record["plan"]["tasks"].items():
             expected = per_step[name] * arm.budget / own
             if exact(entry["per_step"]) != expected:
                 raise UserError(
@@ -219,7 +219,7 @@ def _design(
         seeds=seeds,
         null=tuple(sorted(null)),
     )
-    cells: dict[tuple[Arm, int], Finished] = {}
+    cells: dict[tuple[Arm, int], RunReader] = {}
     for folder, arm in arms.items():
         key = (arm, configs[folder].seed)
         if key in cells:
@@ -241,14 +241,14 @@ def _design(
 def _facts(
     design: Design,
     first: TrainConfig,
-    finished: Mapping[Path, Finished],
+    finished: Mapping[Path, RunReader],
     configs: Mapping[Path, TrainConfig],
     changed: Sequence[str],
 ) -> dict[str, Any]:
     from multitask.model.contamination import contamination
 
     warnings = tilde(list(changed))
-    generated = sorted({n for r in finished.values() for n, about in r.run["tasks"].items() if about["generated"]})
+    generated = sorted({n for r in finished.values() for n, about in r.record["tasks"].items() if about["generated"]})
     if generated:
         warnings.append(generated_note(generated))
     found = contamination(first.model, design.tasks)
@@ -264,7 +264,7 @@ def _facts(
     left_out = {
         (name, split): skipped[BAD]
         for run in finished.values()
-        for name, about in run.run["tasks"].items()
+        for name, about in run.record["tasks"].items()
         for split, skipped in about["skipped"].items()
         if BAD in skipped
     }

@@ -13,10 +13,9 @@ from multitask.config import OPERATIONAL, TrainConfig
 from multitask.errors import UserError
 from multitask.metrics.naming import known_metric
 from multitask.model.from_scratch import is_from_scratch
-from multitask.runs.files import OTHERS, read_errors
-from multitask.runs.reading import Finished
+from multitask.runs.files import OTHERS
+from multitask.runs.reader import RunReader
 from multitask.sources.readers import READERS
-from multitask.storage.json_files import read_json
 from multitask.storage.schema import check_shape
 from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import MISSING, number, range_cell, tally
@@ -102,7 +101,7 @@ class TaskFacts(NamedTuple):
 class RunFacts(NamedTuple):
     """A finished run."""
 
-    run: Finished
+    run: RunReader
     """What is read of its folder."""
     config: TrainConfig
     tasks: dict[str, TaskFacts]
@@ -116,7 +115,7 @@ class RunFacts(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """run.json."""
-        return self.run.run
+        return self.run.record
 
     @property
     def generated(self) -> list[str]:
@@ -157,8 +156,8 @@ def run_facts(folder: Path, config: TrainConfig, *, deployed: bool = False) -> R
     Raises:
         UserError: If a file is missing, or not as it was written.
     """
-    run = Finished(folder)
-    settings = read_json(folder / "model" / "config.json", dict[str, Any]).get("task_specific_params") or {}
+    run = RunReader(folder)
+    settings = run.model_settings
     check_shape(settings, dict[str, _Task], folder / "model" / "config.json")
     missing = [name for name in run.metrics if name not in settings]
     if missing:
@@ -167,8 +166,8 @@ def run_facts(folder: Path, config: TrainConfig, *, deployed: bool = False) -> R
     return RunFacts(run, config, tasks, _scores(run, deployed))
 
 
-def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
-    about = run.run["tasks"].get(name)
+def _task(name: str, settings: dict[str, Any], run: RunReader) -> TaskFacts:
+    about = run.record["tasks"].get(name)
     if about is None:
         raise UserError(f"{run.folder} is not as it was written: run.json does not know '{name}'.")
     span, postprocess = "best", False
@@ -191,9 +190,9 @@ def _task(name: str, settings: dict[str, Any], run: Finished) -> TaskFacts:
     )
 
 
-def _scores(run: Finished, deployed: bool) -> list[Score]:
+def _scores(run: RunReader, deployed: bool) -> list[Score]:
     kept = run.deployed if deployed else None
-    errors = (read_errors(run.folder) or {}) if kept is None else {}  # they are of the other scores
+    errors = run.errors if kept is None else {}  # they are of the other scores
     found = []
     for task, metrics in (kept or run.metrics).items():
         base = run.baselines.get(task, {})
@@ -240,10 +239,10 @@ def run_scores(folder: Path) -> Table:
     Raises:
         UserError: If it is not finished.
     """
-    run = Finished(folder)
+    run = RunReader(folder)
     left_out = ("invalid_rate", "log_likelihood")
     scores = {task: {m: v for m, v in of.items() if m not in left_out} for task, of in run.metrics.items()}
-    return score_table(scores, run.baselines, title=f"Scores of {folder.name}", errors=read_errors(folder))
+    return score_table(scores, run.baselines, title=f"Scores of {folder.name}", errors=run.errors or None)
 
 
 def mix_table(facts: RunFacts) -> Table:

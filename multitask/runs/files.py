@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypedDict
-
-from multitask.storage.json_files import read_json
-from multitask.storage.schema import check_shape
 
 Metrics = dict[str, dict[str, float | None]]
 """metrics.json, deployed.json, standard_errors.json: {task: {metric: value}}."""
@@ -99,28 +95,3 @@ class MixFile(TypedDict):
     """mix.json."""
 
     tasks: dict[str, Mixed]
-
-
-def read_errors(folder: Path) -> Metrics | None:
-    """Read a run's standard_errors.json; None if there is none, as in runs of before it was written.
-
-    Raises:
-        UserError: If it is not as it was written.
-    """
-    path = folder / "standard_errors.json"
-    found: Metrics | None = read_json(path, Metrics) if path.is_file() else None
-    return found
-
-
-def read_baselines(path: Path) -> Baselines:
-    """Read baselines.json.
-
-    Raises:
-        UserError: If it is missing, or not as it was written.
-    """
-    found: Baselines = read_json(path, Baselines)
-    numbers = {task: {name: v for name, v in of.items() if name not in OTHERS} for task, of in found.items()}
-    check_shape(numbers, Metrics, path)
-    check_shape([of.get("answers", "") for of in found.values()], list[str], path)
-    check_shape([of.get("others", {}) for of in found.values()], list[Metrics], path)
-    return found

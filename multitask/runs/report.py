@@ -25,7 +25,7 @@ from multitask.runs.facts import (
     shown_settings,
     without_paths,
 )
-from multitask.runs.reading import bucketed
+from multitask.runs.reader import bucketed
 from multitask.tables.numbers import plain
 from multitask.task import TASKS
 from multitask.terminal.counting import duration

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
 from multitask.field_docs import explain_fields
-from multitask.runs.files import read_errors
-from multitask.runs.folder import read_predictions
+from multitask.runs.reader import RunReader
 from multitask.short_repr import short_repr
-from multitask.storage.json_files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,17 +51,16 @@ class Run:
         """A row a task and metric: task, metric, score, se (its standard error over examples), baseline."""
         import pandas as pd
 
-        scores, baselines = read_json(self.folder / "metrics.json"), read_json(self.folder / "baselines.json")
-        errors = read_errors(self.folder) or {}
+        run = RunReader(self.folder)
         rows = [
             {
                 "task": task,
                 "metric": metric,
                 "score": value,
-                "se": errors.get(task, {}).get(metric),
-                "baseline": baselines.get(task, {}).get(metric),
+                "se": run.errors.get(task, {}).get(metric),
+                "baseline": run.baselines.get(task, {}).get(metric),
             }
-            for task, values in scores.items()
+            for task, values in run.metrics.items()
             for metric, value in values.items()
         ]
         return pd.DataFrame(rows, columns=["task", "metric", "score", "se", "baseline"])
@@ -73,12 +70,12 @@ class Run:
         """A row a task: task, rows, and planned_… and realised_… examples, epochs, tokens and shares."""
         import pandas as pd
 
-        tasks = read_json(self.folder / "mix.json")["tasks"]
+        tasks = RunReader(self.folder).mix["tasks"]
         return pd.json_normalize([{"task": name, **said} for name, said in tasks.items()], sep="_")
 
     def predictions(self, task: str) -> pd.DataFrame:
         """The task's predictions on its validation split."""
-        return read_predictions(self.folder / "predictions" / f"{task}.parquet", {})
+        return RunReader(self.folder).predictions(task)
 
     def predict(self, task: str, inputs: Sequence[str | Mapping[str, Any]], *, scores: bool = False) -> pd.DataFrame:
         """Predictions for new inputs, with their likelihoods if `scores`; see `multitask.predict`."""

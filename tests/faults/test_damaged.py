@@ -23,7 +23,7 @@ from multitask.cli import main
 from multitask.errors import UserError
 from multitask.interference.execution.runs import is_finished
 from multitask.runs.finished import check_finished
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.runs.run import StoppedError
 from multitask.runs.train import train
 from multitask.storage.json_files import read_json, write_json
@@ -141,7 +141,7 @@ def test_the_best_of_a_task_is_not_that_of_another_whose_name_begins_so(tmp_path
 
 
 def test_copies_of_the_logs_and_of_the_record_of_examples_are_left_alone(unfinished):
-    before = Finished(unfinished).logged
+    before = RunReader(unfinished).logged
     for name in ("csv (copy)", "csv-old", "csv-2 copy"):
         shutil.copytree(unfinished / "events" / "csv", unfinished / "events" / name)
     mine = [unfinished / "examples" / name for name in ("from-x-process-0.parquet", "from-9-process-0 (1).parquet")]
@@ -149,11 +149,11 @@ def test_copies_of_the_logs_and_of_the_record_of_examples_are_left_alone(unfinis
     for path in mine:
         path.write_bytes(b"mine")
     run(unfinished, log_examples=True, resume=True)
-    assert Finished(unfinished).logged == before
+    assert RunReader(unfinished).logged == before
     assert [path.read_bytes() for path in mine] == [b"mine", b"mine"]
     (unfinished / "events" / "csv" / "metrics.csv").write_text("step,epoch\nten,0\n")
     with pytest.raises(UserError, match=r"metrics\.csv is not as it was written: invalid literal"):
-        _ = Finished(unfinished).logged
+        _ = RunReader(unfinished).logged
 
 
 def test_two_checkpoints_are_kept_and_the_last_step_has_one(finished):

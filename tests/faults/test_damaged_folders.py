@@ -20,7 +20,7 @@ import pytest
 from multitask.cli import main
 from multitask.errors import UserError
 from multitask.runs.finished import run_config
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.runs.train import train
 from multitask.storage.json_files import read_json, write_json
 from multitask.tokenization.disk_cache import Cache, entries
@@ -85,8 +85,8 @@ def damaged(draw: random.Random, content: bytes, name: str) -> bytes:
 def use(folder: Path, capsys) -> None:
     """Everything that reads the files of a finished run without its model."""
     run_config(folder)
-    finished = Finished(folder)
-    for part in (finished.run, finished.metrics, finished.mix, finished.baselines):
+    finished = RunReader(folder)
+    for part in (finished.record, finished.metrics, finished.mix, finished.baselines):
         assert isinstance(part, dict)
     for task in ("toy_labels", "toy_span"):
         finished.frame(task)

@@ -25,7 +25,7 @@ from multitask.config import TrainConfig
 from multitask.config_checks import fill_defaults
 from multitask.errors import UserError
 from multitask.runs.folder import PARTS
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.runs.run import StoppedError
 from multitask.runs.train import train
 from multitask.runs.writing import write_config
@@ -309,8 +309,8 @@ def test_a_resumed_run_logs_every_step_once_more_under_its_own_number(tmp_path, 
         run(tmp_path / "broken", checkpoint_every=2)
     at()
     broken = run(tmp_path / "broken", checkpoint_every=2, resume=True)
-    assert Finished(broken).logged == Finished(whole).logged
-    assert sorted(Finished(whole).logged["train/loss"]) == [1, 2, 3, 4, 5, 6]
+    assert RunReader(broken).logged == RunReader(whole).logged
+    assert sorted(RunReader(whole).logged["train/loss"]) == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_run_that_died_after_its_last_step_is_only_evaluated(tmp_path, monkeypatch):

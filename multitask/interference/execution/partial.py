@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from multitask.errors import UserError
 from multitask.interference.design.arms import Arm, Design
-from multitask.runs.files import Metrics
-from multitask.storage.json_files import read_json
+from multitask.runs.reader import RunReader
 from multitask.task import Task
 
 
@@ -51,7 +50,7 @@ class Partial:
     def add(self, arm: Arm, seed: int, folder: Path) -> None:
         """Read a finished model's scores; one that cannot be read stays out."""
         try:
-            metrics = read_json(folder / "metrics.json", Metrics)
+            metrics = RunReader(folder).metrics
         except UserError:
             return
         for task in arm.tasks:

@@ -152,7 +152,7 @@ def _null(effects: Sequence[Effect]) -> dict[str, Any] | None:
 
 def _made(inputs: StudyInputs) -> Made:
     """From the cells' run.json: a study that is tabulated again has the same date."""
-    runs = [cell.run for cell in inputs.finished.values()]
+    runs = [one.record for one in inputs.finished.values()]
     versions: dict[str, dict[str, None]] = {}
     data: dict[str, dict[str, str]] = {}
     for run in runs:
@@ -218,7 +218,7 @@ def _warnings(inputs: StudyInputs) -> list[str]:
         found.append(f"{seeds} seeds: the spread of training is known poorly, so the intervals are wide.")
     alike: dict[str, tuple[list[str], dict[str, None]]] = {}
     for (arm, seed), cell in inputs.finished.items():
-        for line in cell.run.get("warnings", []):  # an earlier version kept none
+        for line in cell.record.get("warnings", []):  # an earlier version kept none
             if line not in found:
                 lines, models = alike.setdefault(kind_of(line), ([], {}))
                 lines.append(line)

@@ -12,7 +12,7 @@ from multitask.interference.design.arms import Arm, Contrast
 from multitask.interference.results.pairing import outputs_of_frame
 from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap
 from multitask.interference.results.task_runs import TaskRuns
-from multitask.runs.reading import Finished, bucketed
+from multitask.runs.reader import RunReader, bucketed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ def measure_gap(of: TaskRuns) -> list[Gap]:
         return []
     metric = of.task.primary
 
-    def mean(which: Callable[[Finished], Mapping[str, Mapping[str, float | None]] | None]) -> float:
+    def mean(which: Callable[[RunReader], Mapping[str, Mapping[str, float | None]] | None]) -> float:
         values = [(which(run) or {})[of.name][metric.name] for run in runs]
         return metric.points(float(np.mean([math.nan if v is None else v for v in values])))
 

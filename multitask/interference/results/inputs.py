@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from multitask.interference.design.arms import Arm, Design
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.task import Task
 
 
@@ -17,7 +17,7 @@ class StudyInputs:
 
     design: Design
     tasks: Mapping[str, Task]
-    finished: Mapping[tuple[Arm, int], Finished]
+    finished: Mapping[tuple[Arm, int], RunReader]
     """{(arm, seed): its finished run}"""
     setting: Mapping[str, Any]
     """What `Setting` says that the design does not."""
@@ -27,6 +27,6 @@ class StudyInputs:
     resamples: int = 10_000
     groups: int = 3
 
-    def runs(self, arm: Arm) -> list[Finished]:
+    def runs(self, arm: Arm) -> list[RunReader]:
         """An arm's finished runs, one a seed."""
         return [self.finished[arm, seed] for seed in self.design.seeds]

@@ -9,7 +9,7 @@ import numpy as np
 
 from multitask.errors import UserError
 from multitask.metrics.outputs import Outputs
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.task import Task
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def outputs_of_frame(task: Task, frame: pd.DataFrame, column: str = "prediction"
     )
 
 
-def aligned(task: str, cells: Mapping[Any, Sequence[Finished]]) -> dict[Any, list[pd.DataFrame]]:
+def aligned(task: str, cells: Mapping[Any, Sequence[RunReader]]) -> dict[Any, list[pd.DataFrame]]:
     """The task's predictions of each arm and seed, checked to be of the same examples in the same order.
 
     Raises:
         UserError: Names two runs whose examples differ.
     """
     frames: dict[Any, list[pd.DataFrame]] = {}
-    first: tuple[Finished, list[str]] | None = None
+    first: tuple[RunReader, list[str]] | None = None
     for arm, runs in cells.items():
         frames[arm] = []
         for run in runs:

@@ -145,13 +145,13 @@ def _effect(
 
 def _record(of: TaskRuns, effects: Sequence[Effect], noise: float | None) -> TaskRecord:
     run = of.runs(of.arms[0])[0]
-    about, base = run.run["tasks"][of.name], run.baselines.get(of.name, {})
+    about, base = run.record["tasks"][of.name], run.baselines.get(of.name, {})
     metric = of.task.primary
     baseline = base.get(metric.name)
     company = next((e for e in effects if e["kind"] in ("company", "pair") and e["metric"] == metric.name), None)
     unit = metric.name + (f" × {metric.scale:g}" if metric.scale != 1 else "")
     low, high = _range(metric)
-    halves = [run.run["tasks"][name] for name in parts_of(of.name, run.run["tasks"])]
+    halves = [run.record["tasks"][name] for name in parts_of(of.name, run.record["tasks"])]
     rows = sum(half["train"]["examples"] for half in halves)
     return {
         "name": of.name,

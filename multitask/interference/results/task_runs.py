@@ -10,7 +10,7 @@ from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.results.pairing import aligned
 from multitask.interference.results.record import LIKELIHOOD
 from multitask.metrics.metric import METRICS, Metric
-from multitask.runs.reading import Finished
+from multitask.runs.reader import RunReader
 from multitask.task import Task
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class TaskRuns:
         primary = self.task.primary
         return [primary] if primary.name == LIKELIHOOD else [primary, METRICS.get(LIKELIHOOD)]
 
-    def runs(self, arm: Arm) -> list[Finished]:
+    def runs(self, arm: Arm) -> list[RunReader]:
         """An arm's finished runs, one a seed."""
         return self.inputs.runs(arm)
 

@@ -1,4 +1,4 @@
-"""A finished run, read back from its folder: scores, predictions by example, exposure, curves. No model is loaded."""
+"""`RunReader`: the one reader of a finished run's folder, for its page, its tables, studies and the command line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from multitask.errors import UserError
 from multitask.mixing.halves import parts_of
-from multitask.runs.files import PREDICTIONS, Metrics, MixFile, RunFile, read_baselines
+from multitask.runs.files import OTHERS, PREDICTIONS, Baselines, Metrics, MixFile, RunFile
 from multitask.runs.folder import read_predictions
 from multitask.storage.json_files import read_json
+from multitask.storage.schema import check_shape
 from multitask.task import UNLABELLED
 from multitask.terminal.escaping import shown
 
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Finished:
+class RunReader:
     """One finished run, alone or of a study; a file is read when it is first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __repr__(self) -> str:
-        return f"Finished({str(self.folder)!r})"
+        return f"RunReader({str(self.folder)!r})"
 
     @functools.cached_property
-    def run(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """run.json."""
         return dict(read_json(self.folder / "run.json", RunFile))
 
@@ -51,7 +52,25 @@ class Finished:
     @functools.cached_property
     def baselines(self) -> dict[str, dict[str, Any]]:
         """baselines.json."""
-        return dict(read_baselines(self.folder / "baselines.json"))
+        path = self.folder / "baselines.json"
+        found: Baselines = read_json(path, Baselines)
+        numbers = {task: {name: v for name, v in of.items() if name not in OTHERS} for task, of in found.items()}
+        check_shape(numbers, Metrics, path)
+        check_shape([of.get("answers", "") for of in found.values()], list[str], path)
+        check_shape([of.get("others", {}) for of in found.values()], list[Metrics], path)
+        return dict(found)
+
+    @functools.cached_property
+    def errors(self) -> Metrics:
+        """standard_errors.json; empty in runs of before it was written."""
+        path = self.folder / "standard_errors.json"
+        return dict(read_json(path, Metrics)) if path.is_file() else {}
+
+    @functools.cached_property
+    def model_settings(self) -> dict[str, Any]:
+        """What config.json of its model says of each task."""
+        found = read_json(self.folder / "model" / "config.json", dict[str, Any]).get("task_specific_params") or {}
+        return dict(found)
 
     @functools.cached_property
     def deployed(self) -> dict[str, dict[str, float | None]] | None:
@@ -59,13 +78,17 @@ class Finished:
         path = self.folder / "deployed.json"
         return dict(read_json(path, Metrics)) if path.is_file() else None
 
-    def frame(self, task: str) -> pd.DataFrame:
-        """The labelled rows of the task's predictions.
+    def predictions(self, task: str) -> pd.DataFrame:
+        """All rows of the task's predictions.
 
         Raises:
             UserError: If the run has none, or the file is damaged.
         """
-        frame = read_predictions(self.folder / "predictions" / f"{task}.parquet", PREDICTIONS)
+        return read_predictions(self.folder / "predictions" / f"{task}.parquet", PREDICTIONS)
+
+    def frame(self, task: str) -> pd.DataFrame:
+        """The labelled rows of the task's predictions; raises as `predictions`."""
+        frame = self.predictions(task)
         return frame[frame["target"] != UNLABELLED].reset_index(drop=True)
 
     def exposure(self, task: str) -> dict[str, float]:
@@ -76,7 +99,7 @@ class Finished:
         rows = sum(half["rows"] for half in halves)
         if rows < 1 or task not in self.metrics:
             raise UserError(f"{self.folder} is not as it was written: mix.json or metrics.json knows no '{task}'.")
-        cut = [self.run["tasks"][name]["cut"]["inputs"] for name in parts_of(task, self.run["tasks"])]
+        cut = [self.record["tasks"][name]["cut"]["inputs"] for name in parts_of(task, self.record["tasks"])]
         return {
             **total,
             "epochs": total["examples"] / rows,
