@@ -55,20 +55,17 @@ Arrays = Mapping[str, "np.ndarray"]
 def cache_folder() -> Path | None:
     """Where entries are kept: MULTITASK_CACHE, or `multitask` in the user's cache; None if that says `off`.
 
-    The user's cache is XDG_CACHE_HOME or ~/.cache.
+    The user's cache is what the system has for it: on Linux XDG_CACHE_HOME or ~/.cache.
     """
+    import platformdirs
+
     setting = os.environ.get("MULTITASK_CACHE")
     if setting == OFF:
         return None
     if setting:
         return Path(setting).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):  # the specification: a relative path is to be ignored
-        return Path(base) / "multitask"
-    try:
-        return Path.home() / ".cache" / "multitask"
-    except RuntimeError:  # a user without a home
-        return None
+    found = platformdirs.user_cache_path("multitask", appauthor=False)
+    return found if found.is_absolute() else None  # a user without a home
 
 
 def _on_stderr(line: str) -> None:

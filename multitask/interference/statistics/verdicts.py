@@ -144,6 +144,8 @@ def benjamini_hochberg(p: Sequence[float | None]) -> list[float | None]:
     >>> benjamini_hochberg([0.01, None, 0.04, 0.03])
     [0.03, None, 0.04, 0.04]
     """
+    # By hand: scipy.stats.false_discovery_control gives 29 % of q-values with another last bit (p · (m / i) instead of
+    # (p · m) / i), and so other bytes of the studies that there are.
     members = [(value, i) for i, value in enumerate(p) if value is not None and not math.isnan(value)]
     q: list[float | None] = [None] * len(p)
     least = 1.0
