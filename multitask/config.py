@@ -225,13 +225,13 @@ def data_seed(config: TrainConfig) -> int:
 
 
 def task_words(config: TrainConfig) -> list[str]:
-    """What `--tasks` says, one by one."""
+    """The words of `--tasks`, one by one."""
     words = config.tasks.split(",") if isinstance(config.tasks, str) else config.tasks
     return [word.strip() for word in words if word.strip()]
 
 
 def task_names(config: TrainConfig) -> list[str]:
-    """The same without rates."""
+    """The names in `--tasks`, without rates."""
     return [word.partition("=")[0] for word in task_words(config)]
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with settings, before anything long starts; options of the Trainer, and settings worked out in full."""
+"""Checks of settings before anything long starts; options of the Trainer, and defaults filled in."""
 
 from __future__ import annotations
 

@@ -17,5 +17,5 @@ class UserError(Exception):
         super().__init__(printable(message))
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the sentence, without the frames of this program that found the mistake."""
+        """Show the sentence alone in a notebook, without the frames of this program that found the mistake."""
         return [f"{type(self).__name__}: {self}"]

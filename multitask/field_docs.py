@@ -31,7 +31,7 @@ def explain_fields(cls: type[T]) -> type[T]:
 
 
 class _FieldDocs:
-    """What stands as `__doc__` in the class; gives the whole text when it is looked at."""
+    """The `__doc__` of a class, which puts the whole text together when it is looked at."""
 
     def __init__(self, text: str) -> None:
         self.text = text

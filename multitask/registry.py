@@ -152,7 +152,7 @@ class Registry(Generic[T]):
         return any(earlier is thing for earlier in self._replaced)
 
     def of_module(self, module: str) -> dict[str, T]:
-        """What a module registered."""
+        """The things that a module registered."""
         return {name: self._objects[name] for name, place in self._places.items() if place and place.module == module}
 
     def get(self, name: str) -> T:
@@ -203,7 +203,7 @@ class Registry(Generic[T]):
         return len(self._objects)
 
     def registered(self) -> dict[str, T]:
-        """What is there now, without loading what is built in (for checks made while that is being loaded)."""
+        """All there is now, without loading what is built in (for checks made while that is being loaded)."""
         return dict(self._objects)
 
     def load(self) -> None:
@@ -223,7 +223,7 @@ class Registry(Generic[T]):
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """What is registered inside is registered in other processes too, which load the same files and packages."""
+    """Mark what is registered inside as registered in other processes too, which load the same files and packages."""
     before = _loading.set(True)
     try:
         yield

@@ -39,7 +39,7 @@ def short_repr(thing: object, *values: Any, **fields: Any) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """Its beginning; the mark or bracket that ends it stays."""
+    """Shorten a text; the mark or bracket that ends it stays."""
     end = text[-1] if text[-1] in "'\"])}" and most > 2 else ""
     return f"{text[: most - 1 - len(end)]}…{end}"
 

@@ -14,7 +14,7 @@ from multitask.task import Task
 
 
 class TaskCheck(NamedTuple):
-    """What `check_task` found."""
+    """The result of `check_task`."""
 
     examples: Examples
     """Prefix in front, ids given, empty ones left out, as in a run."""

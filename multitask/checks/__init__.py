@@ -1,1 +1,1 @@
-"""What can be known before training: lengths, labels, overlaps, ceilings, the planned mixture."""
+"""Checks before training: lengths, labels, overlaps, ceilings, the planned mixture."""

@@ -1,4 +1,4 @@
-"""What a perfect model could score, given what the tokenizer loses.
+"""The score that a perfect model could reach, given what the tokenizer loses.
 
 Words
     round trip  a string to token ids and back; a vocabulary without backticks, emoji or repeated spaces loses them
@@ -36,7 +36,7 @@ MAX_PLACES = 8
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """What the tokenizer leaves of one split's targets."""
+    """One split's targets after encoding and decoding."""
 
     survive: float
     """Share of targets that encoding and decoding leave unchanged, 0..1; NaN without examples."""
@@ -66,7 +66,7 @@ def decoded(tokenizer: Tokenizer, strings: Sequence[str], limit: int | None = No
 
 
 def round_trip(task: Task, examples: Sequence[Example], tokenizer: Tokenizer) -> RoundTrip:
-    """What of the targets survives the tokenizer, and the ceilings this puts on the task's score.
+    """Encode and decode the targets, and give the ceilings that this puts on the task's score.
 
     Targets longer than `decoding.max_new_tokens` are cut, since generation stops there; with ranked labels and with
     pieces of the source there is no such limit, but a piece must lie within `max_input_tokens`.

@@ -1,4 +1,4 @@
-"""What to know of tasks and their data before any training: `multitask tasks check`.
+"""The check of tasks and their data before any training: `multitask tasks check`.
 
 Words
     duplicate    an example with the input of an earlier one of its split

@@ -50,7 +50,7 @@ _INVERSE = pow(_BASE, -1, 1 << 64)
 
 @dataclass(frozen=True)
 class Overlap:
-    """What of one task's validation inputs stands in one task's training inputs."""
+    """The part of one task's validation inputs that stands in one task's training inputs."""
 
     train: str
     """The task that is trained on."""

@@ -1,4 +1,4 @@
-"""What `multitask mix` and `multitask tasks check` print: everything that can be known before training."""
+"""The output of `multitask mix` and `multitask tasks check`: everything that can be known before training."""
 
 from __future__ import annotations
 

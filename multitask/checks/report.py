@@ -1,4 +1,4 @@
-"""What a check of tasks and data found, and its tables; it is made by `multitask.checks.check`, which has the words."""
+"""The result of a check of tasks and data, as values; `multitask.checks.check` makes it and has the words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Lengths:
 
     @classmethod
     def of(cls, lengths: Sequence[int], limit: int) -> Lengths:
-        """Of all lengths of a split.
+        """Summarise all lengths of a split.
 
         >>> Lengths.of([1, 2, 3, 40], limit=3)
         Lengths(p50=2, p90=40, p99=40, longest=40, limit=3, cut=1)

@@ -1,4 +1,4 @@
-"""What the check of tasks and data warns of, and from which figures on."""
+"""The warnings of a check of tasks and data, and the figures from which on they are given."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _split_warnings(task: Task, split: str, s: SplitReport) -> Iterator[Warning_
 
 
 def overlap_sentences(overlap: Overlap) -> list[str]:
-    """What to say of evaluated texts that stand in a training; shared phrases, which prove little, are left out."""
+    """Name evaluated texts that stand in a training; shared phrases, which prove little, are left out."""
     return [sentence for rank, _, sentence in _overlap_warnings(overlap) if rank <= LEAKAGE]
 
 

@@ -1,4 +1,4 @@
-"""What `multitask cache` shows: each entry of the cache in a line, and what they take together."""
+"""The list of `multitask cache`: each entry of the cache in a line, and their size together."""
 
 from __future__ import annotations
 

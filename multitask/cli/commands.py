@@ -20,7 +20,7 @@ NARROW = 70
 
 
 class Command(NamedTuple):
-    """What the program knows of a command before it runs."""
+    """A command as the program knows it before it runs."""
 
     name: str
     """`tasks check` for one under another."""

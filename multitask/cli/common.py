@@ -1,4 +1,4 @@
-"""What several commands share: settings, checks before torch is imported, output to a file."""
+"""Shared by several commands: settings, checks before torch is imported, output to a file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def add_format(parser: Any) -> None:
 
 
 def check_early(config: TrainConfig) -> None:
-    """What can be said against the settings before torch and Lightning are imported, which takes seconds."""
+    """Check settings as far as possible before torch and Lightning are imported, which takes seconds."""
     from multitask.config_checks import check_config, check_precision
     from multitask.examples.choose_source import data_setting, resolve_source
     from multitask.mixing.prepare import load_plugins, select_tasks

@@ -171,7 +171,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _paths(prefix: str) -> list[str]:
-    """What is there of what was typed, as it was typed."""
+    """The paths that begin with what was typed, written as it was typed."""
     folder, slash, name = prefix.rpartition("/")
     try:
         there = sorted(path.name for path in Path(expanded(folder + slash)).iterdir())

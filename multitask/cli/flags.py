@@ -144,7 +144,7 @@ def _parsed(parser: Any, words: list[str]) -> dict[str, Any]:
 
 
 def _check_file(path: str, parser: Any, included: Sequence[str]) -> dict[str, Any]:
-    """What a config file says; what is wrong with it is said with its name, for it may be untrusted."""
+    """Read a config file; what is wrong with it is said with its name, for it may be untrusted."""
     found = read_yaml(Path(path), f"--config {path}", HINTS)
     if not isinstance(found, dict) or not found:
         holds = "nothing" if not found else f"a {type(found).__name__}"

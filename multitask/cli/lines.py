@@ -69,7 +69,7 @@ def read_batches(stream: Any = None) -> Iterator[list[str]]:
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:
-    """What can be had without waiting, and at first something."""
+    """Yield what can be had without waiting, and at first something."""
     try:
         number = stream.fileno()
         waits = not stat.S_ISREG(os.fstat(number).st_mode) and os.name != "nt"  # where select is for sockets

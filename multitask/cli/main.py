@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_streams() -> None:
-    """What a terminal's encoding does not have is written as an escape; what was closed before us swallows all."""
+    """Escape what a terminal's encoding does not have; a stream that was closed before us swallows all."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

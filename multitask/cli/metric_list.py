@@ -1,4 +1,4 @@
-"""What `multitask metrics` shows: the list of metrics, and one of them in full."""
+"""The output of `multitask metrics`: the list of metrics, and one of them in full."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from multitask.registry import did_you_mean
 
 
 def error_sentence(message: str, parser: Any) -> str:
-    """What argparse and jsonargparse say, often over several lines and in Python's types, as one sentence."""
+    """Say an error of argparse or jsonargparse, often of several lines and in Python's types, as one sentence."""
     text = " ".join(message.split())
     rules: list[tuple[str, Callable[[re.Match[str]], str]]] = [
         (r'Parser key "(?P<name>[\w.]+)": .*(?:Got|Given) value: (?P<value>.*)', lambda m: _wrong_value(m, parser)),
@@ -62,7 +62,7 @@ def _wrong_value(match: re.Match[str], parser: Any) -> str:
 
 
 def _expected(name: str, own: Any = None) -> str:
-    """What a setting may be, in words; of an option that is none of the settings, what its type says.
+    """The values that a setting may have, in words; of an option that is none of the settings, its type.
 
     >>> _expected("seed"), _expected("loss"), _expected("loss_weights")
     ('a whole number', 'one of task, token, example', 'a number for each task, as in --loss-weights.sst2 2')
@@ -105,7 +105,7 @@ def _unrecognized(words: str, parser: Any) -> str:
 
 
 def _meant_word(word: str, parser: Any) -> str:
-    """What a word that stands alone may have been meant as, written as it is here."""
+    """The option that a word that stands alone may have been meant as, written as it is here."""
     options = {option for action in parser._actions for option in action.option_strings}
     if word == "help":
         return f"{parser.prog} --help shows the options."

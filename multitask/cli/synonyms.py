@@ -84,7 +84,7 @@ COMMANDS: Mapping[str, str] = {
 
 
 def meant_option(name: str, known: Sequence[str]) -> str | None:
-    """What an unknown option is called here, as a part of a sentence; None if that is unknown too.
+    """The name that an unknown option has here, as a part of a sentence; None if that is unknown too.
 
     Args:
         name: Without its hyphens.

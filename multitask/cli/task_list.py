@@ -1,4 +1,4 @@
-"""What `multitask tasks` shows: the list of tasks, and one task in full."""
+"""The output of `multitask tasks`: the list of tasks, and one task in full."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
 
 
 def next_commands(run: Path, config: TrainConfig) -> str:
-    """What can be done with a finished run, as commands that can be typed as they stand."""
+    """The next commands for a finished run, which can be typed as they stand."""
     from multitask.runs.finished import has_model
     from multitask.runs.reader import RunReader
 

@@ -46,7 +46,7 @@ def readable(words: Sequence[str]) -> list[str]:
 
 
 def readable_settings(settings: Any) -> str:
-    """The same of the settings in a config file, as YAML for jsonargparse."""
+    """Write the settings in a config file as YAML that jsonargparse reads as they are meant."""
     if isinstance(settings, dict) and isinstance(settings.get("columns"), dict):
         plain = {
             task: {k: v for k, v in names.items() if not isinstance(v, str) or _is_plain(v)}
@@ -58,7 +58,7 @@ def readable_settings(settings: Any) -> str:
 
 
 def as_written(words: Sequence[str], files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the words say, the later ones first, of the settings that jsonargparse may not read.
+    """The settings that jsonargparse may not read, as the words say them, the later ones first.
 
     Args:
         words: Of `quoted`.

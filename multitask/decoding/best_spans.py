@@ -95,7 +95,7 @@ def best_spans(
 
 
 class PrefixStates:
-    """What is known of the pieces of a batch of sources.
+    """The state of the search over the prefixes of a batch of sources.
 
     By `probability` the output *must* be a piece: the decoder begins with one of the source's tokens (renormalised over
     them), and after each token it ends with its probability of the end of sequence, or goes on: to the token that

@@ -1,4 +1,4 @@
-"""What decoding hands to a decoder's pass on unpadded tokens: slots, cross-attention's memory, biases; and its logits.
+"""Inputs of a decoder's pass on unpadded tokens: slots, cross-attention's keys and values, biases; and its logits.
 
 Words
     slots       where unpadded tokens stand in the padded rows that attention alone needs
@@ -101,7 +101,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def distance_biases(model: Any, width: int) -> list[Tensor]:
-    """Of each decoder layer [H, width]: self-attention's bias for a key so many places before the query."""
+    """Self-attention's bias of each layer [H, width] for a key so many places before the query."""
     return of_layers(model.decoder, lambda own: own.compute_bias(width, width)[0, :, -1].flip(-1))
 
 

@@ -39,7 +39,7 @@ from multitask.tokenization.tokenizer import Tokenizer, text_of
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says about one row."""
+    """A model's answer to one row."""
 
     row: int
     text: str

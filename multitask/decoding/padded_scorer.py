@@ -1,4 +1,4 @@
-"""The same as `scoring` and `search` through a model's own code: slower, for any encoder-decoder and any precision.
+"""`unpadded_scorer` and `search` through a model's own code: slower, for any encoder-decoder and any precision.
 
 Legend: B inputs, S input tokens, C chains, T their longest, M queries, V vocabulary.
 """
@@ -84,7 +84,7 @@ class PaddedScorer:
     def generate(
         self, decoding: Decoding, *, stops: Sequence[int], sources: Sequence[Automaton] | None = None
     ) -> list[list[int]]:
-        """What the model writes for each input; see `search.write`."""
+        """Generate an answer to each input; arguments as in `search.write`."""
         from transformers.modeling_outputs import BaseModelOutput
 
         allowed: Callable[[int, Tensor], list[int]] | None = None

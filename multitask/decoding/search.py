@@ -37,7 +37,7 @@ FEW = 64
 def write(
     scorer: UnpaddedScorer, decoding: Decoding, *, stops: Sequence[int], sources: Sequence[Automaton] | None = None
 ) -> list[list[int]]:
-    """What the model writes for each input: token ids, up to the end of sequence or of the budget.
+    """Generate an answer to each input: token ids, up to the end of sequence or of the budget.
 
     Args:
         scorer: The model and its inputs.

@@ -1,4 +1,4 @@
-"""What a T5's decoder says along tokens it is given, for a batch of inputs that its encoder reads once.
+"""A T5 decoder's probabilities along given tokens, for a batch of inputs that its encoder reads once.
 
 Words
     scorer      a model that has read a batch of inputs. `UnpaddedScorer` computes on unpadded tokens;
@@ -66,7 +66,7 @@ class UnpaddedScorer:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64)).to(self.device)
 
     def biases(self, width: int) -> list[Tensor]:
-        """Of each decoder layer [H, at least `width`]; see `distance_biases`."""
+        """Biases of each decoder layer [H, at least `width`]; see `distance_biases`."""
         if not self._biases or self._biases[0].shape[1] < width:
             self._biases = distance_biases(self.model, max(width, 32))
         return self._biases
@@ -178,7 +178,7 @@ class UnpaddedScorer:
         return torch.cat(found).cpu().numpy()
 
     def _positions_bias(self, positions: np.ndarray, sees: np.ndarray | None) -> list[Tensor]:
-        """Of each layer [H, T, T]."""
+        """The encoder's bias between positions, of each layer [H, T, T]."""
         apart = positions[:, None] - positions
         if sees is None:
             sees = apart >= 0

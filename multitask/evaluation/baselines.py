@@ -47,7 +47,7 @@ a minute. An example with so many of its own is left out."""
 
 
 class Baseline(NamedTuple):
-    """What answers without a model score."""
+    """Scores of answers that need no model."""
 
     name: str
     """What they are: "always 'positive'", "copy of the input"."""

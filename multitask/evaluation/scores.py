@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @explain_fields
 @dataclass(frozen=True, eq=False)
 class TaskScores:
-    """What one task scored on one split."""
+    """Scores of one task on one split."""
 
     task: str
     metrics: dict[str, float]

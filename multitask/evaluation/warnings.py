@@ -1,4 +1,4 @@
-"""What looks wrong with scores: undefined metrics, and answers that are all the same."""
+"""Warnings about scores: undefined metrics, and answers that are all the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 5
 
 
 def undefined(task: Task, metrics: Mapping[str, float], examples: int) -> list[str]:
-    """Of a task's scores: those that are NaN, and so neither good nor bad.
+    """Name the scores of a task that are NaN, and so neither good nor bad.
 
     Metrics of the likelihood are left out, which are NaN where it was not measured.
     """
@@ -34,7 +34,7 @@ def undefined(task: Task, metrics: Mapping[str, float], examples: int) -> list[s
 
 
 def one_sided(task: Task, frame: pd.DataFrame) -> list[str]:
-    """Of a task's predictions: that all are one string, or that a label is never among them though it is a target.
+    """Say if all predictions of a task are one string, or a label is never among them though it is a target.
 
     Args:
         task: Whose predictions they are.

@@ -49,7 +49,7 @@ class BadRow(NamedTuple):
     """For people: its file and line, or its row there (in a split of several files that is not `row`)."""
 
     def listed(self, task: str) -> dict[str, Any]:
-        """What `skipped_rows.jsonl` says of it."""
+        """The line of `skipped_rows.jsonl` about it."""
         values = {"task": task, "split": self.split, "file": self.origin, "row": self.row, "line": self.line}
         return {**values, "reason": self.reason}
 
@@ -76,7 +76,7 @@ def divider_of(row: Iterable[object], column: str) -> str | None:
 
 
 def row_error(task: Task, rows: Rows, position: int, error: Exception) -> UserError:
-    """What is wrong with a row, where it stands, and what to do."""
+    """The error of a bad row: what is wrong with it, where it stands, and what to do."""
     where = rows.where(position)
     if isinstance(error, MissingColumnError):
         column, there = shown(error.args[0], 60), shown(", ".join(map(str, rows[position])))
@@ -126,7 +126,7 @@ def _column_of(error: NoStringError, row: Row) -> str:
 
 
 def formatted_row(task: Task, row: Row, split: str) -> list[Example]:
-    """What the task makes of a row from anywhere, without the prefix.
+    """Format a row from anywhere, without the prefix.
 
     Raises:
         MissingColumnError: If the formatter asks for a column that is not there.

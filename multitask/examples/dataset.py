@@ -97,7 +97,7 @@ def _fingerprint(examples: Sequence[Example], bad: Sequence[BadRow] = ()) -> str
 
 
 def _json_line(e: Example) -> str:
-    """What `json.dumps` gives for the example's fields, in half its time.
+    """Write the example's fields as `json.dumps` does, in half its time.
 
     >>> _json_line(Example("a", "b", id="x"))
     '["x","a","b",["b"],null,null]'

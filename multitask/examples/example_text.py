@@ -37,7 +37,7 @@ def _signs(text: str) -> str:
 
 
 def example_lines(example: Example, width: int = 8) -> list[str]:
-    """What the model is given, prefix in front, and what it should answer; each after its word in `width` columns."""
+    """The input, prefix in front, and the target for people; each after its word in `width` columns."""
     target = readable(example.target, LONGEST_TARGET) if example.target else "(nothing)"
     others = [r for r in dict.fromkeys(example.references) if r != example.target]
     also = f"   (or {'; '.join(readable(r, 60) for r in others[:3])}{', …' if others[3:] else ''})" if others else ""

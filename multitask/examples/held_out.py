@@ -26,7 +26,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 class Unit(NamedTuple):
-    """What one row became. Units of one key are never separated."""
+    """The examples of one row. Units of one key are never separated."""
 
     key: str
     row: int

@@ -232,7 +232,7 @@ def _units(
     limit: int | None = None,
     bad: dict[int, BadRow] | None = None,
 ) -> list[Unit]:
-    """What the rows become; bad ones go into `bad`, by position, or are an error if there is none."""
+    """Format the rows; bad ones go into `bad`, by position, or are an error if there is none."""
     units: list[Unit] = []
     counts: Counter[str] = Counter() if skipped is None else skipped
     made = 0

@@ -71,7 +71,7 @@ class Cautions(NamedTuple):
 
 
 def data_cautions(task: Task, data: TaskData) -> Cautions:
-    """What to say of a task's data before any training.
+    """Find what makes scores on a task's data mean nothing, before any training.
 
     Raises:
         UserError: As `undefined_metrics`, for the splits that are scored.
@@ -132,7 +132,7 @@ def _gold(task: Task, known: Sequence[Example], examples: Sequence[Example]) -> 
 
 
 def answer_outputs(task: Task, examples: Sequence[Example], answers: Sequence[str]) -> Outputs:
-    """What metrics look at of answers that no model gave: one an example, post-processed, without likelihoods."""
+    """Make `Outputs` of answers that no model gave: one an example, post-processed, without likelihoods."""
     return Outputs(
         predictions=answers,
         targets=[e.target for e in examples],
@@ -143,7 +143,7 @@ def answer_outputs(task: Task, examples: Sequence[Example], answers: Sequence[st
 
 
 def _scored(metric: Metric, gold: Outputs) -> Misfit | None:
-    """What scoring the gold answers comes to."""
+    """Score the gold answers, and give the misfit that shows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a constant input, for one, which is said here
         value, reason = _tried(metric, gold)

@@ -50,7 +50,7 @@ def new_examples(task: Task, inputs: Iterable[str | Mapping[str, Any]], first: i
 
 
 def text_example(task: Task, line: str, number: int) -> Example:
-    """What comes after the prefix, as an Example."""
+    """Make an Example of a text that comes after the prefix."""
     text, context = line.removeprefix(task.prefix), None
     if task.output == "span":
         # T5's field marker, as in "positive text: so happy today"; without one, the text is all there is.

@@ -126,7 +126,7 @@ def _find_facts(setup: StudySetup, stored: dict[str, Any] | None, *, quiet: bool
 
 
 def _listed(run: StudyRun, out: Path) -> dict[str, Any]:
-    """What cells.json says of a run."""
+    """The entry of a run in cells.json."""
     return {
         "name": run.name,
         "arm": run.family,
@@ -140,7 +140,7 @@ def _listed(run: StudyRun, out: Path) -> dict[str, Any]:
 
 
 def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]) -> StudyInputs:
-    """What the record is made of."""
+    """Gather what the record is made of."""
     request, mix = setup.request, setup.mix
     sources = sorted({d.train.source for d in mix.data.values()})
     config = resolve_settings(setup.base)

@@ -1,4 +1,4 @@
-"""What a reader of a study should know of its data and its model: facts.json."""
+"""Facts about a study's data and model that its reader should know: facts.json."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TRIAL_SEED = 1_000_000
 
 
 class Tuned(NamedTuple):
-    """What a search found."""
+    """The result of a search."""
 
     lr: dict[str, float]
     """{kind of arm: learning rate}"""

@@ -68,7 +68,7 @@ SEEN = 0.6
 
 
 def planted(task: str, companion: str) -> Sign:
-    """What the company of `companion` does to `task`, by construction.
+    """The effect of joint training with `companion` on `task`, by construction.
 
     >>> planted("sharing_a", "sharing_b"), planted("conflicting_b_r3", "conflicting_a_r3")
     ('gain', 'loss')

@@ -1,4 +1,4 @@
-"""What a study is asked for, checked before any data is read: tasks, design, and how many models train side by side."""
+"""The request for a study, checked before any data is read: tasks, design, how many models train side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all runs of a study share, once its data is loaded; the runs that its design needs; and which are missing."""
+"""A study with its data loaded: what its runs share, the runs that its design needs, and which are missing."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @explain_fields
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
-    """What a study found. `Study.read(folder)` needs interference.json and nothing else: no models, no data, no torch.
+    """A finished study. `Study.read(folder)` needs interference.json and nothing else: no models, no data, no torch.
 
     >>> study = Study.read("runs/study")                              # doctest: +SKIP
     >>> study.effect("sst2", companion="span")["delta"]               # doctest: +SKIP

@@ -49,7 +49,7 @@ def never_invalid(targets: Integers, predictions: Integers, labels: int) -> Inte
 
 
 def not_two_labels(gold: Outputs) -> Misfit | None:
-    """What of a task F1 cannot score: that its labels are not two. The example is the first with another label."""
+    """Find why F1 cannot score a task: its labels are not two. The example is the first with another label."""
     labels = gold.labels
     if len(labels) == 2:
         return None
@@ -67,7 +67,7 @@ def neither_true_nor_false(target: str) -> str | None:
 
 
 def without_group(gold: Outputs) -> Misfit | None:
-    """What of a split MultiRC's EM cannot score: an example that has no group, the first one."""
+    """Find why MultiRC's EM cannot score a split: an example has no group; the first one is named."""
     groups = gold.groups if len(gold.groups) else [None] * len(gold)
     at = next((i for i, group in enumerate(groups) if group is None), None)
     if at is None:
@@ -91,7 +91,7 @@ def f1_sums(outputs: Outputs) -> Floats:
 
 
 def not_among_labels(gold: Outputs, label: str) -> Misfit | None:
-    """What of a task F1 of one label cannot score: that the label is none of the task's."""
+    """Find why F1 of one label cannot score a task: the label is none of the task's."""
     if label in gold.labels:
         return None
     return Misfit(

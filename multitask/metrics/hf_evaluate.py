@@ -120,7 +120,7 @@ def is_module(thing: object) -> bool:
 
 
 def _arguments(module: Any, outputs: Outputs, name: str) -> dict[str, Any]:
-    """What `module.compute` is called with."""
+    """The arguments of `module.compute`."""
     forms = module.features if isinstance(module.features, list) else [module.features]
     if any(set(form) != {"predictions", "references"} for form in forms):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What a metric looks at: the predictions of one task on one split, as parallel columns.
+"""The input of a metric: the predictions of one task on one split, as parallel columns.
 
 Words
     column    a sequence with one entry per evaluated example; the columns of one `Outputs` are in the same order
@@ -37,7 +37,7 @@ class Misfit:
 @explain_fields
 @dataclass(frozen=True, eq=False)  # eq: comparing arrays with == gives an array, not an answer
 class Outputs:
-    """What a metric may look at: parallel columns, one entry per evaluated example.
+    """Predictions and targets as a metric sees them: parallel columns, one entry per evaluated example.
 
     >>> Outputs(["a", "x"], ["a", "b"], references=[("a", "an"), ()]).gold
     [('a', 'an'), ('b',)]

@@ -52,7 +52,7 @@ def not_a_number(target: str) -> str | None:
 
 
 def constant_targets(outputs: Outputs) -> Misfit | None:
-    """What is wrong with targets that a correlation is asked of: that they are all one number, so it is undefined."""
+    """Find why a correlation is undefined on targets: they are all one number."""
     found = {as_number(target) for target in outputs.targets}
     if len(found) > 1 or not len(outputs):
         return None

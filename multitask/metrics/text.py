@@ -162,7 +162,7 @@ def rouge_l(outputs: Outputs, *, stem: bool = True) -> Floats:
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Its length, a row of the table at once as the bits of one number (Hyyrö 2004).
+    """The length of the longest common subsequence, a row of the table at once as the bits of one number (Hyyrö 2004).
 
     `rouge_score` fills the table cell by cell, a second for two texts of 1,500 words; this takes a millisecond.
 

@@ -146,7 +146,7 @@ class Mixture:
 
 
 def _total(member: str, sizes: Mapping[str, int]) -> float:
-    """What a member counts as in the mixture around it."""
+    """The size that a member counts with in the mixture around it."""
     nested = resolve(member)
     if nested is None:
         return sizes[member]

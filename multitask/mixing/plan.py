@@ -208,7 +208,7 @@ class MixingPlan:
         return {task: count / total if total else math.nan for task, count in counts.items()}
 
     def restrict(self, tasks: Iterable[str]) -> MixingPlan:
-        """The same plan with the other tasks' examples taken out: an arm of a study at equal exposure."""
+        """Take the other tasks' examples out of the plan: an arm of a study at equal exposure."""
         per_step = {task: self._known(task) for task in tasks}
         return MixingPlan({task: self.sizes[task] for task in per_step}, per_step, self.seed)
 
@@ -261,7 +261,7 @@ class PlannedTask(NamedTuple):
 
 
 def planned(plan: MixingPlan, steps: int) -> list[PlannedTask]:
-    """What a training of `steps` steps reads of each task.
+    """Count what a training of `steps` steps reads of each task.
 
     >>> plan = MixingPlan({"span": 100, "sst2": 20}, {"span": 3, "sst2": 1})
     >>> for row in planned(plan, 50):

@@ -66,7 +66,7 @@ class PlannedMixture:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the results should know of the data."""
+        """Notes for a reader of the results about the data."""
         return [note for d in self.data.values() for note in d.notes]
 
 
@@ -138,7 +138,7 @@ def prepare_mixture(config: TrainConfig) -> PlannedMixture:
 
 
 def cautioned(task: Task, data: TaskData) -> TaskData:
-    """The same, its notes beginning with what of its scores can mean nothing.
+    """Put warnings that scores on this data can mean nothing in front of its notes.
 
     Raises:
         UserError: If a metric of the task cannot score the data.

@@ -161,7 +161,7 @@ def _check_names(setting: str, named: Mapping[str, float], sizes: Mapping[str, f
 def effective_sizes(
     sizes: Mapping[str, float], scale: Mapping[str, float] | None, cap: float | None
 ) -> dict[str, float]:
-    """What the sizes count as: scaled, then capped."""
+    """The sizes that rates are made of: scaled, then capped."""
     _check_names("scale", scale or {}, sizes)
     factors = {task: _positive(f"the scale of '{task}'", factor) for task, factor in (scale or {}).items()}
     limit = math.inf if cap is None else _positive("cap", cap)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def data_notes(mix: PlannedMixture) -> list[str]:
-    """What a reader of any figure should know first: which examples are generated, what was held out or skipped."""
+    """Notes to read before any figure: which examples are generated, what was held out or skipped."""
     return ([generated_note(mix.generated)] if mix.generated else []) + mix.notes
 
 
 def generated_note(tasks: Sequence[str]) -> str:
-    """What must stand above any score on the generated sample."""
+    """The note that must stand above any score on the generated sample."""
     return (
         f"GENERATED SAMPLE: the examples of {', '.join(tasks)} are made by a small grammar. "
         "Scores on them say that the tool works, not how a model does on real text."

@@ -1,4 +1,4 @@
-"""What looks like a mistake though nothing failed: a task that is not drawn, answers that are all the same."""
+"""Warnings about a plan that looks like a mistake though nothing failed: a task that is never sampled."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from multitask.registry import did_you_mean
 
 
 def read_configuration(name: str, revision: str | None) -> tuple[Any, dict[str, Any], list[str]]:
-    """What a model's config.json means, what it says, and what is to be said of it."""
+    """Read a model's config.json: what it means, what it says, and what is to be said of it."""
     from transformers import AutoConfig, PreTrainedConfig
 
     if Path(name).is_dir():
@@ -50,7 +50,7 @@ FAMILY = ("t5", "mt5", "umt5")
 
 @contextlib.contextmanager
 def report_to_us() -> Iterator[None]:
-    """What transformers writes to standard error of ids and weights that do not fit is said here, by an error."""
+    """Keep transformers from writing to standard error of ids and weights that do not fit; an error says it here."""
     from transformers.utils.logging import get_verbosity, set_verbosity
 
     level = get_verbosity()

@@ -10,7 +10,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def private_generator(seed: int) -> Iterator[None]:
-    """What this thread would draw from torch's CPU generator comes from one of its own inside, which begins at `seed`.
+    """Draw from a generator of this call inside, which begins at `seed`, instead of torch's global CPU generator.
 
     For library code that draws initial weights and has no argument for a generator: the same bits as after
     `torch.manual_seed(seed)`, while the global one stays where it is for other threads.

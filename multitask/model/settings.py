@@ -1,4 +1,4 @@
-"""What a model folder says about answering, and how little of it counts.
+"""The answering settings in a model folder, and how little of them counts.
 
 How an answer is made is a task's `Decoding`, in every run the same. A folder's generation_config.json, and the
 generation settings that config.json held before there was such a file, are not read: a minimal length, a forced or
@@ -121,7 +121,7 @@ def generation_settings(config: Any, **settings: Any) -> Any:
 
 
 def decoding_settings(config: Any, decoding: Decoding, eos: int) -> Any:
-    """The same with how a task's answers are written.
+    """Generation settings with how a task's answers are written.
 
     Args:
         config: The model's.

@@ -1,4 +1,4 @@
-"""What is looked at in a model folder before transformers reads it: it may be untrusted.
+"""Checks of a model folder before transformers reads it: it may be untrusted.
 
 transformers runs no code that comes with a model unless `trust_remote_code` is true. It must be false, not left out:
 then transformers asks whether to run it, and reads the answer from standard input, where `multitask predict` has its

@@ -77,7 +77,7 @@ def _reason(
     stored: Mapping[str, Any],
     names: Collection[str],
 ) -> str:
-    """What probably happened, and what to do; `names` are all of the model's."""
+    """Guess what happened, and say what to do; `names` are all of the model's."""
     if any(".wi_0." in one for one in missing) and any(".wi." in one for one in left_over):
         return f"They are of a T5 without gates: feed_forward_proj {stored.get('feed_forward_proj')!r} is not theirs."
     if any(".wi." in one for one in missing) and any(".wi_0." in one for one in left_over):
@@ -95,7 +95,7 @@ _LAYERS = {"encoder": "num_layers", "decoder": "num_decoder_layers"}
 
 
 def _lacking(missing: set[str], names: Collection[str]) -> str:
-    """Of what the weights are, of whose names some are missing and all others fit."""
+    """Name the part of the model whose weights are missing where all others fit."""
     if missing >= {one for one in names if one.startswith("decoder.block.")} and not _blocks(missing, "encoder"):
         return "They are not those of an encoder-decoder, but of an encoder alone: give the whole model's."
     for side, key in _LAYERS.items():
@@ -117,7 +117,7 @@ def _blocks(names: Iterable[str], side: str) -> list[int]:
 
 
 def added(missing: Collection[str], left_over: Collection[str]) -> str | None:
-    """What a wrapper put into the names, as a pattern, if without it they are those that are missing.
+    """Find the pattern that a wrapper put into the names, if without it they are those that are missing.
 
     >>> added(["shared.weight", "encoder.w"], ["module.shared.weight", "module.encoder.w"])
     '^module[.]'
@@ -212,7 +212,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
 
 
 def compared(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """What `from_pretrained` would find of weights of these shapes.
+    """Compare weights of these shapes with the model, as `from_pretrained` would.
 
     Args:
         model: Of the same configuration; its weights may be on no device.

@@ -49,7 +49,7 @@ def run_address(config: TrainConfig, mix: PlannedMixture) -> str:
 
 
 def _content(path: str | None) -> Any:
-    """Of a folder what is in its files, so that one that was moved is the same and one that was changed is not."""
+    """Hash what is in a folder's files, so that one that was moved is the same and one that was changed is not."""
     if path is None or not Path(path).exists():
         return path
     found = Path(path)

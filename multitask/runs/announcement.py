@@ -1,4 +1,4 @@
-"""What a run says before its training begins: model, data, warnings, the planned mixture."""
+"""Announcements of a run before its training begins: model, data, warnings, the planned mixture."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ APACHE = ("google-t5/", "google/t5-", "google/flan-t5", "google/mt5-", "google/b
 
 
 class StudyTables(Protocol):
-    """What a card shows of a study; `multitask.Study` is one."""
+    """The part of a study that a card shows; `multitask.Study` is one."""
 
     @property
     def tasks(self) -> Sequence[str]:
         """The names of its tasks."""
 
     def summary_markdown(self) -> str:
-        """Its answer and its main table."""
+        """The study's answer and its main table."""
 
 
 def model_card(facts: RunFacts, study: StudyTables | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What a function does, as a digest that comments, formatting, docstrings and its place in a file leave as it is.
+"""A digest of what a function does, which comments, formatting, docstrings and its place in a file leave as it is.
 
 Words
     code      bytecode with its names and constants, which a lambda and what was typed into a notebook have too; another
@@ -224,7 +224,7 @@ class _Reader:
         offsets = sorted(place)
 
         def after(offset: int) -> int:
-            """What is kept before a place: the number of an instruction that may itself be left out."""
+            """Keep what stands before a place: the number of an instruction that may itself be left out."""
             return place[offset] if offset in place else sum(at < offset for at in offsets)
 
         made: list[Any] = []
@@ -250,7 +250,7 @@ class _Reader:
         return [made, handlers, called, shape]
 
     def _names(self, code: types.CodeType, names: Mapping[str, Any], state: set[str]) -> Iterator[tuple[str, Any]]:
-        """What the code finds in its module, in the order in which it is asked for."""
+        """The names that the code finds in its module, in the order in which it asks for them."""
         done: set[tuple[str, ...]] = set()
         for inner in with_inner(code):
             kept = list(dis.get_instructions(inner))

@@ -1,4 +1,4 @@
-"""What code changes while it runs: a cache, a counter, read off its instructions."""
+"""State that code changes while it runs, such as a cache or a counter, read off its instructions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was begun with, as run.json holds it, and what of it is another now: settings, and each task's definition.
+"""The definitions that a run was begun with, as run.json holds them, and their changes since: settings and tasks.
 
 A run's results are those of its tasks as they were. A task of one's own lives in a file that changes, and config.yaml
 can be edited: whoever continues a run, or uses it, is told what changed, by name. A run of before these facts were
@@ -32,7 +32,7 @@ PLACES = ("data", "include")
 
 
 class _Definition(TypedDict):
-    """What must be there of a definition; a later version may add to it."""
+    """The fields that a definition must have; a later version may add to it."""
 
     decoding: dict[str, Any]
     code: dict[str, str | None]
@@ -83,7 +83,7 @@ def definitions_in(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def changes(before: Any, now: Mapping[str, Any], path: Path) -> list[Change]:
-    """What of a task's definition is another.
+    """Find the parts of a task's definition that differ.
 
     Args:
         before: What a run.json holds; None in one of before it did.
@@ -125,7 +125,7 @@ def said(found: list[Change]) -> str:
 
 
 def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of settings as config.yaml has them, those that run.json holds too: all but what a resumed run may change."""
+    """The settings of config.yaml that run.json holds too: all but those that a resumed run may change."""
     kept = {name: value for name, value in settings.items() if name not in OPERATIONAL}
     trainer = kept.get("trainer")
     if isinstance(trainer, Mapping):

@@ -1,4 +1,4 @@
-"""What is shown while a run trains and is evaluated."""
+"""The display of a run while it trains and is evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says of itself to others: plain facts for its page and its model card, without this machine's paths."""
+"""Facts about a run for its page and its model card, without this machine's paths."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Definition(TypedDict):
 
 
 class _Task(TypedDict):
-    """What is read of a task in config.json of a model."""
+    """The fields that are read of a task in config.json of a model."""
 
     prefix: str
     output: str
@@ -71,7 +71,7 @@ class Score(NamedTuple):
 
     @property
     def high(self) -> float | None:
-        """Its upper end."""
+        """The upper end of the 95 % interval, inside the metric's range."""
         return None if self.value is None or self.error is None else self._inside(self.value + 1.96 * self.error)
 
     def _inside(self, end: float) -> float:
@@ -109,7 +109,7 @@ class RunFacts(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of the run's folder."""
         return self.run.folder.resolve().name
 
     @property

@@ -1,4 +1,4 @@
-"""What is read of the files of a run folder, as types: what a file must hold to be used."""
+"""The files of a run folder as types: what a file must hold to be used."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class RunFile(TypedDict):
 
 
 class Planned(TypedDict):
-    """What was planned for a task."""
+    """The planned share of a task."""
 
     rate: float
 
 
 class Realised(TypedDict):
-    """What the model was given of a task."""
+    """The share of a task that the model was given."""
 
     rate: float
     examples: int

@@ -135,7 +135,7 @@ def load_includes(run: Path, config: TrainConfig, more: Sequence[str]) -> None:
 
 
 def include_error(run: Path, file: str) -> UserError:
-    """Of a run that was trained with a file of the user's own, which is not among those that the user named."""
+    """The error for a run that was trained with a file of the user's own that the user did not name."""
     return UserError(
         f"{run} was trained with --include {file}: give --include with its path, if you trust that file. "
         "What a run folder names is not run by itself."
@@ -181,7 +181,7 @@ def prediction_task(
 
 
 class _Words(TypedDict):
-    """What a run.json says of a task, of that which answering strings needs."""
+    """The fields of a task in run.json that answering strings needs."""
 
     prefix: str
     output: OutputKind

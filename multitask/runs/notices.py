@@ -1,4 +1,4 @@
-"""What a run says while it goes on, and which of it is kept."""
+"""Notices of a run while it goes on, and the warnings that are kept."""
 
 from __future__ import annotations
 

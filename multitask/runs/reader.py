@@ -68,7 +68,7 @@ class RunReader:
 
     @functools.cached_property
     def model_settings(self) -> dict[str, Any]:
-        """What config.json of its model says of each task."""
+        """The tasks' entries in config.json of the model."""
         found = read_json(self.folder / "model" / "config.json", dict[str, Any]).get("task_specific_params") or {}
         return dict(found)
 
@@ -92,7 +92,7 @@ class RunReader:
         return frame[frame["target"] != UNLABELLED].reset_index(drop=True)
 
     def exposure(self, task: str) -> dict[str, float]:
-        """What the model was given of the task; of two halves together."""
+        """The examples and tokens that the model was given of the task; of two halves together."""
         halves = [self.mix["tasks"][name] for name in parts_of(task, self.mix["tasks"])]
         realised = [half["realised"] for half in halves]
         total = {name: float(sum(r[name] for r in realised)) for name in ("examples", "input_tokens", "target_tokens")}

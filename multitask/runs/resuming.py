@@ -1,4 +1,4 @@
-"""What `--resume` looks at before it goes on: the settings, what is there, and whether the data are still the same."""
+"""Checks of `--resume` before it continues: the settings, what is there, and whether the data are still the same."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from multitask.tokenization.vocabulary import mixture_tokenizer
 
 
 class RunData(NamedTuple):
-    """What runs on the same data can share: the runs of a study load and tokenise it once."""
+    """Data that runs can share: the runs of a study load and tokenise it once."""
 
     mix: PlannedMixture
     tokenizer: Tokenizer

@@ -33,7 +33,7 @@ from multitask.version import __version__
 
 
 def known_facts(start: Start, data: RunData, definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says when the run begins, and the same when it is continued.
+    """The content of run.json when the run begins, and the same when it is continued.
 
     Args:
         start: The run.

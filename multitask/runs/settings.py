@@ -14,7 +14,7 @@ from multitask.model.from_scratch import is_from_scratch
 
 
 class RunSettings(NamedTuple):
-    """What is asked for."""
+    """The settings that are asked for."""
 
     config: TrainConfig
     out: Path

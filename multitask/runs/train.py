@@ -188,7 +188,7 @@ def _evaluate(module: Any, start: Start, data: RunData, trainer: Any, cache: Cac
 
 
 def _say_what_is_whole(settings: RunSettings) -> str:
-    """What is left of a run that a full disk or the like ended."""
+    """Say that a run that a full disk or the like ended can be continued."""
     if not os.path.isfile(settings.out / "config.yaml"):
         return ""
     command = resume_command(settings.out, settings.config.include)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: settings, scores, the realised mix and the model, written to the run folder."""
+"""The files that a run leaves behind: settings, scores, the realised mix and the model, written to the run folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from multitask.tokenization.tokenizer import Tokenizer
 
 
 def task_settings(task: Any) -> dict[str, Any]:
-    """What `model/config.json` says of a task: all that is needed to use the model without this package."""
+    """The entry of a task in `model/config.json`: all that is needed to use the model without this package."""
     return {
         "prefix": task.prefix,
         "output": task.output,
@@ -70,7 +70,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _from_rust(folder: Path) -> Iterator[None]:
-    """What the system says of a file, as Python says it: tokenizers raises a bare Exception, safetensors its own."""
+    """Raise a system error as Python says it: tokenizers raises a bare Exception, safetensors its own."""
     try:
         yield
     except Exception as error:

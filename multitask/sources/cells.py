@@ -213,7 +213,7 @@ class AmbiguousCellError(ValueError):
 
 
 def two_readings(make: Callable[[Mapping[str, Any]], Made], row: Mapping[str, Any]) -> Made:
-    """What `make` makes of the row; where it uses a cell in an ambiguous way, whatever the cell is taken for.
+    """Format the row twice; where it uses a cell in an ambiguous way, whatever the cell is taken for.
 
     Raises:
         AmbiguousCellError: If it makes one thing of a cell as text and another of it as a number.
@@ -244,7 +244,7 @@ def two_readings(make: Callable[[Mapping[str, Any]], Made], row: Mapping[str, An
 def _read(
     make: Callable[[Mapping[str, Any]], Made], row: Mapping[str, Any]
 ) -> tuple[Made | None, Exception | None, _Reading]:
-    """What is made or raised, and how."""
+    """Give what is made or raised, and how."""
     reading = _Reading()
     token = _reading.set(reading)
     try:

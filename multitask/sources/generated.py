@@ -30,7 +30,7 @@ def sampled_name(*names: str) -> str | None:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """See `sample`."""
+    """The generated sample as a source; `sample` makes it."""
 
     name: str
 

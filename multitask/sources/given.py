@@ -1,4 +1,4 @@
-"""What people give as the source of a task, as a source: rows, a dict by split, a function, a frame, a path, or one."""
+"""Sources from what people give a task: rows, a dict by split, a function, a frame, a path, or a source itself."""
 
 from __future__ import annotations
 

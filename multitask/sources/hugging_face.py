@@ -33,7 +33,7 @@ def hub(path: str, name: str | None = None, *, revision: str, splits: Mapping[st
 
 @dataclass(frozen=True)
 class HubSource:
-    """See `hub`."""
+    """A data set of the Hub as a source; `hub` makes it."""
 
     path: str
     name: str | None

@@ -50,7 +50,7 @@ def dataset(data: Any) -> DatasetSource:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """See `dataset`."""
+    """A `datasets.Dataset` as a source; `dataset` makes it."""
 
     data: Mapping[str, Any]
     home: str = ""
@@ -112,7 +112,7 @@ def rows(
 
 @dataclass(frozen=True)
 class PythonSource:
-    """See `rows`."""
+    """Rows in memory, or a function that gives them, as a source; `rows` makes it."""
 
     source: Callable[..., Iterable[Row]] | Mapping[str, Any]
     names: tuple[str, ...]
@@ -197,7 +197,7 @@ class PythonSource:
         return PythonSource({"train": few}, ("train",)).rows("train")
 
     def _no_such_split(self, split: str, error: Exception) -> str:
-        """What to do where a function does not know a split that it was asked for unasked."""
+        """Say what to do where a function does not know a split that it was asked for unasked."""
         if split == "train" or isinstance(self.source, Mapping) or not isinstance(error, (LookupError, ValueError)):
             return ""
         return f". If there is no such split, say so: multitask.rows({_named(self.source)}, splits=['train'])"

@@ -15,7 +15,7 @@ class Source(Protocol):
 
     @property
     def description(self) -> str:
-        """What stands in tables and run folders, e.g. "nyu-mll/glue (sst2)"."""
+        """The words for it in tables and run folders, e.g. "nyu-mll/glue (sst2)"."""
 
     @property
     def generated(self) -> bool:

@@ -185,7 +185,7 @@ def guarded(value: Any, column: str) -> Any:
 
 
 def written_out(values: Mapping[str, Any], texts: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """What a formatter may have written out although it is no text: (column, what to ask it with again).
+    """Find what a formatter may have written out although it is no text: (column, what to ask it with again).
 
     A value that is missing and stands in one of the texts as "None" or "nan" may have come there in another way, so a
     stand-in is given, `Null` or `NotANumber`, that refuses to become text.

@@ -124,7 +124,7 @@ def read_rows(path: Path | str, form: Form = PLAIN) -> Rows:
 
 
 def read_content(path: Path) -> bytes:
-    """What a file holds, unpacked if it is compressed.
+    """Read a file, unpacked if it is compressed.
 
     Raises:
         UserError: If it cannot be read or unpacked.

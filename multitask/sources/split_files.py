@@ -1,4 +1,4 @@
-"""What stands in a task's folder: the files that are its splits, and what is there but not read, which is an error.
+"""The files in a task's folder that are its splits, and those that are there but not read, which is an error.
 
 A split is one of
     SPLIT.EXT                      with or without the ending of a compression: train.csv, validation.jsonl.gz
@@ -115,7 +115,7 @@ def folder_files(folder: Path) -> tuple[Path, ...]:
 
 
 class Part(NamedTuple):
-    """What the name of a part of a split says."""
+    """A part of a split, as its file's name says."""
 
     split: str
     digits: str
@@ -242,7 +242,7 @@ def like_validation(splits: Iterable[str]) -> str | None:
 
 
 def like_folder(entries: Iterable[Path], name: str) -> str | None:
-    """What was meant as the folder of this name, which is not there: a broken link, a file of rows, another case."""
+    """Find what was meant as the folder of this name, which is not there: a broken link, a file, another case."""
     for path in entries:
         if not path.name.casefold().startswith(name.casefold()):
             continue

@@ -38,7 +38,7 @@ _MARKS = {
 
 
 def binary_kind(content: bytes) -> str | None:
-    """What a file is by its first bytes, whatever its name says; None for what may be text."""
+    """Tell what a file is by its first bytes, whatever its name says; None for what may be text."""
     return next((kind for kind, mark in _MARKS.items() if re.match(mark, content)), None)
 
 
@@ -53,7 +53,7 @@ def split_ending(name: str) -> tuple[str, str]:
 
 
 def unpacked(path: str, content: bytes) -> bytes:
-    """What a file holds, unpacked if the ending of its name says that it is compressed.
+    """Give the content of a file, unpacked if the ending of its name says that it is compressed.
 
     Raises:
         UserError: If it is cut off or damaged, or unpacks to more than `UNPACKED_TIMES` its size and `UNPACKED_BYTES`.

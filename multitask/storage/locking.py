@@ -129,7 +129,7 @@ def check_owner(path: Path) -> None:
 
 
 def _owner(folder: Path) -> dict[str, Any]:
-    """What OWNER says; nothing if it is not there, or is not as it was written."""
+    """Read OWNER; nothing if it is not there, or is not as it was written."""
     try:
         handle = os.open(folder / OWNER, os.O_RDONLY | NO_FOLLOW)
         with open(handle, encoding="utf-8") as file:

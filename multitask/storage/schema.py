@@ -42,7 +42,7 @@ def check_shape(value: object, hint: Any, path: object) -> None:
 
 
 def problem_of(value: object, hint: Any) -> str | None:
-    """What is wrong with a value, as the end of a sentence that begins with its name; None if it is what `hint` says.
+    """Say what is wrong with a value, as the end of a sentence that begins with its name; None if `hint` fits.
 
     >>> problem_of("ten", int | None), problem_of(10, int | None)
     ('must be a whole number, not text', None)

@@ -1,4 +1,4 @@
-"""What the system refuses: a full disk, a limit on files, a path that cannot be.
+"""Refusals of the system as sentences: a full disk, a limit on files, a path that cannot be.
 
 A user can fix it, so it is one line, wherever it comes from and whichever library wraps it.
 

@@ -15,7 +15,7 @@ from multitask.errors import UserError
 
 
 def compressed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Its members that are: torch writes none."""
+    """The members of a file that are compressed: torch writes none."""
     return [one for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]
 
 

@@ -50,7 +50,7 @@ class Cell(NamedTuple):
 
 
 class Preface(NamedTuple):
-    """What stands above tables."""
+    """The lines above tables."""
 
     lead: str
     """One line, in bold."""

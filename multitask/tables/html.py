@@ -53,7 +53,7 @@ def html_notes(table: Table) -> Markup:
 
 
 def html_text(tables: Sequence[Table], above: Preface | None = None) -> Markup:
-    """What stands above the tables, the tables and their notes, in one section."""
+    """Render the preface, the tables and their notes, in one section."""
     parts = [Markup('<section class="tables">\n')]
     if above is not None:
         above = visible_in(above)

@@ -43,7 +43,7 @@ def _tex(text: str) -> str:
 
 
 def latex_text(tables: Sequence[Table], above: Preface | None = None) -> str:
-    """What stands above the tables, and a float a table; a first line names the package."""
+    """Render the preface, and a float a table; a first line names the package."""
     tables, above = visible_in(tables), visible_in(above)
     blocks = [r"% \usepackage{booktabs}"]
     if above is not None:

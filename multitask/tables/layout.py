@@ -26,7 +26,7 @@ LEAST_KEY = 10
 
 
 class Layout(NamedTuple):
-    """What to print."""
+    """The columns and rows to print."""
 
     parts: list[dict[int, int]]
     """[{position of a column: its width}], printed below each other."""

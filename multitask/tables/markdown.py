@@ -10,7 +10,7 @@ from multitask.tables.table import Table
 
 
 def markdown_text(tables: Sequence[Table], above: Preface | None = None) -> str:
-    """What stands above the tables, and each table under a heading of the third level."""
+    """Render the preface, and each table under a heading of the third level."""
     tables, above = visible_in(tables), visible_in(above)
     blocks = []
     if above is not None:

@@ -37,7 +37,7 @@ def print_tables(*tables: Table) -> None:
 def terminal_text(
     tables: Sequence[Table], above: Preface | None = None, *, width: int | None = None, color: bool | None = None
 ) -> str:
-    """What stands above the tables, and the tables, an empty line between them.
+    """Render the preface and the tables, an empty line between them.
 
     Args:
         tables: In the order to print.

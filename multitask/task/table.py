@@ -51,7 +51,7 @@ def task_table(task: Task) -> Table:
 
 
 def _example_at_hand(task: Task) -> Example | None:
-    """What a row in memory, or of the generated sample, becomes."""
+    """Make an example of a row in memory, or of the generated sample."""
     made = sampled_name(task.name, task.folder)
     try:
         rows: Sequence[Row] | None = task.source.at_hand(20) if isinstance(task.source, PythonSource) else None

@@ -128,11 +128,11 @@ class Task:
         return self.metrics[0]
 
     def examples(self, row: Row, split: str = "validation") -> list[Example]:
-        """What the row becomes, prefix in front: usually one example, for some tasks none or several."""
+        """Make the examples of a row, prefix in front: usually one, for some tasks none or several."""
         return [one.renewed(self.prefix + one.inputs, one.id) for one in self.formatted(row, split)]
 
     def formatted(self, row: Row, split: str = "validation") -> list[Example]:
-        """The same without the prefix."""
+        """Make the examples of a row without the prefix."""
         extra = {"split": split} if takes_split(self.formatter) else {}
         made = self.formatter(_Renamed(row, self.columns) if self.columns else row, **extra)
         if isinstance(made, Example):

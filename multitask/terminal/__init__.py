@@ -1,4 +1,4 @@
-"""What people see in a terminal or a notebook: progress, notices, widths, quiet libraries.
+"""Output to people in a terminal or a notebook: progress, notices, widths, quiet libraries.
 
 Imports nothing of ours.
 """

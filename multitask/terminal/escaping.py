@@ -40,7 +40,7 @@ def _escaped(character: str) -> str:
 
 
 def shown(value: object, limit: int = 120) -> str:
-    """What a message quotes of a value of any length, without its middle if it is long.
+    """Quote a value of any length in a message, without its middle if it is long.
 
     Args:
         value: Text, an exception, anything; one whose `str` fails is named by its type.

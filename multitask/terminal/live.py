@@ -177,7 +177,7 @@ class _Notebook:
 
 
 class _Frame:
-    """What a notebook shows of renderables."""
+    """Renderables as a notebook shows them."""
 
     def __init__(self, parts: list[RenderableType]) -> None:
         from rich.console import Console
@@ -265,7 +265,7 @@ class _Terminal:
             self._widths = [Segment.get_line_length(line) for line in lines]
 
     def _erased(self) -> Any:
-        """What takes the region away, also of a window that became narrower and broke its lines."""
+        """The codes that take the region away, also of a window that became narrower and broke its lines."""
         from rich.control import Control
         from rich.segment import ControlType
 

@@ -85,6 +85,6 @@ def quiet_libraries() -> None:
 
 
 def quiet_lightning() -> None:
-    """The same for Lightning, after it is imported, which is when it sets its level."""
+    """Quiet Lightning, after it is imported, which is when it sets its level."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

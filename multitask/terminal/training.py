@@ -1,4 +1,4 @@
-"""What a training looks like while it runs: a row a task, below them one bar.
+"""The view of a training while it runs: a row a task, below them one bar.
 
      task   loss   trend              examples  epochs  metric    score  baseline
      span   1.653  █▇▆▅▄▃▃▂▂▂▁▁          1,920    0.96  jaccard   0.389     0.521
@@ -44,7 +44,7 @@ GAP = 2
 
 @dataclass
 class TaskRow:
-    """What is known of a task beforehand."""
+    """A task as it is known before training."""
 
     name: str
     """Fit for a terminal."""
@@ -307,7 +307,7 @@ def _bar(view: TrainingView, width: int, ascii_only: bool) -> Text:
 
 
 def _style(task: TaskRow) -> str:
-    """Of a score beside its baseline; the numbers stand there too."""
+    """The style of a score beside its baseline; the numbers stand there too."""
     difference = task.score - task.baseline
     if not math.isfinite(difference) or difference == 0:
         return ""

@@ -1,4 +1,4 @@
-"""What is made once and kept on disk: named by its content, shared by all runs, checked whenever it is read.
+"""Arrays that are made once and kept on disk: named by their content, shared by all runs, checked when they are read.
 
 Words
     entry    one file of flat arrays; its name is a hash of all that they depend on, so it is never out of date
@@ -175,7 +175,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _listed(header: Any) -> list[dict[str, Any]]:
-    """What the header says of each array: numbers only. An array of objects would be addresses in the memory."""
+    """Read the header's entry of each array: numbers only. An array of objects would be addresses in the memory."""
     try:
         listed = [{name: one[name] for name in ("name", "dtype", "count", "crc")} for one in header["arrays"]]
         plain = all(_NUMBERS.fullmatch(one["dtype"]) and int(one["count"]) >= 0 for one in listed)
@@ -214,7 +214,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays]:
 
 
 class Entry(NamedTuple):
-    """What can be said of an entry without reading all of it."""
+    """An entry, as far as it is known without reading all of it."""
 
     path: Path
     kind: str

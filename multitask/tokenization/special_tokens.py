@@ -1,4 +1,4 @@
-"""What a tokenizer puts around a text: T5's an end of sequence behind it, others nothing, or a token before it too.
+"""The tokens that a tokenizer puts around a text: T5's an end of sequence behind it, others nothing, or one before too.
 
 Words
     first tokens    what stands before each text: none in T5's own vocabularies, `<s>` in CodeT5's. A model that was

@@ -37,7 +37,7 @@ class TokenCache:
         self._read = self._kept = self._bytes = 0
 
     def tokenized(self, task: Task, examples: Examples, advance: Callable[[int], None] | None = None) -> TokenizedTask:
-        """What `tokenize_task` gives, read-only and memory-mapped where it is kept.
+        """Tokenise as `tokenize_task`, or read it from the cache, read-only and memory-mapped.
 
         Of fewer than `KEPT_FROM` examples nothing is kept, nor of a tokenizer that cannot be told from others.
         """

@@ -104,7 +104,7 @@ def tokens_per_word(tokenizer: Tokenizer, data: TaskData) -> tuple[float, float]
 
 
 def older_vocabulary(tokenizer: Tokenizer, data: Mapping[str, TaskData], trained_on: Sequence[str]) -> str | None:
-    """What it costs tasks that their vocabulary was trained before they were added, as a sentence; None if none was.
+    """Say what it costs tasks that their vocabulary was trained before they were added; None if none was.
 
     Args:
         tokenizer: Of that vocabulary.

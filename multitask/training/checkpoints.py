@@ -53,7 +53,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint file; None if it is as it was written."""
+    """Say what is wrong with a checkpoint file; None if it is as it was written."""
     if path.is_dir():  # a sharded one, whose format has no checksums
         return None
     try:
@@ -72,7 +72,7 @@ def steps_of(path: Path) -> int:
 
 
 def checkpoints_in(folder: Path, name: str = "step", suffix: str = ".ckpt") -> list[Path]:
-    """What a run can resume from, whole or not, the newest last; with `name` best or best@TASK the best instead.
+    """Find what a run can resume from, whole or not, the newest last; with `name` best or best@TASK the best instead.
 
     Only files that are called exactly so: a user's copy (`step-8 (copy).ckpt`) stands beside them and is left alone,
     and `best@a-b-8.ckpt` is not of task `a`.

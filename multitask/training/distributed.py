@@ -8,7 +8,7 @@ import torch
 
 
 def gathered(items: list[T]) -> list[T]:
-    """What every process has, in the order of the processes; every process must call this."""
+    """Gather the items of every process, in the order of the processes; every process must call this."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return items
     parts: list[Any] = [None] * torch.distributed.get_world_size()

@@ -1,4 +1,4 @@
-"""What watches the numbers of a training: losses and gradients that are not finite, and tasks whose loss explodes.
+"""A guard of the numbers of a training: losses and gradients that are not finite, and tasks whose loss explodes.
 
 Words
     finite    neither infinite nor NaN

@@ -17,7 +17,7 @@ ScheduleName = Literal["constant", "linear", "cosine", "inverse_sqrt"]
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """What `configure` needs to know."""
+    """The settings of `configure`."""
 
     name: OptimizerName = "adafactor"
     lr: float = 1e-3

@@ -90,7 +90,7 @@ def seeded_generators(seed: int) -> Iterator[None]:
 
 
 def states_of_generators() -> list[dict[str, Any]]:
-    """Of every process, in order: the states of its generators, as tensors and plain values."""
+    """Collect the states of every process's generators, in order, as tensors and plain values."""
     import numpy as np
     import torch
 

@@ -1,1 +1,1 @@
-"""What a study trains: arms, settings, the study folder."""
+"""The design of a study: arms, settings, the study folder."""

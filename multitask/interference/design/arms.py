@@ -30,7 +30,7 @@ MATCHES = ("examples", "steps")
 
 
 class Arm(NamedTuple):
-    """What a run trains on; with a seed it is a run."""
+    """Tasks that are trained together, with their budget; with a seed it is a run."""
 
     tasks: tuple[str, ...]
     """By name."""
@@ -116,7 +116,7 @@ class Design:
         return self.arm(self.tasks)
 
     def single(self, task: str, match: str, company: Iterable[str]) -> Arm:
-        """What a task alone is trained with to be compared with `company`, which holds it."""
+        """The arm of a task alone that is compared with `company`, which holds it."""
         return self.arm([task], self.budget(company) if match == "steps" else None)
 
     def without(self, left_out: str, match: str) -> Arm:
@@ -187,7 +187,7 @@ class Design:
         return sorted(found, key=lambda a: (a != self.joint, len(a.tasks), a.twin, a.budget, a.tasks))
 
     def family(self, arm: Arm) -> str:
-        """What an arm is called in the record: single, joint, pair, without or null."""
+        """The name of an arm's kind in the record: single, joint, pair, without or null."""
         if arm.twin:
             return "null"
         if len(arm.tasks) == 1:
@@ -205,7 +205,7 @@ class Design:
 
 
 def label(arm: Arm, family: str) -> str:
-    """What people read, and a run's folder is called, e.g. "pair-span-sst2".
+    """The name of an arm for people and for a run's folder, e.g. "pair-span-sst2".
 
     >>> label(Arm(("span", "sst2"), Fraction(32)), "pair")
     'pair-span-sst2'

@@ -22,7 +22,7 @@ PER_STEP = 16.0
 
 @dataclass
 class StudyConfig:
-    """What `multitask interference` asks for, besides the settings of training."""
+    """The settings of `multitask interference`, besides those of training."""
 
     train: TrainConfig = field(default_factory=TrainConfig)
     """What all runs share."""

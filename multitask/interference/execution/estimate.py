@@ -1,4 +1,4 @@
-"""What a study will cost, measured before anything is spent: a few steps and decoded rows of an untrained model."""
+"""The cost of a study, measured before anything is spent: a few steps and decoded rows of an untrained model."""
 
 from __future__ import annotations
 

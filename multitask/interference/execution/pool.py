@@ -182,7 +182,7 @@ def _without_script() -> Iterator[None]:
 
 
 def _ended(code: int, workers: int) -> str:
-    """What became of a process that trains models and said nothing.
+    """Say how a process that trains models ended without a word.
 
     >>> _ended(1, 1)
     'a process that trains models ended with code 1: the same command goes on from what is finished.'

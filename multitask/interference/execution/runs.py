@@ -42,7 +42,7 @@ def mix_of_run(config: TrainConfig, full: PlannedMixture) -> PlannedMixture:
 
 
 def address_of_run(config: TrainConfig, full: PlannedMixture) -> str:
-    """What `run.json` of the finished run will say as its address."""
+    """The address that `run.json` of the finished run will have."""
     return run_address(resolve_settings(config), mix_of_run(config, full))
 
 
@@ -56,7 +56,7 @@ def check_scores(folder: Path) -> bool:
 
 
 def is_finished(folder: Path) -> bool:
-    """The same of a run, which is trained again if it is damaged."""
+    """Whether the folder holds a finished run of a study; one that is damaged is trained again."""
     try:
         return check_scores(folder)
     except UserError:

@@ -91,7 +91,7 @@ class Progress:
             self.partial.add(run.arm, run.seed, run.folder)
 
     def steps(self, number: int) -> int:
-        """Of a model, in all."""
+        """The number of steps of a model, in all."""
         return int(self.runs[number].config.trainer["max_steps"])
 
     def part(self, number: int, work: Work) -> float:
@@ -125,7 +125,7 @@ class Progress:
 
 
 class View:
-    """What rich draws of a study, in the width and height that there is."""
+    """A study under way, drawn by rich in the width and height that there is."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress

@@ -49,7 +49,7 @@ class StudyExamples:
         self._tokens: dict[tuple[str, str], Any] = {}
 
     def prepared(self, config: TrainConfig) -> Any:
-        """What a run of these settings needs; see `runs.run_data.RunData`."""
+        """Prepare the data of a run of these settings; see `runs.run_data.RunData`."""
         from multitask.runs.run_data import RunData, scored_examples
 
         mix = mix_of_run(config, self.full)

@@ -1,4 +1,4 @@
-"""What all drawings share: an empty figure, the lines above it, numbers with gaps."""
+"""Shared by all drawings: an empty figure, the lines above it, numbers with gaps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def blank_figure(width: float, height: float, columns: int = 1) -> tuple[Figure,
 
 
 def engine(figure: Figure) -> Any:
-    """What places the axes; of layout "constrained" it knows more than its base class says."""
+    """The engine that places the axes; of layout "constrained" it knows more than its base class says."""
     return figure.get_layout_engine()
 
 

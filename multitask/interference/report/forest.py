@@ -252,7 +252,7 @@ def _numbers(e: Effect) -> str:
 
 
 def _shares(record: StudyRecord, e: Effect) -> list[tuple[str, str]]:
-    """What the model with company was given of this task and, in a pair, of its companion."""
+    """The shares of this task and, in a pair, of its companion in the training of the joint model."""
     arm = {"company": "joint", "without": "joint", "pair": "pair"}.get(e["kind"])
     tasks = [e["task"]] + ([e["companion"]] if arm == "pair" and e["companion"] else [])
     found = []

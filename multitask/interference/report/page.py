@@ -1,4 +1,4 @@
-"""What the study's page shows, gathered from its record; the templates say where."""
+"""The values of the study's page, gathered from its record; the templates say where they stand."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def _values(effect: Effect) -> Floats:
 
 
 def _examples_sd(effect: Effect) -> float:
-    """What of an effect's standard error the spread over its seeds does not explain."""
+    """The part of an effect's standard error that the spread over its seeds does not explain."""
     values, se = _values(effect), effect["se"]
     if se is None or len(values) < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""What a record says of one task besides scores and effects: exposure, format confusion, curves, changed examples."""
+"""The record of one task besides scores and effects: exposure, format confusion, curves, changed examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 3
 
 
 def measure_exposure(of: TaskRuns, arm: Arm) -> Exposure:
-    """What the models of an arm were given of the task, as means over seeds."""
+    """Average what the models of an arm were given of the task over seeds."""
     seen = [run.exposure(of.name) for run in of.runs(arm)]
     means = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
     return cast(Exposure, {**of.describe_arm(arm), **means})

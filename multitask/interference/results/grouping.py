@@ -70,7 +70,7 @@ def best_grouping(
 
 
 class Evidence:
-    """What groups of these tasks are worth.
+    """The effects that groups of these tasks are judged by.
 
     D versions, n tasks. Inside this module a set of tasks is a mask, with bit i for task i.
     """
@@ -97,7 +97,7 @@ class Evidence:
             raise ValueError("the effects of a grouping must be numbers: leave out the tasks that were not measured.")
 
     def at(self, function: Callable[[Floats], Floats]) -> Evidence:
-        """The same with `function` of every effect's versions."""
+        """The same effects with `function` of every effect's versions."""
         measured = {g: {t: function(v) for t, v in values.items()} for g, values in self.measured.items()}
         return Evidence(self.tasks, {pair: function(v) for pair, v in self.pairs.items()}, measured)
 

@@ -1,4 +1,4 @@
-"""What the record of a study is made of: its finished runs, and what is said of its data and settings."""
+"""The inputs of a study's record: its finished runs, and the facts about its data and settings."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def outputs_of_frame(task: Task, frame: pd.DataFrame, column: str = "prediction") -> Outputs:
-    """What metrics look at, from a predictions file; `column` may be another way of decoding."""
+    """Make `Outputs` of a predictions file; `column` may be another way of decoding."""
     groups = frame["group"].tolist() if "group" in frame and frame["group"].notna().any() else ()
     return Outputs(
         predictions=frame[column].tolist(),

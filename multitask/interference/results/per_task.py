@@ -40,7 +40,7 @@ from multitask.task import Task
 
 @dataclass(frozen=True, eq=False)
 class TaskAnalysis:
-    """What a record says of one task, and the bootstraps that statements about several tasks are made of."""
+    """The record of one task, and the bootstraps that statements about several tasks are made of."""
 
     task: Task
     boots: dict[str, TaskBootstrap]

@@ -1,4 +1,4 @@
-"""What a study found, as plain data: the content of `interference.json`, which tables, figures and report are made of.
+"""A study as plain data: the content of `interference.json`, which tables, figures and report are made of.
 
 Words
     points     a primary metric on 0–100, oriented so that higher is better; log-likelihood is in nats instead
@@ -33,7 +33,7 @@ LIKELIHOOD = "log_likelihood"
 
 
 class Setting(TypedDict):
-    """What was compared, and how."""
+    """The models that were compared, and how they were trained."""
 
     tasks: list[str]
     arms: list[str]
@@ -151,7 +151,7 @@ class Effect(TypedDict):
 
 
 class Exposure(TypedDict):
-    """What an arm's model was given of a task, mean over seeds."""
+    """The examples and tokens that an arm's model was given of a task, mean over seeds."""
 
     task: str
     arm: str
@@ -276,7 +276,7 @@ class Advice(TypedDict):
 
 
 class Gap(TypedDict):
-    """What one deployed checkpoint loses against each task's own best one, of the joint run."""
+    """The loss of one deployed checkpoint against each task's own best one, of the joint run."""
 
     task: str
     deployed: float | None
@@ -359,7 +359,7 @@ def read_record(path: Path) -> StudyRecord:
 
 
 def _earlier_range(unit: str, metric: str) -> tuple[float | None, float | None]:
-    """Of a record that does not hold it: of metrics in points, errors have no least score.
+    """The range of a metric in a record that does not hold it: of metrics in points, errors have no least score.
 
     >>> _earlier_range("accuracy × 100", "accuracy"), _earlier_range("−mse, so that higher is better", "mse")
     ((0.0, 100.0), (None, 0.0))

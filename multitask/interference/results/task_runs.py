@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TaskRuns:
-    """What the analysis of one task begins with."""
+    """A task with all runs that trained it, which its analysis begins with."""
 
     inputs: StudyInputs
     task: Task
@@ -53,7 +53,7 @@ class TaskRuns:
         return self.inputs.runs(arm)
 
     def describe_arm(self, arm: Arm) -> dict[str, Any]:
-        """What a row about an arm begins with: task, arm, companions, match and budget."""
+        """Begin a row about an arm: task, arm, companions, match and budget."""
         return {
             "task": self.name,
             "arm": self.inputs.design.family(arm),

@@ -42,7 +42,7 @@ def seed_draws(seeds: int, resamples: int, seed: int) -> Integers:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is drawn of a task's examples."""
+    """The units of a task's examples that are drawn."""
 
     number: int
     of_example: Integers

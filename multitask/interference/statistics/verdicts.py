@@ -1,4 +1,4 @@
-"""What may be said of a study's numbers: differences with intervals, corrected for their number, and verdicts.
+"""Verdicts on a study's numbers: differences with intervals, corrected for their number.
 
 Words
     arm        what is compared: one `Outputs` a seed, over the same examples in the same order

@@ -98,7 +98,7 @@ def single_score(record: StudyRecord, task: str, metric: str, match: str, budget
 
 
 def _exposures(record: StudyRecord, task: str, match: str) -> tuple[Exposure | None, Exposure | None]:
-    """Of the single arm that matches the joint run under this budget, and of the joint run."""
+    """The exposure of the single arm that matches the joint run under this budget, and of the joint run."""
     found = [x for x in record["exposure"] if x["task"] == task]
     joint = next((x for x in found if x["arm"] == "joint"), None)
     alone = [x for x in found if x["arm"] == "single" and x["match"] in (match, None)]
@@ -189,7 +189,7 @@ def _left_out(record: StudyRecord, s: Summary, aside: frozenset[str], one_seed: 
 
 
 def exposure_table(record: StudyRecord) -> Table | None:
-    """What each arm's model was given of each task, mean over seeds."""
+    """The examples and tokens that each arm's model was given of each task, mean over seeds."""
     if not record["exposure"]:
         return None
     rows = tuple(

@@ -1,4 +1,4 @@
-"""What an effect may claim, and in which words: one place for tables, figures and report, so that they cannot differ.
+"""The claims that an effect supports, in words: one place for tables, figures and report, so that they cannot differ.
 
 Words
     look    the class of a cell or a mark: `gain`, `loss`, `equal`; `none` for no evidence; `unlearned`, `one-seed`,
@@ -18,7 +18,7 @@ from multitask.tables.numbers import interval, plain, signed
 
 
 class Evidence(NamedTuple):
-    """What an effect may claim."""
+    """The claim that an effect supports."""
 
     look: str
     mark: str
@@ -29,7 +29,7 @@ MISSING_EVIDENCE = Evidence("missing", "", "not measured")
 
 
 def evidence(effect: Effect | None, not_learned: frozenset[str] = frozenset()) -> Evidence:
-    """What an effect may claim; None is one that was not measured.
+    """Say which claim an effect supports; None is one that was not measured.
 
     Args:
         effect: Of a record.

@@ -214,7 +214,7 @@ T = TypeVar("T")
 
 
 def of_layers(stack: Any, make: Callable[[Any], T]) -> list[T]:
-    """Of each layer what `make` gives for its self-attention, or what the layer before has.
+    """Collect from each layer what `make` gives for its self-attention, or what the layer before has.
 
     But for uMT5, all layers share the first one's bias of relative positions.
     """
