@@ -103,13 +103,13 @@ def child(began: float, told: Path, words: list[str]) -> None:
     from multitask.cli.common import check_early
     from multitask.cli.flags import parse_command
     from multitask.cli.train import COMMAND
-    from multitask.gc_pause import uncollected
+    from multitask.gc_pause import pause_garbage_collection
     from multitask.terminal.quiet import quiet_libraries, quiet_lightning
 
     config, _ = parse_command(COMMAND, words)
     quiet_libraries()
     check_early(config)
-    with uncollected():
+    with pause_garbage_collection():
         import pytorch_lightning as pl
 
         import multitask.runs.run_data as run_data

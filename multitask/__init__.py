@@ -101,10 +101,10 @@ def __getattr__(name: str) -> Any:
         # OpenMP reads it when torch is loaded: see terminal/quiet.py.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if name in _HOMES:
-        from multitask.gc_pause import uncollected
-        from multitask.training.signals import unswallowed
+        from multitask.gc_pause import pause_garbage_collection
+        from multitask.training.signals import deliver_interrupts
 
-        with unswallowed(whole=True), uncollected(), warnings.catch_warnings():
+        with deliver_interrupts(whole=True), pause_garbage_collection(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
             return getattr(importlib.import_module(f"multitask.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'multitask' has no attribute '{name}'")

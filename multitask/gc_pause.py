@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def pause_garbage_collection() -> Iterator[None]:
     """No search inside the block, or inside the function that this decorates.
 
-    >>> with uncollected():
+    >>> with pause_garbage_collection():
     ...     gc.isenabled()
     False
     >>> gc.isenabled()

@@ -23,7 +23,7 @@ from multitask.metrics.outputs import Outputs
 from multitask.short_repr import WIDTH, Plain, short_repr
 from multitask.sources.generated import sample
 from multitask.task import TASKS
-from multitask.training.signals import unswallowed
+from multitask.training.signals import deliver_interrupts
 
 LONG = "so long a text \n\x1b[31m that nobody reads it " * 40
 
@@ -155,7 +155,7 @@ def interrupted_import(whole: bool, times: int = 1) -> list[str]:
     """What happens around Ctrl-C that comes while a `__del__` runs, which catches whatever is raised in it."""
     seen = []
     try:
-        with unswallowed(whole=whole):
+        with deliver_interrupts(whole=whole):
             for _ in range(times):
                 try:
                     signal.raise_signal(signal.SIGINT)

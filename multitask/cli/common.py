@@ -11,13 +11,13 @@ from typing import Any
 
 from multitask.config import TrainConfig, task_words
 from multitask.errors import UserError
-from multitask.gc_pause import uncollected
+from multitask.gc_pause import pause_garbage_collection
 from multitask.terminal.escaping import visible
 from multitask.terminal.live import is_live_terminal
 from multitask.terminal.quiet import quiet_libraries
 from multitask.terminal.width import print_notice
 from multitask.training.processes import is_first_process
-from multitask.training.signals import unswallowed
+from multitask.training.signals import deliver_interrupts
 from multitask.version import __version__
 
 EXIT_FAILED = 1
@@ -60,7 +60,7 @@ def loading() -> Iterator[None]:
         sys.stderr.write("loading PyTorch …")
         sys.stderr.flush()
     try:
-        with unswallowed(whole=False), uncollected():
+        with deliver_interrupts(whole=False), pause_garbage_collection():
             yield
     finally:
         if shown:

@@ -37,7 +37,7 @@ from multitask.examples.bad_rows import (
 )
 from multitask.examples.dataset import EMPTY, NO_EXAMPLE, NO_LABEL, Examples, TaskData
 from multitask.examples.held_out import Unit, examples_of, grouped, share_of, taken_out, without
-from multitask.gc_pause import uncollected
+from multitask.gc_pause import pause_garbage_collection
 from multitask.sources.local_files import FileSource
 from multitask.sources.protocol import Source
 from multitask.sources.split_files import like_validation
@@ -45,7 +45,7 @@ from multitask.sources.table import Rows
 from multitask.task import UNLABELLED, Task, takes_split
 
 
-@uncollected()
+@pause_garbage_collection()
 def load_examples(
     task: Task, source: Source, split: str, *, limit: int | None = None, on_bad_row: OnBadRow = "error"
 ) -> Examples:
@@ -77,7 +77,7 @@ def load_examples(
     return Examples(task.name, split, made, rows.origin, source.generated, dict(skipped), left_out, len(rows))
 
 
-@uncollected()
+@pause_garbage_collection()
 def load_task(
     task: Task,
     source: Source,

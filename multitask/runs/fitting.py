@@ -14,7 +14,7 @@ from multitask.runs.run_data import RunData
 from multitask.runs.start import Start
 from multitask.runs.watching import Watched, make_watch, score_and_show
 from multitask.training.execution import choose_execution
-from multitask.training.signals import kept
+from multitask.training.signals import restore_signal_handlers
 
 
 class Fitted(NamedTuple):
@@ -70,7 +70,7 @@ def fit(
         batch_tokens=config.batch_tokens,
         start=first,
     )
-    with kept():
+    with restore_signal_handlers():
         if start.first_process:
             delete_examples_from(log.folder, first)
         log.begin({name: d.train for name, d in mix.data.items()}, trainer.global_rank)

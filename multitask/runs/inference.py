@@ -137,7 +137,7 @@ def evaluate(
 
 
 def _examples(task: Task, where: str | None, split: str, config: TrainConfig) -> tuple[Examples, Sequence[Example]]:
-    """Load the examples to evaluate on, and those for training, which the baseline is made from (none if there are none)."""
+    """Load the examples to evaluate on, and those for training, of which the baseline is made (none without them)."""
     source = resolve_source(task, where)
     has_train = "train" in source.splits()
     if split == "validation" and has_train:

@@ -31,7 +31,7 @@ from multitask.storage.system_errors import system_error
 from multitask.storage.tensor_files import check_tensor_file, compressed, load_tensors
 from multitask.training.nonfinite import NonFiniteError
 from multitask.training.rng_states import restore_generators, states_of_generators
-from multitask.training.signals import STOPPING, stopping
+from multitask.training.signals import STOPPING, handle_stop_signals
 
 KEPT = 2
 """Checkpoints: the newest, and the one before in case the newest is damaged."""
@@ -297,7 +297,7 @@ class ResumableCheckpoint(Checkpoint):
         """Take the signals over, and go on drawing where the run was."""
         self._asked, self._stop, self._due, self.signal = None, None, False, None
         restore_generators(self._generators, trainer.global_rank)
-        self._handlers.enter_context(stopping(self._ask))
+        self._handlers.enter_context(handle_stop_signals(self._ask))
 
     def _ask(self, number: int, _: Any) -> None:
         self._asked = signal.Signals(number)

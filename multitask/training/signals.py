@@ -24,8 +24,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """The signals' handlers are after the block what they were before it.
+def restore_signal_handlers() -> Iterator[None]:
+    """Restore the signals' handlers after the block as they were before it.
 
     Lightning leaves a SIGTERM handler of its own behind when another one is set and given back within its training: the
     process would ignore the signal from then on, and hold on to the trainer and all its tensors.
@@ -43,9 +43,9 @@ def kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
+def handle_stop_signals(answer: Callable[[int, Any], Any]) -> Iterator[None]:
     """The signals call `answer` inside; only the main thread can set handlers, in another nothing changes."""
-    with kept():
+    with restore_signal_handlers():
         if threading.current_thread() is threading.main_thread():
             for number in STOPPING:
                 signal.signal(number, answer)
@@ -53,7 +53,7 @@ def stopping(answer: Callable[[int, Any], Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unswallowed(*, whole: bool) -> Iterator[None]:
+def deliver_interrupts(*, whole: bool) -> Iterator[None]:
     """Ctrl-C inside ends the program after the block at the latest, though a `__del__` caught the exception.
 
     So it went while torch was imported: "Exception ignored in …", and the program went on.

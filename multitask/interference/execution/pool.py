@@ -30,7 +30,7 @@ from multitask.interference.execution.watching import Progress
 from multitask.interference.execution.worker import Message, StudyExamples, finish_run, silence, work
 from multitask.storage.system_errors import system_error
 from multitask.terminal.live import Display, live
-from multitask.training.signals import Interrupted, interrupt, stopping
+from multitask.training.signals import Interrupted, handle_stop_signals, interrupt
 
 
 def train_runs(
@@ -68,7 +68,7 @@ def train_runs(
     order = sorted(range(len(runs)), key=lambda i: (runs[i].seed, -costs[i]))
     jobs = min(jobs, len(runs))
     progress = Progress(runs, costs, done=done, jobs=jobs, partial=partial)
-    with stopping(interrupt), live(progress.render, progress.line, every=30.0) as display:
+    with handle_stop_signals(interrupt), live(progress.render, progress.line, every=30.0) as display:
         if jobs == 1:
             _train_here(order, base, threads, keep_models, progress, display)
         else:
