@@ -43,7 +43,7 @@ from multitask.mixing.plan import MixingPlan
 from multitask.tables.table import print_table
 from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.tokenize import TokenizedTask, tokenize_task
-from multitask.training.data_module import MultitaskData, Steps
+from multitask.training.data_module import MultitaskData, PlanSteps
 
 PARTS = ("libraries", "tasks", "rows", "position", "processes")
 VOCABULARY = 8000  # mini's, and that of drawn tokens
@@ -189,7 +189,7 @@ def tokens_of(batch: dict[str, Any]) -> int:
 
 def steps(maker: StepMaker, start: int, number: int, rank: int = 0, world: int = 1) -> Iterator[dict[str, Any]]:
     """As training gets them, but for Lightning."""
-    return itertools.islice(Steps(maker, start=start, rank=rank, world=world, accumulate=1), number)
+    return itertools.islice(PlanSteps(maker, start=start, rank=rank, world=world, accumulate=1), number)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

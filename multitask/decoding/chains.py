@@ -48,7 +48,7 @@ class Chains(NamedTuple):
 
 
 @dataclass(eq=False)
-class Cache:
+class DecoderCache:
     """Self-attention's keys and values of chains that grow, by name: nothing is computed twice."""
 
     places: np.ndarray

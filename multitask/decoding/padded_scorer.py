@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from multitask.decoding.automaton import Automaton
-from multitask.decoding.chains import Cache, Chains
+from multitask.decoding.chains import Chains, DecoderCache
 from multitask.model.settings import decoding_settings
 from multitask.task import Decoding
 
@@ -57,7 +57,7 @@ class PaddedScorer:
         """None: the chains are computed anew as they grow."""
 
     def log_probabilities(
-        self, chains: Chains, cache: Cache | None = None, names: np.ndarray | None = None
+        self, chains: Chains, cache: DecoderCache | None = None, names: np.ndarray | None = None
     ) -> np.ndarray:
         """[M] log-probability of what is asked along the chains, at least fp32."""
         if not len(chains.owners):

@@ -50,7 +50,7 @@ def write(
     return _greedy(scorer, decoding.max_new_tokens, stops, sources)
 
 
-class Steps:
+class DecodingSteps:
     """The decoder, one token of every row at a time.
 
     Args:
@@ -113,7 +113,7 @@ def _greedy(
     written: list[list[int]] = [[] for _ in range(count)]
     rows = list(range(count))  # the input of each row
     states = [0] * count if sources is None else [source.start for source in sources]
-    steps = Steps(model, scorer.memory, scorer.biases(most), count, most)
+    steps = DecodingSteps(model, scorer.memory, scorer.biases(most), count, most)
     ids = torch.full((count,), scorer.start, device=scorer.device)
     over = [False] * count  # of each row
     for _ in range(most):
@@ -180,7 +180,7 @@ class _Beams:
         answers: list[list[int]] = [[] for _ in range(count)]
         inputs = np.arange(count)  # those still searched
         memory = scorer.memory.of_rows(torch.arange(count, device=self.device).repeat_interleave(beams))
-        steps = Steps(scorer.model, memory, scorer.biases(most), count * beams, most)
+        steps = DecodingSteps(scorer.model, memory, scorer.biases(most), count * beams, most)
         running = torch.zeros(count, beams, most, dtype=torch.long, device=self.device)
         finished = running.clone()
         running_scores = torch.full((count, beams), NEVER, device=self.device)

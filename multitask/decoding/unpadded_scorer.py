@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from multitask.batching.grouping import attention_groups
-from multitask.decoding.chains import Cache, Chains
+from multitask.decoding.chains import Chains, DecoderCache
 from multitask.decoding.cross_attention import CrossAttentionCache, Slots, attend, distance_biases, log_probabilities
 from multitask.model.unpadded.forward import decoder_pass, encoder_states, layout_of
 
@@ -86,14 +86,14 @@ class UnpaddedScorer:
         _, heads, _, width = self.memory.keys[0].shape
         return 2 * len(self.memory.keys) * heads * width * self.memory.keys[0].element_size()
 
-    def cache(self, room: int, chains: int, width: int) -> Cache | None:
+    def cache(self, room: int, chains: int, width: int) -> DecoderCache | None:
         """For so many growing chains of at most `width` tokens, `room` in all; None if those exceed `CACHE_BYTES`."""
         if room * self._token_bytes > CACHE_BYTES:
             return None
-        return Cache(np.zeros((chains, width), np.int64), np.zeros(chains, np.int64), [], 0)
+        return DecoderCache(np.zeros((chains, width), np.int64), np.zeros(chains, np.int64), [], 0)
 
     def log_probabilities(
-        self, chains: Chains, cache: Cache | None = None, names: np.ndarray | None = None
+        self, chains: Chains, cache: DecoderCache | None = None, names: np.ndarray | None = None
     ) -> np.ndarray:
         """[M] log-probability of what is asked along the chains.
 
@@ -114,7 +114,7 @@ class UnpaddedScorer:
             parts.append(told.cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _grown(self, chains: Chains, cache: Cache, names: np.ndarray) -> tuple[Chains, Tensor]:
+    def _grown(self, chains: Chains, cache: DecoderCache, names: np.ndarray) -> tuple[Chains, Tensor]:
         """The chains cut to what is new of them, and the decoder's output for that."""
         known = cache.known[names]
         fresh = chains.lengths - known

@@ -104,10 +104,6 @@ class Metric:
             return self.weighted(outputs)
         return _OneByOne(self, outputs)
 
-    def resampled(self, outputs: Outputs, counts: Floats) -> Floats:
-        """[R] the values of the resamples with counts [R, N]: `resampler(outputs)(counts)`."""
-        return self.resampler(outputs)(counts)
-
     def points(self, value: float) -> float:
         """A value of this metric in points, oriented so that higher is better.
 

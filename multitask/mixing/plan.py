@@ -201,12 +201,6 @@ class MixingPlan:
         """How often `task` was read, on average over its rows, after `steps` steps."""
         return self.count(task, steps) / self.sizes[task]
 
-    def shares(self, steps: int) -> dict[str, float]:
-        """Each task's part of the examples given after `steps` steps; NaN while there are none."""
-        counts = {task: self.count(task, steps) for task in self.sizes}
-        total = sum(counts.values())
-        return {task: count / total if total else math.nan for task, count in counts.items()}
-
     def restrict(self, tasks: Iterable[str]) -> MixingPlan:
         """Take the other tasks' examples out of the plan: an arm of a study at equal exposure."""
         per_step = {task: self._known(task) for task in tasks}

@@ -19,7 +19,7 @@ PREDICTIONS = {
 """Columns of predictions/TASK.parquet, and the kinds of their values."""
 
 
-class Part(TypedDict):
+class SplitFacts(TypedDict):
     """One split of a task."""
 
     examples: int
@@ -39,13 +39,13 @@ class About(TypedDict):
     version: int
     source: str
     generated: bool
-    train: Part
-    validation: Part
+    train: SplitFacts
+    validation: SplitFacts
     skipped: dict[str, dict[str, int]]
     cut: Cut
 
 
-class Entry(TypedDict):
+class PlanEntry(TypedDict):
     """A task of the plan."""
 
     per_step: Any
@@ -55,7 +55,7 @@ class Plan(TypedDict):
     """The plan."""
 
     format: int
-    tasks: dict[str, Entry]
+    tasks: dict[str, PlanEntry]
 
 
 class RunFile(TypedDict):

@@ -1,8 +1,8 @@
 """Cells of csv and tsv files that are written as numbers: text as it stands, which also works where a number is meant.
 
 Words
-    cell       `Cell`: a `str`, so that "1.00", "007" and "1e3" come out as they were written. What the other rows of
-               its column hold changes nothing of it
+    cell       `FileCell`: a `str`, so that "1.00", "007" and "1e3" come out as they were written, whatever the other
+               rows of its column hold
     number     what the cell is written as. It takes part where a text cannot: `row["label"] == 1`, `row["score"] > 3`,
                `row["score"] / 5`, `LABELS[row["label"]]`, `f"{row['score']:.1f}"`
     look-up    in a dict or a set. The keys say what is meant: a cell that is found is what it is found as, a text
@@ -34,7 +34,7 @@ _reading: contextvars.ContextVar[_Reading | None] = contextvars.ContextVar("read
 
 
 def as_cell(text: str) -> str:
-    """The text as a `Cell` if it is written as a number (spaces around it do not count), else as it is.
+    """The text as a `FileCell` if it is written as a number (spaces around it do not count), else as it is.
 
     >>> as_cell("1.00"), as_cell("1.00") == 1, as_cell("N/A") == 1, ("no", "yes")[as_cell("1")]
     ('1.00', True, False, 'yes')
@@ -43,10 +43,10 @@ def as_cell(text: str) -> str:
         return text
     if not _NUMBER.fullmatch(text.strip(" ")) or math.isinf(float(text)):
         return text
-    return Cell(text)
+    return FileCell(text)
 
 
-class Cell(str):
+class FileCell(str):
     """Text that is written as a number; see the module."""
 
     __slots__ = ()
@@ -60,7 +60,7 @@ class Cell(str):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
             same = str.__eq__(self, other)
-            if not isinstance(other, Cell):
+            if not isinstance(other, FileCell):
                 if same:
                     _found(self)
             elif not same and self.number == other.number:
@@ -118,7 +118,7 @@ class _Reading:
     """How one call of a formatter uses cells."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[Cell, str]] = []
+        self.noted: list[tuple[FileCell, str]] = []
         """Cells used in an ambiguous way, and in which: a `LOOK_UP` that has found nothing, the `TRUTH` of nought."""
         self.as_number = False
         """Whether a number that was put in a cell's place was looked up and found."""
@@ -126,27 +126,27 @@ class _Reading:
         """What was looked up last, until it is compared with anything else."""
 
 
-def _note(*cells: Cell, way: str = OTHER) -> None:
+def _note(*cells: FileCell, way: str = OTHER) -> None:
     reading = _reading.get()
     if reading is not None:
         reading.noted += [(cell, way) for cell in cells]
         reading.last = None
 
 
-def _looked_up(value: Cell | _Int | _Float) -> None:
+def _looked_up(value: FileCell | _Int | _Float) -> None:
     reading = _reading.get()
     if reading is not None:
         reading.last = value
-        if isinstance(value, Cell):
+        if isinstance(value, FileCell):
             reading.noted.append((value, LOOK_UP))
 
 
-def _found(value: Cell | _Int | _Float) -> None:
+def _found(value: FileCell | _Int | _Float) -> None:
     """A container compares its key with what is looked up, right after its hash."""
     reading = _reading.get()
     if reading is not None and reading.last is value:
         reading.last = None
-        if isinstance(value, Cell):
+        if isinstance(value, FileCell):
             reading.noted.pop()
         else:
             reading.as_number = True
@@ -156,12 +156,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float))
 
 
-def _compared(name: str) -> Callable[[Cell, Any], Any]:
+def _compared(name: str) -> Callable[[FileCell, Any], Any]:
     of_text, of_numbers = getattr(str, name), getattr(operator, name)
 
-    def compare(self: Cell, other: Any) -> Any:
+    def compare(self: FileCell, other: Any) -> Any:
         if isinstance(other, str):
-            if isinstance(other, Cell):
+            if isinstance(other, FileCell):
                 _note(self, other)
             return of_text(self, other)
         return of_numbers(self.number, other)
@@ -169,32 +169,32 @@ def _compared(name: str) -> Callable[[Cell, Any], Any]:
     return compare
 
 
-def _computed(name: str) -> tuple[Callable[[Cell, Any], Any], Callable[[Cell, Any], Any]]:
+def _computed(name: str) -> tuple[Callable[[FileCell, Any], Any], Callable[[FileCell, Any], Any]]:
     of_numbers = getattr(operator, name)
 
-    def compute(self: Cell, other: Any) -> Any:
+    def compute(self: FileCell, other: Any) -> Any:
         if _is_number(other):
             return of_numbers(self.number, other)
-        if isinstance(other, Cell) and name != "__add__":  # of two texts no other operation is there
+        if isinstance(other, FileCell) and name != "__add__":  # of two texts no other operation is there
             return of_numbers(self.number, other.number)
         if isinstance(other, str) and name == "__add__":
-            if isinstance(other, Cell):
+            if isinstance(other, FileCell):
                 _note(self, other)
             return str.__add__(self, other)
         return str.__mod__(self, other) if name == "__mod__" else NotImplemented
 
-    def computed_from(self: Cell, other: Any) -> Any:
+    def computed_from(self: FileCell, other: Any) -> Any:
         return of_numbers(other, self.number) if _is_number(other) else NotImplemented
 
     return compute, computed_from
 
 
 for _name in ("__lt__", "__le__", "__gt__", "__ge__"):
-    setattr(Cell, _name, _compared(_name))
+    setattr(FileCell, _name, _compared(_name))
 for _name in ("__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__", "__pow__"):
     _compute, _computed_from = _computed(_name)
-    setattr(Cell, _name, _compute)
-    setattr(Cell, _name.replace("__", "__r", 1), _computed_from)
+    setattr(FileCell, _name, _compute)
+    setattr(FileCell, _name.replace("__", "__r", 1), _computed_from)
 
 
 # ------------------------------------------------------------------------------------------------- the second reading
@@ -203,7 +203,7 @@ for _name in ("__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "_
 class AmbiguousCellError(ValueError):
     """A cell that makes one example as text and another as a number."""
 
-    def __init__(self, column: str, cell: Cell) -> None:
+    def __init__(self, column: str, cell: FileCell) -> None:
         super().__init__(
             f"the formatter makes one thing of {str(cell)!r} as text and another of it as a number. A cell of a csv or "
             f"tsv file is text as it is written; say int(row[{column!r}]) or float(…) where a number is meant, "
@@ -255,19 +255,19 @@ def _read(
         _reading.reset(token)
 
 
-def _is_written(cell: Cell, as_text: object, as_number: object) -> bool:
+def _is_written(cell: FileCell, as_text: object, as_number: object) -> bool:
     """Whether the cell itself is written where it counts as true: its truth then asks whether it is empty."""
     return repr(as_text).count(str(cell)) > repr(as_number).count(str(cell))
 
 
-def _columns(noted: Sequence[tuple[Cell, str]], row: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
+def _columns(noted: Sequence[tuple[FileCell, str]], row: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
     """The columns of the noted cells, or of cells of their text (of a copied row), and the ways of their use."""
     uses: dict[int, set[str]] = {}
     texts: dict[str, set[str]] = {}
     for cell, way in noted:
         uses.setdefault(id(cell), set()).add(way)
         texts.setdefault(str(cell), set()).add(way)
-    cells = {column: value for column, value in row.items() if isinstance(value, Cell)}
+    cells = {column: value for column, value in row.items() if isinstance(value, FileCell)}
     there = {id(cell) for cell in cells.values()}
     copies = {str(cell) for cell, _ in noted if id(cell) not in there}
     for column, cell in cells.items():
@@ -280,7 +280,7 @@ def _columns(noted: Sequence[tuple[Cell, str]], row: Mapping[str, Any]) -> Itera
 class _AsWritten:
     """A number that is printed as its cell is written: what differs from the text is then its use, not its digits."""
 
-    written: Cell
+    written: FileCell
 
     def __eq__(self, other: object) -> bool:
         return _same_number(cast("_Int | _Float", self), super().__eq__(other), other)
@@ -319,7 +319,7 @@ def _same_number(number: _Int | _Float, same: bool, other: object) -> bool:
     return same
 
 
-def _number_as_written(cell: Cell) -> int | float:
+def _number_as_written(cell: FileCell) -> int | float:
     number = cell.number
     made = _Int(number) if isinstance(number, int) else _Float(number)
     made.written = cell

@@ -114,7 +114,7 @@ def folder_files(folder: Path) -> tuple[Path, ...]:
     return in_order(entries)
 
 
-class Part(NamedTuple):
+class SplitPart(NamedTuple):
     """A part of a split, as its file's name says."""
 
     split: str
@@ -140,7 +140,7 @@ def in_order(paths: Sequence[Path], *, numbers_begin: bool = False) -> tuple[Pat
         UserError: If one is missing or there twice.
     """
     parts = {path: part for path in paths if (part := _part_of(path)) is not None}
-    groups: dict[str, dict[Path, Part]] = {}
+    groups: dict[str, dict[Path, SplitPart]] = {}
     for path, part in parts.items():
         groups.setdefault(part.split, {})[path] = part
     for split, group in groups.items():
@@ -150,7 +150,7 @@ def in_order(paths: Sequence[Path], *, numbers_begin: bool = False) -> tuple[Pat
     return tuple(sorted(paths, key=_natural))
 
 
-def _check_parts(split: str, group: Mapping[Path, Part]) -> None:
+def _check_parts(split: str, group: Mapping[Path, SplitPart]) -> None:
     at = str(next(iter(group)).parent)
     counts = {part.parts for part in group.values()}
     if len(counts) > 1:
@@ -203,12 +203,12 @@ def _stem(path: Path) -> str:
     return Path(split_ending(path.name)[0]).stem
 
 
-def _part_of(path: Path) -> Part | None:
+def _part_of(path: Path) -> SplitPart | None:
     found = _PART.fullmatch(_stem(path))
     if found is None:
         return None
     digits, count = found["number"] or found["plain"] or found["k"], found["count"] or found["n"]
-    return Part(found["split"] or "", digits, int(count) if count else None)
+    return SplitPart(found["split"] or "", digits, int(count) if count else None)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:

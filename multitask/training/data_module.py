@@ -28,7 +28,7 @@ class EvalBatch(NamedTuple):
     rows: list[int]
 
 
-class Steps(IterableDataset[dict[str, Any]]):
+class PlanSteps(IterableDataset[dict[str, Any]]):
     """The steps from `start` on, without end (`max_steps` ends the training).
 
     With workers, worker w of W makes the steps w, w + W, …; the loader takes them in turn, so the order, and with it
@@ -93,7 +93,7 @@ class MultitaskData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The steps of the plan, from `start` on."""
         assert self.trainer is not None
-        steps = Steps(
+        steps = PlanSteps(
             self.maker,
             start=self.start,
             rank=self.trainer.global_rank,

@@ -21,7 +21,7 @@ from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.pointwise import Masks
 from multitask.training.data_module import EvalBatch
 from multitask.training.distributed import gathered
-from multitask.training.nonfinite import LOOK_EVERY, Guard, Part, total_norm
+from multitask.training.nonfinite import LOOK_EVERY, Guard, StepPart, total_norm
 from multitask.training.optim import OptimizerSettings, configure
 
 Watch = Callable[[Any, EvalBatch], Any]
@@ -72,7 +72,7 @@ class MultitaskModule(pl.LightningModule):
         self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
         # Of the step that is under way: a checkpoint that is saved on an error must not count a step that it repeats.
         self._pending = torch.zeros_like(self._seen)
-        self._parts: list[Part] = []  # of the step that is under way
+        self._parts: list[StepPart] = []  # of the step that is under way
         self._is_bad = False
         self._step_seed = seed
         self.guard = guard or Guard(self.tasks, math.log(model.config.vocab_size))
@@ -95,7 +95,7 @@ class MultitaskModule(pl.LightningModule):
             self._count(batch["step"], piece, of_task)
         here = of_task.cpu()
         self._pending += here
-        self._parts.append(Part(batch, self._step_seed, pieces))
+        self._parts.append(StepPart(batch, self._step_seed, pieces))
         *_, nll = here.sum(0).tolist()
         loss: Tensor = total * batch["scale"]
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
@@ -152,7 +152,7 @@ class MultitaskModule(pl.LightningModule):
         """Whether every process holds the whole gradient, the same one, so that all decide alike by looking at it."""
         return type(self.trainer.strategy).__name__ in ("SingleDeviceStrategy", "DDPStrategy")
 
-    def _loss_again(self, part: Part) -> Tensor:
+    def _loss_again(self, part: StepPart) -> Tensor:
         torch.manual_seed(part.seed)
         with self.trainer.precision_plugin.train_step_context():
             total, _ = step_loss(self.model, part.batch, part.seed)

@@ -49,7 +49,7 @@ class NonFiniteError(UserError):
         self.skippable = skippable
 
 
-class Part(NamedTuple):
+class StepPart(NamedTuple):
     """An accumulated part of the step that is under way."""
 
     batch: Mapping[str, Any]
@@ -94,7 +94,7 @@ class Guard:
 
     # ---- bad steps -----------------------------------------------------------------------------------------------
 
-    def bad(self, model: Any, parts: Sequence[Part], loss_of: Callable[[Part], Tensor] | None) -> None:
+    def bad(self, model: Any, parts: Sequence[StepPart], loss_of: Callable[[StepPart], Tensor] | None) -> None:
         """Tell whose fault the step is, and count it as skipped. Every process must call this at the same step.
 
         Args:
@@ -134,7 +134,7 @@ class Guard:
         """The step's update was made."""
         self.in_a_row = 0
 
-    def _bad_loss(self, parts: Sequence[Part]) -> tuple[list[str], str] | None:
+    def _bad_loss(self, parts: Sequence[StepPart]) -> tuple[list[str], str] | None:
         here = [
             (int(t), int(row), math.isfinite(nll))
             for part in parts
@@ -155,7 +155,7 @@ class Guard:
         return [name for name, _ in named], f"the loss is not finite in {', '.join(told for _, told in named)}"
 
     def _bad_gradient(
-        self, model: Any, parts: Sequence[Part], loss_of: Callable[[Part], Tensor] | None
+        self, model: Any, parts: Sequence[StepPart], loss_of: Callable[[StepPart], Tensor] | None
     ) -> tuple[list[str], str]:
         bad = [n for n, p in model.named_parameters() if p.grad is not None and not math.isfinite(_norm([p.grad]))]
         told = "the gradient is not finite, though every example's loss is: " + (

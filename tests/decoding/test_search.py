@@ -84,8 +84,8 @@ def test_few_allowed_tokens_are_looked_at_one_by_one_and_many_together(t5, few, 
 @torch.inference_mode()
 def test_finished_answers_leave_the_batch(t5, monkeypatch):
     rows = []
-    step = search.Steps.__call__
-    monkeypatch.setattr(search.Steps, "__call__", lambda self, ids: rows.append(len(ids)) or step(self, ids))
+    step = search.DecodingSteps.__call__
+    monkeypatch.setattr(search.DecodingSteps, "__call__", lambda self, ids: rows.append(len(ids)) or step(self, ids))
     sources = [[5] * n for n in (1, 2, 3, 9)]
     inputs = [np.arange(3, 9)] * 4
     made = write(

@@ -167,7 +167,7 @@ def test_a_resample_by_counts_is_the_metric_of_the_resample_written_out(case, da
     rows = data.draw(st.lists(st.integers(0, len(outputs) - 1), min_size=1, max_size=12))
     counts = np.bincount(rows, minlength=len(outputs))
     with np.errstate(invalid="ignore"):
-        values = metric.resampled(outputs, np.stack([counts, 2 * counts, np.ones(len(outputs))]).astype(float))
+        values = metric.resampler(outputs)(np.stack([counts, 2 * counts, np.ones(len(outputs))]).astype(float))
     assert values.shape == (3,)
     if name in ("f1_macro", "mcc"):  # their labels are given, so a label that drops out is no other task
         assert outputs.labels
@@ -187,13 +187,13 @@ def test_a_question_drawn_twice_counts_as_two_questions(case, data):
     times = data.draw(st.lists(st.integers(0, 3), min_size=len(questions), max_size=len(questions)).filter(any))
     counts = np.array([times[questions.index(g)] for g in outputs.groups], dtype=float)
     metric = METRICS.get(name)
-    assert same(float(metric.resampled(outputs, counts[None])[0]), metric.compute(written_out(outputs, counts)))
+    assert same(float(metric.resampler(outputs)(counts[None])[0]), metric.compute(written_out(outputs, counts)))
     right = [
         all(p == t for p, t, g in zip(outputs.predictions, outputs.targets, outputs.groups, strict=True) if g == q)
         for q in questions
     ]
     if name == "multirc_em":
-        assert same(float(metric.resampled(outputs, counts[None])[0]), np.average(right, weights=times))
+        assert same(float(metric.resampler(outputs)(counts[None])[0]), np.average(right, weights=times))
 
 
 def test_every_metric_has_a_fast_way_to_resample_it():
@@ -208,8 +208,8 @@ def test_a_metric_without_a_fast_way_is_computed_on_each_resample():
         seen.append(len(outputs))
         return float(np.mean([p == t for p, t in zip(outputs.predictions, outputs.targets, strict=True)]))
 
-    values = Metric("mine", agreement).resampled(
-        Outputs(["a", "b"], ["a", "x"]), np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0], [0.0, 0.0]])
+    values = Metric("mine", agreement).resampler(Outputs(["a", "b"], ["a", "x"]))(
+        np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 3.0], [0.0, 0.0]])
     )
     assert values[:3].tolist() == [1.0, 0.5, 0.0]
     assert math.isnan(values[3])

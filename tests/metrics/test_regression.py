@@ -46,12 +46,12 @@ def test_spearman_by_counts_is_scipys_on_each_resample(numbers):
     rows = draw.integers(0, 60, (50, 60))
     counts = np.stack([np.bincount(r, minlength=60) for r in rows]).astype(float)
     expected = [scipy.stats.spearmanr(said[r], truth[r])[0] for r in rows]
-    assert METRICS.get("spearman").resampled(outputs, counts) == pytest.approx(expected, abs=1e-12)
+    assert METRICS.get("spearman").resampler(outputs)(counts) == pytest.approx(expected, abs=1e-12)
 
 
 def test_spearman_by_counts_is_undefined_where_one_number_is_left():
     outputs = Outputs(["1", "2", "2"], ["1", "2", "3"])
-    values = METRICS.get("spearman").resampled(outputs, np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 0.0], [1.0, 1.0, 0.0]]))
+    values = METRICS.get("spearman").resampler(outputs)(np.array([[0.0, 1.0, 2.0], [2.0, 0.0, 0.0], [1.0, 1.0, 0.0]]))
     assert np.isnan(values).tolist() == [True, True, False]
     assert values[2] == 1.0
 

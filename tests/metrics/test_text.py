@@ -210,8 +210,8 @@ def test_translation_metrics_by_counts_are_sacrebleus_on_each_resample(name):
         counts = np.stack([np.bincount(r, minlength=20) for r in rows]).astype(float)
         expected = [metric.compute(outputs.take(r)) for r in rows]
         assert len(set(expected)) > 1
-        assert metric.resampled(outputs, counts) == pytest.approx(expected, abs=1e-10)
-        assert metric.resampled(outputs, np.ones((1, 20)))[0] == pytest.approx(metric.compute(outputs), abs=1e-10)
+        assert metric.resampler(outputs)(counts) == pytest.approx(expected, abs=1e-10)
+        assert metric.resampler(outputs)(np.ones((1, 20)))[0] == pytest.approx(metric.compute(outputs), abs=1e-10)
 
 
 def test_chrf_per_example_is_sacrebleus_sentence_chrf():

@@ -266,12 +266,6 @@ def test_a_single_row_is_repeated():
     assert plan.epochs("a", 7) == 21
 
 
-def test_shares_are_parts_of_what_was_given():
-    plan = MixingPlan({"a": 10, "b": 10}, {"a": 3, "b": 1})
-    assert plan.shares(5) == {"a": 0.75, "b": 0.25}
-    assert all(math.isnan(share) for share in plan.shares(0).values())
-
-
 def test_huge_tasks_and_late_steps_answer_at_once():
     plan = MixingPlan(
         {"huge": 10**12, "ramp": 2**40, "small": 3},

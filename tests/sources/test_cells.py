@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from multitask.errors import UserError
 from multitask.examples.loading import load_examples, load_task
 from multitask.metrics.naming import resolve_metrics
-from multitask.sources.cells import AmbiguousCellError, Cell, as_cell, two_readings
+from multitask.sources.cells import AmbiguousCellError, FileCell, as_cell, two_readings
 from multitask.sources.local_files import files
 from multitask.task import Example, Task
 
@@ -42,7 +42,7 @@ def targets(folder, formatter, split="train", **fields):
 @pytest.mark.parametrize("text", ["1", "1.00", "007", "1e3", " 1", "-0.5", "+2", ".5", "5."])
 def test_a_number_is_text_that_equals_it(text):
     cell = as_cell(text)
-    assert isinstance(cell, Cell)
+    assert isinstance(cell, FileCell)
     assert (str(cell), f"{cell}", "" + cell, cell + "x") == (text, text, text, text + "x")
     assert type(str(cell)) is str
     assert cell == text
@@ -269,7 +269,7 @@ def test_the_second_reading_is_only_made_where_it_matters():
         return row["label"] == 1
 
     assert two_readings(make, {"label": as_cell("1")}) is True
-    assert read == [Cell]
+    assert read == [FileCell]
     assert two_readings(lambda row: row["label"] in {1}, {"label": as_cell("1")}) is True
     with pytest.raises(AmbiguousCellError):
         two_readings(lambda row: not row["label"], {"label": as_cell("0")})

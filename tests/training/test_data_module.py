@@ -22,7 +22,7 @@ from multitask.mixing.schedule import Ramp
 from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.tokenize import TokenizedTask
 from multitask.training import data_module
-from multitask.training.data_module import MultitaskData, Steps
+from multitask.training.data_module import MultitaskData, PlanSteps
 
 
 def made_tokens(rows: int, seed: int) -> TokenizedTask:
@@ -152,8 +152,12 @@ def indices(steps, count, monkeypatch=None):
 
 def test_steps_begin_where_they_are_told_and_are_cut_into_parts():
     made = maker({"a": 4})
-    assert indices(Steps(made, start=0, rank=0, world=1, accumulate=1), 3) == [(0, 0, 1.0), (1, 1, 1.0), (2, 2, 1.0)]
-    assert indices(Steps(made, start=5, rank=1, world=2, accumulate=2), 3) == [
+    assert indices(PlanSteps(made, start=0, rank=0, world=1, accumulate=1), 3) == [
+        (0, 0, 1.0),
+        (1, 1, 1.0),
+        (2, 2, 1.0),
+    ]
+    assert indices(PlanSteps(made, start=5, rank=1, world=2, accumulate=2), 3) == [
         (5, 10, 4.0),
         (5, 11, 4.0),
         (6, 12, 4.0),
@@ -165,7 +169,7 @@ def test_all_processes_and_accumulated_parts_together_are_the_step():
     whole = examples(made.make(3), made.tasks)
     parts: dict = {}
     for rank in range(3):
-        for batch in itertools.islice(Steps(made, start=3, rank=rank, world=3, accumulate=2), 2):
+        for batch in itertools.islice(PlanSteps(made, start=3, rank=rank, world=3, accumulate=2), 2):
             assert batch["step"] == 3
             part = examples([m.values() for m in batch["micro"]], made.tasks)
             assert not parts.keys() & part.keys()
@@ -176,11 +180,11 @@ def test_all_processes_and_accumulated_parts_together_are_the_step():
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_take_turns(monkeypatch, workers):
     made = maker({"a": 4})
-    plain = indices(Steps(made, start=4, rank=0, world=1, accumulate=2), 12)
+    plain = indices(PlanSteps(made, start=4, rank=0, world=1, accumulate=2), 12)
     streams = []
     for w in range(workers):
         monkeypatch.setattr(data_module, "get_worker_info", lambda w=w: SimpleNamespace(id=w, num_workers=workers))
-        streams.append(indices(Steps(made, start=4, rank=0, world=1, accumulate=2), 12))
+        streams.append(indices(PlanSteps(made, start=4, rank=0, world=1, accumulate=2), 12))
     assert [streams[i % workers][i // workers] for i in range(12)] == plain
 
 

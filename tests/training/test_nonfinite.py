@@ -16,7 +16,7 @@ from multitask.batching.step_maker import as_tensors
 from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.tokenize import TokenizedTask
 from multitask.training.module import step_loss
-from multitask.training.nonfinite import WINDOW, Guard, NonFiniteError, Part, only
+from multitask.training.nonfinite import WINDOW, Guard, NonFiniteError, StepPart, only
 
 CHANCE = math.log(300)
 TOKENS = [
@@ -30,7 +30,7 @@ def part(kind, model):
     step = gather_step(TOKENS, rows, loss="task", loss_weights=(1.0, 1.0), batch_size=3)
     made = unpadded_step(step, TOKENS) if kind == "flat" else micro_batches(step, TOKENS, pad=0)
     batch = {"step": 4, "index": 4, "scale": 1.0, **as_tensors(made)}
-    return Part(batch, 0, step_loss(model, batch)[1])
+    return StepPart(batch, 0, step_loss(model, batch)[1])
 
 
 def loss_of(model):

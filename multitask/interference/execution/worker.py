@@ -167,7 +167,7 @@ def _train_run(config: TrainConfig, folder: Path, data: StudyExamples, tell: Cal
 def _report_steps(tell: Callable[..., None], every: float = 0.5) -> Any:
     import pytorch_lightning as pl
 
-    class Steps(pl.Callback):
+    class ReportSteps(pl.Callback):
         """Says how far the training is, twice a second at most."""
 
         said = 0.0
@@ -181,4 +181,4 @@ def _report_steps(tell: Callable[..., None], every: float = 0.5) -> Any:
         def on_train_end(self, *_: Any) -> None:
             tell("evaluate")
 
-    return Steps()
+    return ReportSteps()

@@ -78,7 +78,7 @@ class Estimate(NamedTuple):
     """Share of resamples in which the metric is undefined; they are left out, and above 5 % there is no interval."""
 
 
-class Part(NamedTuple):
+class ContrastPart(NamedTuple):
     """A contrast of one task's arms."""
 
     per_seed: Floats
@@ -125,7 +125,7 @@ def quantile(df: float, tail: float) -> float:
     return -float(stdtrit(df, tail))
 
 
-def components(parts: Sequence[Part]) -> Components:
+def components(parts: Sequence[ContrastPart]) -> Components:
     """The variance of the sum of independent parts (tasks are drawn independently of each other, seeds are shared)."""
     x = np.sum([part.per_seed for part in parts], axis=0)
     seeds = len(x)
@@ -147,7 +147,7 @@ def components(parts: Sequence[Part]) -> Components:
     )
 
 
-def estimate(parts: Sequence[Part]) -> Estimate:
+def estimate(parts: Sequence[ContrastPart]) -> Estimate:
     """The sum of contrasts of different tasks, each weighted already, with interval, p and smallest detectable effect.
 
     With one seed the interval holds what other examples would change, and nothing of training.
@@ -189,7 +189,7 @@ def estimate(parts: Sequence[Part]) -> Estimate:
     )
 
 
-def two_level_draws(parts: Sequence[Part], seed_draws: Integers) -> Floats:
+def two_level_draws(parts: Sequence[ContrastPart], seed_draws: Integers) -> Floats:
     """[R] the estimate on draws of seeds and of examples at once (b and a crossed): the uncalibrated bootstrap."""
     total = np.sum([part.draws for part in parts], axis=0)
     return np.asarray(np.take_along_axis(total, seed_draws, axis=1).mean(axis=1))

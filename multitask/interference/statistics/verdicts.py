@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from multitask.interference.statistics.intervals import Estimate, Part, estimate, sign_flip, two_level_draws
+from multitask.interference.statistics.intervals import ContrastPart, Estimate, estimate, sign_flip, two_level_draws
 from multitask.interference.statistics.resampling import generator, score_draws, seed_draws
 from multitask.metrics.metric import Metric
 from multitask.metrics.outputs import Floats, Integers, Outputs
@@ -86,10 +86,10 @@ class TaskBootstrap:
     draws: dict[Hashable, Floats]
     """{arm: [R, S]} in points, on each draw of examples."""
 
-    def part(self, coefficients: Mapping[Any, float]) -> Part:
+    def part(self, coefficients: Mapping[Any, float]) -> ContrastPart:
         """Σ coefficient × arm, as measured and on every draw of examples."""
         with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN: undefined
-            return Part(
+            return ContrastPart(
                 np.sum([c * self.scores[arm] for arm, c in coefficients.items()], axis=0),
                 np.sum([c * self.draws[arm] for arm, c in coefficients.items()], axis=0),
                 self.units,
@@ -118,7 +118,7 @@ def combine(terms: Iterable[tuple[TaskBootstrap, Mapping[Any, float], float]]) -
     Raises:
         ValueError: If there are no terms, or if bootstraps differ in their draws of seeds.
     """
-    of_task: dict[tuple[int, int, int], Part] = {}
+    of_task: dict[tuple[int, int, int], ContrastPart] = {}
     first: TaskBootstrap | None = None
     for bootstrap, coefficients, weight in terms:
         first = first or bootstrap

@@ -24,7 +24,7 @@ from multitask.interference.results.record import LIKELIHOOD, StudyRecord
 from multitask.tables.numbers import interval, plain, signed
 from multitask.terminal.escaping import visible
 
-EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
 LONG = ("span", "tweet_sentiment_with_a_rather_long_name", "stsb")
 
 
@@ -93,7 +93,7 @@ def test_figures_are_written_as_png_and_svg_with_the_same_bytes_every_time(
         "write_figures(json.loads(pathlib.Path('record.json').read_text()), pathlib.Path('b'));"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    environment = {**os.environ, "PYTHONHASHSEED": "5", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONHASHSEED": "5", "PYTHONPATH": str(Path(__file__).parents[3])}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
     names = ["matrix", "leave_one_out", "forest", "curves", "mix", "scores"]
     assert [p.name for p in first] == [f"{name}.{kind}" for name in names for kind in ("svg", "png")]

@@ -17,7 +17,7 @@ from multitask.interference.results.advice import advise, cross_fit
 from multitask.interference.results.grouping import EXACT, best_grouping
 from multitask.interference.results.record import LIKELIHOOD
 
-example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
+example_record = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
 
 NAMES = "abcdefghijklmnopqrst"
 

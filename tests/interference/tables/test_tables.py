@@ -28,7 +28,7 @@ from multitask.tables.markdown import markdown_text
 from multitask.tables.numbers import count, number, probability
 from multitask.tables.table import Table
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 example_record = runpy.run_path(str(HERE / "study_example.py"))["example_record"]
 MAKE = runpy.run_path(str(HERE / "golden" / "interference" / "make.py"))
 

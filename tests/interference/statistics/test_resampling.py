@@ -66,7 +66,7 @@ def test_draws_are_the_metric_in_points_of_resamples_written_out(name):
         for s, one in enumerate(outputs):
             assert scores[arm][s] == pytest.approx(sign * metric.compute(one), abs=1e-9)
             if name == "multirc_em":  # a question drawn twice is two; tests/metrics/test_metric.py has the rest
-                expected = sign * metric.resampled(one, counts)
+                expected = sign * metric.resampler(one)(counts)
             else:
                 rows = [np.repeat(np.arange(len(one)), c.astype(int)) for c in counts]
                 expected = [sign * metric.compute(one.take(r)) for r in rows]

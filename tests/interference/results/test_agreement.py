@@ -22,7 +22,7 @@ from multitask.interference.tables import render, tables
 from multitask.tables.cells import MARKS
 from multitask.tables.numbers import interval, signed
 
-example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
+example_record = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
 
 
 def drawn(seed: int) -> StudyRecord:

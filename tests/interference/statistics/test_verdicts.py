@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from multitask.interference.statistics.intervals import (
     Components,
-    Part,
+    ContrastPart,
     components,
     estimate,
     quantile,
@@ -475,7 +475,7 @@ def test_an_effect_of_the_detectable_size_is_found_in_about_four_of_five_studies
 
 
 def test_the_benchmark_runs(tmp_path, capsys):
-    path = Path(__file__).parents[2] / "benchmarks" / "interference_statistics.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "interference_statistics.py"
     spec = importlib.util.spec_from_file_location("interference_statistics_benchmark", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -499,6 +499,6 @@ def test_statistics_import_nothing_heavy():
 
 
 def test_parts_of_one_study_can_be_estimated_without_a_bootstrap_object():
-    part = Part(np.array([1.0, 3.0]), np.tile([[1.0, 3.0]], (10, 1)), 5, 5)
+    part = ContrastPart(np.array([1.0, 3.0]), np.tile([[1.0, 3.0]], (10, 1)), 5, 5)
     assert estimate([part]).delta == 2.0
     assert Units.of(Outputs(["a"], ["a"])).number == 1

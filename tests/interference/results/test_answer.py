@@ -17,7 +17,7 @@ from multitask.interference.results.record import LIKELIHOOD, StudyRecord
 from multitask.interference.study import Study
 from multitask.interference.tables.evidence import sentence
 
-example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
+example_record = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
 
 
 def study(

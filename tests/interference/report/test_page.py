@@ -25,7 +25,7 @@ from multitask.interference.tables.evidence import evidence
 from multitask.storage.json_files import write_json
 from multitask.tables.numbers import plain, signed
 
-EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
 VOID = {"meta", "wbr", "br", "input", "link", "img", "hr"}
 HOSTILE = "</script><script>alert(1)</script><!-- & \" ' ]]> \u2028\u2029 \x00 \ud83d <img src=x onerror=alert(2)>"
 
