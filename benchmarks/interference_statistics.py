@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
+from multitask.interference.statistics.intervals import detectable as smallest_seen
 from multitask.interference.statistics.verdicts import TaskBootstrap, benjamini_hochberg, verdict_of
 from multitask.metrics.classification import mcc_of
 from multitask.metrics.metric import METRICS, Metric
@@ -142,7 +143,7 @@ def coverage(case, studies, resamples, together=100):
             inside += found.low <= effect <= found.high
             plain_inside += low <= effect <= high
             width.append(found.high - found.low)
-            detectable.append(found.detectable)
+            detectable.append(smallest_seen(found.components, 0.05))
     return {
         "metric": metric,
         "effect": effect,

@@ -37,10 +37,13 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
             "q": min(1.0, p * 2),
             "p_sign_flip": None if one else 2.0 ** (1 - seeds),
             "verdict": None if one else verdict,
-            "margin": 0.5,
+            "unjudged": "1 seed" if one else None,
+            "margin": 0.5 if metric != LIKELIHOOD else None,
             "detectable": half * 1.4,
+            "seeds_to_halve": None if one else 4 * seeds,
             "seeds": seeds,
             "examples": 400,
+            "differing": 80,
             "per_seed": [delta + draw.gauss(0, half / 2) for _ in range(seeds)],
         }
 
@@ -80,6 +83,8 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
                 scores.append(score(task, "pair", [other], None, metric))
                 scores.append(score(task, "without", [o for o in others if o != other], "examples", metric))
     effects[3].update(delta=None, low=None, high=None, p=None, q=None, verdict=None, score=None, base=None)
+    effects[3].update(unjudged="undefined", detectable=None, seeds_to_halve=None)
+    effects[3]["per_seed"][0] = None
     steps = list(range(50, 650, 50))
     curve = [3.0 / (1 + s / 100) for s in steps]
     rising: list[float | None] = [40.0 + s / 50 for s in steps]
@@ -104,6 +109,7 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
             "confidence": 0.95,
             "fdr": 0.05,
             "margin": 0.5,
+            "intervals": "moderated",
             "cells": 10 * seeds,
             "command": f"multitask interference --tasks {','.join(tasks)} --seeds {seeds}",
         },
@@ -126,6 +132,9 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
                 "detectable": None if one else 2.1,
                 "baseline": 30.0,  # below every score: all tasks were learned
                 "baseline_name": "always 'negative'",
+                "above_low": 20.0,
+                "above_high": 40.0,
+                "learned": True,
                 "low": -100.0 if task == "stsb" else 0.0,
                 "high": 100.0,
             }
@@ -248,3 +257,13 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
             "data": {task: {"train": "ab" * 32, "validation": "cd" * 32} for task in tasks},
         },
     }
+
+
+def mark_not_learned(record: StudyRecord, *tasks: str) -> None:
+    """Make tasks ones that alone are not above their baseline, as an analysis would."""
+    for about in record["tasks"]:
+        if about["name"] in tasks:
+            about.update(learned=False, above_low=-2.0, above_high=2.0)
+    for effect in record["effects"]:
+        if effect["task"] in tasks and effect["unjudged"] != "undefined":
+            effect.update(verdict=None, unjudged="not learned")

@@ -8,7 +8,7 @@ from typing import Any
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.interference.design.arms import ARMS
-from multitask.interference.design.config import StudyConfig, parse_numbers
+from multitask.interference.design.config import INTERVALS, StudyConfig, parse_numbers
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 SELECTIONS = ("last", "per-task", "mean")
@@ -51,7 +51,13 @@ def add_study_options(parser: Any) -> None:
         metavar="POINTS",
         type=float,
         default=plain.margin,
-        help="Points within which two scores count as equal.",
+        help="Points within which two scores count as equal, fixed beforehand.",
+    )
+    add(
+        "--intervals",
+        choices=INTERVALS,
+        default=plain.intervals,
+        help="Seed variances: moderated over the table's arms, or separate for each effect.",
     )
     add("--resamples", metavar="N", type=int, default=plain.resamples, help="Resamples of the bootstrap.")
     add(

@@ -164,6 +164,7 @@ def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, 
         tilde(setting),
         facts,
         margin=request.config.margin,
+        intervals=request.config.intervals,
         resamples=request.config.resamples,
         groups=request.config.groups,
     )

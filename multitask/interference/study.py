@@ -12,7 +12,8 @@ from multitask.field_docs import explain_fields
 from multitask.interference.figures.palette import GAIN, LOSS
 from multitask.interference.results.answer import LINES, WIDTH, Answer, answer
 from multitask.interference.results.lookup import of_primary
-from multitask.interference.results.record import StudyRecord, read_record, write_record
+from multitask.interference.results.record import StudyRecord
+from multitask.interference.results.record_file import read_record, write_record
 from multitask.registry import did_you_mean
 from multitask.storage.atomic import atomic
 from multitask.terminal.escaping import visible

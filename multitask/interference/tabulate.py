@@ -89,6 +89,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
             },
             _facts(design, first, finished, configs, [line.removeprefix("WARNING: ") for line in changed]),
             margin=config.margin,
+            intervals=config.intervals,
             resamples=config.resamples,
             groups=config.groups,
         )

@@ -25,7 +25,7 @@ from multitask.cli import main
 from multitask.config import TrainConfig
 from multitask.config_checks import fill_defaults
 from multitask.errors import UserError
-from multitask.interference.results.record import write_record
+from multitask.interference.results.record_file import write_record
 from multitask.metrics.naming import resolve_metrics
 from multitask.runs import predict as alone
 from multitask.runs.command import train_command

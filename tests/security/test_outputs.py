@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multitask.errors import UserError
-from multitask.interference.results.record import read_record
+from multitask.interference.results.record_file import read_record
 from multitask.interference.tables import render
 from multitask.runs.render import render_run
 from multitask.storage.json_files import write_json

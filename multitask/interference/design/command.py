@@ -35,6 +35,9 @@ def study_command(config: StudyConfig, design: Design) -> str:
         words += [f"--trainer.{name}", str(value)]
     if design.null:
         words += ["--null", ",".join(design.null)]
+    for name in ("margin", "intervals", "resamples", "groups"):
+        if getattr(config, name) != getattr(StudyConfig(), name):
+            words += [f"--{name}", f"{value:g}" if isinstance(value := getattr(config, name), float) else str(value)]
     if config.lr_grid:
         words += ["--lr-grid", ",".join(f"{lr:g}" for lr in config.lr_grid)]
     for field in dataclasses.fields(TrainConfig):

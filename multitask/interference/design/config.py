@@ -16,6 +16,7 @@ from multitask.registry import did_you_mean
 
 STEPS = 500
 """Optimizer steps of a run when `--trainer.max_steps` is not given."""
+INTERVALS = ("moderated", "separate")
 PER_STEP = 16.0
 """Examples of each task in a step when `--per-step` is not given."""
 
@@ -36,8 +37,10 @@ class StudyConfig:
     """Tasks that get a null control; `all` for each."""
     lr_grid: list[float] = field(default_factory=list)
     """Learning rates to choose from for each kind of arm, on held-out training rows, before the seeds run."""
-    margin: float = 0.5
-    """Points within which two scores count as equal (or one standard deviation over seeds, whichever is larger)."""
+    margin: float = 1.0
+    """Points within which two scores count as equal; fixed beforehand, and never widened by noise."""
+    intervals: str = "moderated"
+    """Seed variances: `moderated` over the arms of the table, or `separate` for each effect."""
     resamples: int = 10_000
     """Of the bootstrap."""
     groups: int = 3
@@ -103,6 +106,8 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
         raise UserError("--patience would give each arm its own number of steps, and the arms of a study are matched.")
     if not config.margin >= 0:
         raise UserError(f"--margin must be 0 or above. Got {config.margin}.")
+    if config.intervals not in INTERVALS:
+        raise UserError(f"--intervals {config.intervals}: {did_you_mean(config.intervals, list(INTERVALS))}")
     if config.resamples < 200:
         raise UserError(f"--resamples must be at least 200 for a 95 % interval. Got {config.resamples}.")
     for name in ("groups", "jobs", "threads"):

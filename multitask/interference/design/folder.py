@@ -62,6 +62,7 @@ def study_dict(
         "lr": lr,
         "lr_grid": config.lr_grid,
         "margin": config.margin,
+        "intervals": config.intervals,
         "resamples": config.resamples,
         "groups": config.groups,
         "threads": config.threads,

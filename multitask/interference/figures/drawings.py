@@ -111,6 +111,7 @@ _WORDS = {
     "equal": "= equal",
     "none": "grey no evidence",
     "one-seed": "grey 1 seed, no verdict",
+    "few-rows": "grey not judged, for too few rows differ",
     "unlearned": "white not judged, for the task was not learned",
     "undefined": f"{UNDEFINED} undefined",
     "missing": f"{MISSING} not measured",

@@ -13,7 +13,13 @@ import math
 INK, MUTED, LINE, PAPER, BAND = "#1f2328", "#59636e", "#d0d7de", "#ffffff", "#eaeef2"
 GAIN, LOSS, SINGLE, JOINT = "#2166ac", "#b35806", "#66707a", "#7b3f9e"
 
-FILLS = {"gain": (GAIN, PAPER), "loss": (LOSS, PAPER), "none": (BAND, INK), "one-seed": (BAND, INK)}
+FILLS = {
+    "gain": (GAIN, PAPER),
+    "loss": (LOSS, PAPER),
+    "none": (BAND, INK),
+    "one-seed": (BAND, INK),
+    "few-rows": (BAND, INK),
+}
 """{look of `evidence`: colour of a cell and of what is written in it}; all others are paper and muted."""
 
 

@@ -176,7 +176,7 @@ def _effect(
 
 def _no_interval(e: Effect) -> str:
     """Why an effect has no interval."""
-    return "" if e["delta"] is None else "1 seed: interval undefined" if e["seeds"] < 2 else "interval undefined"
+    return "" if e["delta"] is None else "interval undefined"
 
 
 def _chance(value: float | None) -> str:
@@ -245,7 +245,7 @@ def _numbers(e: Effect) -> str:
         f"p {_chance(e['p'])}, q {_chance(e['q'])} after correction for the table" if e["p"] is not None else "",
         f"sign flip over seeds p {_chance(e['p_sign_flip'])}" if e["p_sign_flip"] is not None else "",
         f"equal within ±{plain(e['margin'], digits + 1)}" if e["margin"] is not None else "",
-        f"{e['examples']:,} examples",
+        f"{e['examples']:,} examples" + (f", of which {n:,} differ" if (n := e["differing"]) is not None else ""),
         f"Δ of each seed {', '.join(signed(v, digits) for v in e['per_seed'])}" if e["per_seed"] else "",
     ]
     return "; ".join(filter(None, parts)) + "."

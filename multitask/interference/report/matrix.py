@@ -124,7 +124,7 @@ def matrix(
             )
         )
     looks = dict.fromkeys(c.claim.look for row in rows for c in row.cells if not c.own)
-    order = ("loss", "gain", "equal", "none", "one-seed", "unlearned", "undefined", "missing")
+    order = ("loss", "gain", "equal", "none", "one-seed", "few-rows", "unlearned", "undefined", "missing")
     titles = {
         "pair": "What each companion does to each task",
         "company": "What training together does to each task",

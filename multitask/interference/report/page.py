@@ -104,6 +104,7 @@ def _facts(record: StudyRecord) -> list[tuple[str, str]]:
         ("tuned on", ", ".join(f"{v:g}" for v in s["lr_grid"]) or "nothing: one rate, not tuned"),
         ("checkpoint", kept.get(s["select"], s["select"])),
         ("intervals", f"{confidence(record)}, {s['resamples']:,} bootstrap resamples over seeds and examples"),
+        ("seed variances", "moderated over the table's arms" if s["intervals"] == "moderated" else "of each effect"),
         ("false discovery rate", f"{s['fdr']:g} (Benjamini–Hochberg, within a table)"),
-        ("equal means within", f"±{s['margin']:g} points, or the task's noise floor if that is larger"),
+        ("equal means within", f"±{s['margin']:g} points, fixed beforehand"),
     ]

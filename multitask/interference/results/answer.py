@@ -3,7 +3,7 @@
 In this order: how many losses and gains at which budget, the surest of them one by one, what is undecided and what
 this design could have seen, which tasks were not learned, the other budget, controls, what to train together, where
 the report is. Every gain and loss of a pair, of company, of a task among all and of the null control is told by one
-sentence or counted by one; effects on a task that was not learned are counted, and never claimed.
+sentence or counted by one; effects on a task that was not learned have no verdict.
 
 Words
     finding   an effect with the verdict gain or loss, of a task that was learned
@@ -12,6 +12,7 @@ Words
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import NamedTuple
 from multitask.interference.results.learned import learned, unlearned_tasks
 from multitask.interference.results.lookup import BUDGETS, confidence, effects_of, measured, of_primary, primary
 from multitask.interference.results.ranges import blind_effects
-from multitask.interference.results.record import LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.results.record import FEW_ROWS, LIKELIHOOD, Effect, StudyRecord
 from multitask.tables.cells import MARKS
 from multitask.tables.numbers import interval, plain, signed
 from multitask.terminal.escaping import visible
@@ -145,15 +146,12 @@ class _Facts:
     findings: tuple[Effect, ...]
     """The surest first."""
     unlearned: tuple[str, ...]
-    aside: tuple[Effect, ...]
-    """Gains and losses of tasks that were not learned, at every budget."""
 
     @classmethod
     def of(cls, record: StudyRecord) -> _Facts:
         lead = record["setting"]["match"][0]
         below = unlearned_tasks(record)
         unlearned = tuple(t for t in primary(record) if t in below)
-        every = [e for match in record["setting"]["match"] for e in _effects(record, match)]
         effects = [e for e in _effects(record, lead) if e["task"] not in unlearned]
         same: dict[int, Effect] = {}
         if len(record["setting"]["tasks"]) == 2:  # the pair is all tasks: one finding, not two
@@ -161,8 +159,7 @@ class _Facts:
             same = {id(e): company[e["task"]] for e in effects if e["kind"] == "pair" and e["task"] in company}
             effects = [e for e in effects if e["kind"] != "company" or not same]
         found = sorted(filter(_found, effects), key=_surest)
-        aside = tuple(e for e in every if _found(e) and e["task"] in unlearned)
-        return cls(lead, tuple(effects), same, tuple(found), unlearned, aside)
+        return cls(lead, tuple(effects), same, tuple(found), unlearned)
 
     def counted(self, effects: Iterable[Effect]) -> tuple[Effect, ...]:
         """With the effects that say the same."""
@@ -284,7 +281,8 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
         return _Draft("rest", tuple(f"Measured, not judged: {text}." for text in shown))
     equal = [e for e in effects if e["verdict"] == "equal"]
     undecided = [e for e in effects if e["verdict"] == "no evidence"]
-    undefined = [e for e in facts.effects if e["verdict"] is None]
+    few = [e for e in facts.effects if e["unjudged"] == FEW_ROWS]
+    undefined = [e for e in facts.effects if e["verdict"] is None and e["unjudged"] != FEW_ROWS]
     blind = {id(e) for e in blind_effects(record, undecided)}
     digits, unit = _unit(effects)
     margin = _range((e["margin"] for e in equal), digits)
@@ -298,6 +296,10 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
         names = _listed(list(dict.fromkeys(e["task"] for e in undefined)), 2)
         parts.append(f"{len(undefined):,} undefined ({names})")
         brief.append(f"{len(undefined):,} undefined")
+    if few:
+        names = _listed(list(dict.fromkeys(f"{e['task']} with {e['examples']:,} rows" for e in few)), 2)
+        parts.append(f"{len(few):,} cannot be judged ({names})")
+        brief.append(f"{len(few):,} with too few rows")
     if not undecided:
         return _Draft("rest", tuple(f"{'; '.join(p)}." for p in (parts, brief))) if parts else None
     heads = ["; ".join([*p, f"{len(undecided):,} undecided"]) for p in (parts, brief)]
@@ -306,17 +308,24 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
     elif not seen:
         ends = ["."]
     else:
-        ends = [f": this design sees changes of {seen} {unit} and more."] if not blind else []
+        halve = _seeds_to_halve([e for e in undecided if id(e) not in blind])
+        ends = [f": {seen} {unit} or more would be seen; {halve}."] if halve and not blind else []
         ends.append(f": {seen} {unit} or more would be seen{f', in {len(blind):,} nothing' if blind else ''}.")
     return _Draft("rest", tuple(head + end for head in heads for end in ends))
+
+
+def _seeds_to_halve(effects: Sequence[Effect]) -> str:
+    """How many seeds would halve what is seen of half the effects; empty where for so many no number of seeds does."""
+    needed = sorted(e["seeds_to_halve"] or math.inf for e in effects)
+    middle = needed[len(needed) // 2] if needed else math.inf
+    return "" if math.isinf(middle) else f"{middle:,.0f} seeds would halve that"
 
 
 def _not_learned(record: StudyRecord, facts: _Facts) -> _Draft | None:
     names = facts.unlearned
     if not names:
         return None
-    aside = f", {_count(len(facts.aside), 'verdict')} set aside" if facts.aside else ""
-    head = f"Not learned, so not judged{aside}"
+    head = "Not learned, so not judged"
     about = {t["name"]: t for t in record["tasks"]}
     single = {
         s["task"]: s["mean"]
@@ -331,8 +340,6 @@ def _not_learned(record: StudyRecord, facts: _Facts) -> _Draft | None:
             *(f"{head}: {_listed(names, n)} (not above the baseline)." for n in (4, 3, 2)),
             f"{head}: {len(names):,} of {len(about):,} tasks.",
         ),
-        None,
-        facts.aside,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from multitask.interference.results.advice import advise
 from multitask.interference.results.alike import kind_of, merge_alike
+from multitask.interference.results.effects import estimate_effects, judge_effects, moderate_study
 from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.results.per_task import TaskAnalysis, analyse_task
 from multitask.interference.results.record import (
@@ -23,15 +24,15 @@ from multitask.interference.results.record import (
     Summary,
 )
 from multitask.interference.statistics.intervals import CONFIDENCE
+from multitask.interference.statistics.moderation import LEAST_ARMS, Moderation
 from multitask.interference.statistics.verdicts import (
     FDR,
+    FEW_ROWS,
     Estimate,
-    benjamini_hochberg,
     combine,
     delta_m,
     seed_draws,
     split_half,
-    verdict_of,
 )
 
 SHOWN = 5
@@ -55,14 +56,21 @@ def make_record(inputs: StudyInputs, advance: Callable[[int], None] = lambda _: 
     for task in design.tasks:
         found.append(analyse_task(inputs, task, [c for c in wanted if c.task == task], draws))
         advance(1)
-    effects = [effect for one in found for effect in one.effects]
-    _correct(effects)
+    moderations = moderate_study(found) if inputs.intervals == "moderated" else {}
+    estimated = {one.name: estimate_effects(one, moderations, inputs.margin) for one in found}
+    pairs = [pair for of_task in estimated.values() for pair in of_task]
+    judge_effects(pairs, frozenset(f.name for f in found if f.task_record["learned"] is False))
+    effects = [effect for effect, _ in pairs]
+    for one in found:
+        company = (e for e, _ in estimated[one.name] if e["kind"] in ("company", "pair"))
+        of_task = next((e for e in company if e["metric"] == one.task.primary.name), None)
+        one.task_record["detectable"] = of_task["detectable"] if of_task else None
     record: StudyRecord = {
         "format": FORMAT,
         "setting": _setting(inputs),
         "budget": _budget(inputs),
         "warnings": _warnings(inputs),
-        "notes": _notes(inputs),
+        "notes": _notes(inputs, moderations),
         "tasks": [f.task_record for f in found],
         "scores": [s for f in found for s in f.scores],
         "effects": effects,
@@ -81,25 +89,6 @@ def make_record(inputs: StudyInputs, advance: Callable[[int], None] = lambda _: 
     return record
 
 
-def _correct(effects: list[Effect]) -> None:
-    """Benjamini–Hochberg within each table, then the verdicts."""
-    tables: dict[tuple[str, str | None, bool], list[Effect]] = {}
-    for effect in effects:
-        tables.setdefault((effect["kind"], effect["match"], effect["metric"] == LIKELIHOOD), []).append(effect)
-    for table in tables.values():
-        for effect, q in zip(table, benjamini_hochberg([e["p"] for e in table]), strict=True):
-            effect["q"] = q
-            effect["verdict"] = verdict_of(
-                low=effect["low"],
-                high=effect["high"],
-                delta=effect["delta"],
-                q=q,
-                margin=effect["margin"] or 0.0,
-                seeds=effect["seeds"],
-                fdr=FDR,
-            )
-
-
 def _of(effects: Sequence[Effect], kind: str, match: str | None) -> list[Effect]:
     """The primary-metric effects of one table."""
     return [e for e in effects if e["kind"] == kind and e["match"] == match and e["metric"] != LIKELIHOOD]
@@ -113,8 +102,8 @@ def _summary(inputs: StudyInputs, match: str, found: Sequence[TaskAnalysis], eff
         parts = [
             (f.boots[f.task.primary.name], dict(c.terms))
             for f in found
-            for m, c in f.estimates
-            if c.kind == "company" and c.match == match and m == f.task.primary.name and f.name not in unmeasured
+            for c in f.contrasts
+            if c.kind == "company" and c.match == match and f.name not in unmeasured
         ]
         mean = combine([(boot, terms, 1.0 / len(parts)) for boot, terms in parts])
     value, left_out = delta_m(
@@ -181,6 +170,7 @@ def _setting(inputs: StudyInputs) -> Setting:
         "confidence": CONFIDENCE,
         "fdr": FDR,
         "margin": inputs.margin,
+        "intervals": inputs.intervals,
         "cells": len(inputs.finished),
         **inputs.setting,
     }
@@ -232,7 +222,7 @@ def _warnings(inputs: StudyInputs) -> list[str]:
     return found + of_runs[:SHOWN] + rest
 
 
-def _notes(inputs: StudyInputs) -> list[str]:
+def _notes(inputs: StudyInputs, moderations: Mapping[bool, Moderation]) -> list[str]:
     seeds = len(inputs.design.seeds)
     found = []
     if seeds > 1:
@@ -242,9 +232,11 @@ def _notes(inputs: StudyInputs) -> list[str]:
             f"({inputs.resamples:,} resamples), widened by Student's t for so few seeds; q after Benjamini–Hochberg "
             "over each table."
         )
+        found.append(_moderation_note(moderations.get(False)))
         found.append(
-            f"`equal` means that the whole interval lies within ±{inputs.margin:g} points, or within one standard "
-            "deviation over seeds of the task alone if that is larger; `no evidence` is all that is left."
+            f"`equal` means that the whole interval lies within ±{inputs.margin:g} points, which was fixed beforehand; "
+            "`no evidence` is all that is left. A task that alone is not above its baseline is not judged, nor is an "
+            f"effect that fewer than {FEW_ROWS} evaluated rows differ in."
         )
     found.append(
         "Learning rates were chosen for each kind of arm on held-out training rows, from the same grid."
@@ -252,6 +244,22 @@ def _notes(inputs: StudyInputs) -> list[str]:
         else "One learning rate for all arms, not tuned."
     )
     return found + list(inputs.facts.get("notes", []))
+
+
+def _moderation_note(found: Moderation | None) -> str:
+    if found is None:
+        return "Each effect's interval takes the seed variance from its own seeds alone (--intervals separate)."
+    apart = f"; {' and '.join(found.unlike)} vary otherwise and keep their own" if found.unlike else ""
+    if found.df is None:
+        return (
+            "Each effect's interval takes the seed variance from its own seeds alone: moderating it takes "
+            f"{LEAST_ARMS} arms a task that vary alike{apart}."
+        )
+    weight = "no limit of" if math.isinf(found.df) else f"{found.df:.1f}"
+    return (
+        "Seed variances are moderated over the table: those of a task's arms count as "
+        f"{weight} degrees of freedom beside an effect's own seeds{apart}."
+    )
 
 
 def _learning_rates(inputs: StudyInputs) -> list[LearningRate]:

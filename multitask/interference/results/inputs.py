@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from multitask.interference.design.arms import Arm, Design
+from multitask.interference.statistics.verdicts import MARGIN
 from multitask.runs.reader import RunReader
 from multitask.task import Task
 
@@ -23,7 +24,8 @@ class StudyInputs:
     """What `Setting` says that the design does not."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """`warnings`, `notes`, `trials`."""
-    margin: float = 0.5
+    margin: float = MARGIN
+    intervals: str = "moderated"
     resamples: int = 10_000
     groups: int = 3
 

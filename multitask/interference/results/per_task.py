@@ -1,4 +1,4 @@
-"""The analysis of one task of a study: its scores, and its effects with intervals."""
+"""The analysis of one task of a study: its scores on every resample, and all that no other task is needed for."""
 
 from __future__ import annotations
 
@@ -19,37 +19,30 @@ from multitask.interference.results.details import (
     measure_gap,
 )
 from multitask.interference.results.inputs import StudyInputs
+from multitask.interference.results.learned import above_baseline
 from multitask.interference.results.pairing import outputs_of_frame
-from multitask.interference.results.record import (
-    LIKELIHOOD,
-    Changed,
-    Confusion,
-    Curve,
-    Effect,
-    Exposure,
-    Gap,
-    Score,
-    TaskRecord,
-)
+from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap, Score, TaskRecord
 from multitask.interference.results.task_runs import TaskRuns, read_task_runs
-from multitask.interference.statistics.verdicts import Estimate, TaskBootstrap, margin_of, noise_floor
+from multitask.interference.statistics.verdicts import TaskBootstrap, differing_units, noise_floor
 from multitask.metrics.metric import Metric
+from multitask.metrics.outputs import Outputs
 from multitask.mixing.halves import parts_of
 from multitask.task import Task
 
 
 @dataclass(frozen=True, eq=False)
 class TaskAnalysis:
-    """The record of one task, and the bootstraps that statements about several tasks are made of."""
+    """One task of a study, before its effects are judged, which takes all tasks."""
 
     task: Task
     boots: dict[str, TaskBootstrap]
     """{metric: …}"""
-    estimates: dict[tuple[str, Contrast], Estimate]
-    """{(metric, contrast): …}"""
+    sorts: dict[Arm, str]
+    """{arm: its family and budget}, as seed variances are pooled over alike arms"""
+    differing: dict[tuple[str, Contrast], int]
+    """{(metric, contrast): units that the metric sees otherwise in one of its arms than in another}"""
     task_record: TaskRecord
     scores: list[Score]
-    effects: list[Effect]
     exposure: list[Exposure]
     confusion: list[Confusion]
     curves: list[Curve]
@@ -61,9 +54,14 @@ class TaskAnalysis:
         """The task's name."""
         return self.task.name
 
+    @property
+    def contrasts(self) -> list[Contrast]:
+        """Those that are its effects, in the order of the tables."""
+        return list(dict.fromkeys(contrast for _, contrast in self.differing))
+
 
 def analyse_task(inputs: StudyInputs, name: str, wanted: Sequence[Contrast], draws: Any) -> TaskAnalysis:
-    """Analyse one task of a study.
+    """Analyse one task of a study: all but its effects.
 
     Args:
         inputs: The finished runs.
@@ -82,21 +80,14 @@ def analyse_task(inputs: StudyInputs, name: str, wanted: Sequence[Contrast], dra
         )
         for metric in of.metrics
     }
-    estimates = {(m.name, c): boots[m.name].contrast(dict(c.terms)) for m in of.metrics for c in wanted}
-    noise = {m: None if of.alone is None else noise_floor(boot.scores[of.alone]) for m, boot in boots.items()}
-    scores = [_score(of, arm, metric, boots[metric.name]) for metric in of.metrics for arm in of.arms]
-    effects = [
-        _effect(of, contrast, metric, boots[metric.name], estimates[metric.name, contrast], noise[metric.name])
-        for metric in of.metrics
-        for contrast in wanted
-    ]
+    about = [of.describe_arm(arm) for arm in of.arms]
     return TaskAnalysis(
         of.task,
         boots,
-        estimates,
-        _record(of, effects, noise[of.task.primary.name]),
-        scores,
-        effects,
+        {arm: f"{row['arm']} at {row['match']}" for arm, row in zip(of.arms, about, strict=True)},
+        {(m.name, c): differing_units(m, [outputs[arm] for arm in c.arms]) for m in of.metrics for c in wanted},
+        _record(of, boots[of.task.primary.name], [] if of.alone is None else outputs[of.alone]),
+        [_score(of, arm, metric, boots[metric.name]) for metric in of.metrics for arm in of.arms],
         [measure_exposure(of, arm) for arm in of.arms],
         [c for match in inputs.design.match if (c := compare_formats(of, match)) is not None],
         average_curves(of),
@@ -112,45 +103,14 @@ def _score(of: TaskRuns, arm: Arm, metric: Metric, boot: TaskBootstrap) -> Score
     return cast(Score, {**of.describe_arm(arm), **more})
 
 
-def _effect(
-    of: TaskRuns, contrast: Contrast, metric: Metric, boot: TaskBootstrap, found: Estimate, noise: float | None
-) -> Effect:
-    two = len(contrast.terms) == 2 and contrast.kind != "dilution"
-    # In nats a margin of half a point means nothing: there the noise alone decides.
-    least = of.inputs.margin if metric.name != LIKELIHOOD else 0.0
-    return {
-        "kind": contrast.kind,
-        "task": of.name,
-        "companion": contrast.companion,
-        "match": contrast.match,
-        "metric": metric.name,
-        "score": float(np.mean(boot.scores[contrast.terms[0][0]])) if two else None,
-        "base": float(np.mean(boot.scores[contrast.terms[1][0]])) if two else None,
-        "delta": found.delta,
-        "low": found.low,
-        "high": found.high,
-        "se": found.se,
-        "df": found.df,
-        "p": found.p,
-        "q": None,
-        "p_sign_flip": found.p_sign_flip,
-        "verdict": None,
-        "margin": margin_of(noise, least),
-        "detectable": found.detectable,
-        "seeds": found.seeds,
-        "examples": found.examples,
-        "per_seed": [float(v) for v in found.per_seed],
-    }
-
-
-def _record(of: TaskRuns, effects: Sequence[Effect], noise: float | None) -> TaskRecord:
+def _record(of: TaskRuns, boot: TaskBootstrap, alone: Sequence[Outputs]) -> TaskRecord:
     run = of.runs(of.arms[0])[0]
     about, base = run.record["tasks"][of.name], run.baselines.get(of.name, {})
     metric = of.task.primary
     baseline = base.get(metric.name)
-    company = next((e for e in effects if e["kind"] in ("company", "pair") and e["metric"] == metric.name), None)
     unit = metric.name + (f" × {metric.scale:g}" if metric.scale != 1 else "")
     low, high = _range(metric)
+    above = above_baseline(of, boot, alone, (low, high))
     halves = [run.record["tasks"][name] for name in parts_of(of.name, run.record["tasks"])]
     rows = sum(half["train"]["examples"] for half in halves)
     return {
@@ -163,10 +123,13 @@ def _record(of: TaskRuns, effects: Sequence[Effect], noise: float | None) -> Tas
         "generated": bool(about["generated"]),
         "source": str(about["source"]),
         "version": int(about["version"]),
-        "noise_floor": noise,
-        "detectable": company["detectable"] if company else None,
+        "noise_floor": None if of.alone is None else noise_floor(boot.scores[of.alone]),
+        "detectable": None,  # takes all effects of the table
         "baseline": None if baseline is None else metric.points(float(baseline)),
         "baseline_name": str(base.get("answers", "")),
+        "above_low": above and above[0],
+        "above_high": above and above[1],
+        "learned": None if above is None else above[0] > 0,
         "low": low,
         "high": high,
     }

@@ -18,16 +18,15 @@ A number that was not measured, or is not defined, is None (null in JSON) and ne
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, TypedDict, cast
-
-from multitask.errors import UserError
-from multitask.storage.json_files import read_json, write_json
-from multitask.storage.schema import check_shape
+from typing import Any, TypedDict
 
 FORMAT = 1
 """Of interference.json."""
 VERDICTS = ("gain", "loss", "equal", "no evidence")
+ONE_SEED, UNDEFINED_SCORE, NOT_LEARNED, FEW_ROWS = "1 seed", "undefined", "not learned", "few rows"
+"""Why an effect has no verdict: nothing is known of training; a score or an interval has no value; the task alone is
+not above its baseline; too few evaluated rows differ between the two arms."""
+UNJUDGED = (ONE_SEED, UNDEFINED_SCORE, NOT_LEARNED, FEW_ROWS)
 LIKELIHOOD = "log_likelihood"
 """The metric that varies less than the primary one: mean log-likelihood of the targets, in nats."""
 
@@ -60,7 +59,9 @@ class Setting(TypedDict):
     fdr: float
     """Level of Benjamini–Hochberg."""
     margin: float
-    """Smallest half-width, in points, of the interval that counts as equal."""
+    """Points: an effect whose interval lies within ± this counts as equal."""
+    intervals: str
+    """How seed variances were estimated: `moderated` over the table or `separate` for each effect."""
     cells: int
     """Trained models that the tables rest on."""
     command: str
@@ -87,10 +88,15 @@ class TaskRecord(TypedDict):
     noise_floor: float | None
     """Standard deviation over seeds of the single-task score, in points."""
     detectable: float | None
-    """Smallest Δ(t | M) in points that this design finds with a probability of 80 %."""
+    """Of its effect of company (or of its first pair), as there."""
     baseline: float | None
     """Points of an answer without a model."""
     baseline_name: str
+    above_low: float | None
+    """Interval of single − baseline, in points; None if it cannot be said."""
+    above_high: float | None
+    learned: bool | None
+    """Whether that interval lies above 0."""
     low: float | None
     """The least score that the metric can have, in points; None if there is no such end, or it is not known."""
     high: float | None
@@ -140,12 +146,19 @@ class Effect(TypedDict):
     p_sign_flip: float | None
     """Exact sign-flip test over seeds alone: not below 2^(1 − seeds)."""
     verdict: str | None
-    """One of VERDICTS; None with one seed, which says nothing about training."""
+    """One of VERDICTS; None for what is not judged."""
+    unjudged: str | None
+    """Why, one of UNJUDGED; None with a verdict."""
     margin: float | None
-    """Half-width of the interval that counts as equal: for this task max(setting.margin, noise floor)."""
+    """Half-width of the interval that counts as equal; None in nats, where nothing does."""
     detectable: float | None
+    """The smallest effect that would get a verdict in this table, after correction, with a probability of 80 %."""
+    seeds_to_halve: int | None
+    """So many seeds would halve `detectable`; None if not even many do, for the examples are too few."""
     seeds: int
     examples: int
+    differing: int | None
+    """Evaluated examples (or groups of them) that the metric sees otherwise in one arm than in another."""
     per_seed: list[float | None]
     """Δ of each seed."""
 
@@ -330,42 +343,3 @@ class StudyRecord(TypedDict):
     null: dict[str, Any] | None
     """{"cells": int, "alarms": int, "rate": float}: gains and losses among the `null` effects."""
     made: Made
-
-
-def write_record(path: Path, record: StudyRecord) -> None:
-    """Write interference.json; NaN becomes null."""
-    write_json(path, record, sealed=True)
-
-
-def read_record(path: Path) -> StudyRecord:
-    """Read interference.json.
-
-    Raises:
-        UserError: If it is missing, damaged or of another format.
-    """
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        found = record.get("format") if isinstance(record, dict) else None
-        raise UserError(f"{path} has format {found!r}, this version reads {FORMAT}: make it again from its cells.")
-    for summary in record["summary"] if isinstance(record.get("summary"), list) else ():
-        if isinstance(summary, dict):
-            summary.setdefault("mean_left_out", [])  # an earlier version had no mean where a task had none
-    for task in record["tasks"] if isinstance(record.get("tasks"), list) else ():
-        if isinstance(task, dict) and "low" not in task:  # an earlier version did not keep the range
-            task["low"], task["high"] = _earlier_range(str(task.get("unit")), str(task.get("metric")))
-    record.setdefault("made", {"versions": {}, "finished": None, "data": {}})  # an earlier version did not keep it
-    check_shape(record, StudyRecord, path)  # it may be untrusted
-    return cast(StudyRecord, record)
-
-
-def _earlier_range(unit: str, metric: str) -> tuple[float | None, float | None]:
-    """The range of a metric in a record that does not hold it: of metrics in points, errors have no least score.
-
-    >>> _earlier_range("accuracy × 100", "accuracy"), _earlier_range("−mse, so that higher is better", "mse")
-    ((0.0, 100.0), (None, 0.0))
-    """
-    if unit.startswith("−"):
-        return None, 0.0
-    if not (unit.endswith("× 100") or metric.startswith(("bleu", "chrf"))):
-        return None, None
-    return -100.0 if metric in ("mcc", "pearson", "spearman") else 0.0, 100.0

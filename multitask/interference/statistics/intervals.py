@@ -25,6 +25,9 @@ narrower than what the examples alone give, not even where the seeds agree by ch
 than 95 % where training adds no variance of its own. p is the α at which the interval ends at 0, so that p < 0.05 and
 "the interval leaves 0 out" are one statement. `df` is that of the single Student's t with the same half-width, se × t.
 
+With a `Pool` (see `moderation`) Var_a is that of the pooled seeds and of its own, S − 1 of them and d0, and its t has
+d0 + S − 1 degrees of freedom, or those of the pool if they are fewer; all else stays.
+
 The interval is symmetric. Percentiles of the draws at both levels (`two_level_draws`), widened to the same length,
 cover no better, and with 3 seeds their skewness is that of 3 numbers.
 
@@ -46,7 +49,9 @@ from multitask.metrics.outputs import Floats, Integers
 
 CONFIDENCE = 0.95
 POWER = 0.8
-"""Of the minimal detectable effect."""
+"""With which the smallest detectable effect is found."""
+MOST_SEEDS = 200
+"""Up to which `seeds_to_halve` looks."""
 UNDEFINED = 0.05
 """Share of resamples in which a metric may be undefined: above, there is no interval."""
 EXACT_FLIPS = 16
@@ -68,14 +73,14 @@ class Estimate(NamedTuple):
     """Two-sided."""
     p_sign_flip: float | None
     """Of the seeds alone, exact; None with one seed."""
-    detectable: float | None
-    """The smallest true effect that this design finds in 80 % of studies, at a two-sided 5 %."""
     seeds: int
     examples: int
     per_seed: tuple[float, ...]
     """NaN where the metric is undefined."""
     undefined: float
     """Share of resamples in which the metric is undefined; they are left out, and above 5 % there is no interval."""
+    components: Components | None = None
+    """Of its variance; None without an interval."""
 
 
 class ContrastPart(NamedTuple):
@@ -90,6 +95,28 @@ class ContrastPart(NamedTuple):
     examples: int
 
 
+class Pool(NamedTuple):
+    """The seed variance that a contrast is expected to have, from other arms of its task."""
+
+    variance: float
+    """Of the contrast's value for one seed, in points²."""
+    df: float
+    """d0: so many degrees of freedom it counts as, beside the S − 1 of the contrast's own seeds."""
+    contrasts: int
+    """Independent contrasts of the pooled arms, each with S − 1 degrees of freedom; one fewer than the arms."""
+
+    def moderate(self, own: float, seeds: int) -> tuple[float, float]:
+        """(variance of the pool and of the contrast's own seeds, its degrees of freedom)."""
+        if math.isinf(self.df):
+            return self.variance, self.degrees(seeds)
+        degrees = seeds - 1
+        return (self.df * self.variance + degrees * own) / (self.df + degrees), self.degrees(seeds)
+
+    def degrees(self, seeds: int) -> float:
+        """Degrees of freedom of the moderated variance with so many seeds."""
+        return min(self.df + seeds - 1, float(self.contrasts * (seeds - 1)))
+
+
 class Components(NamedTuple):
     """The variance of an estimate, in its parts."""
 
@@ -101,6 +128,10 @@ class Components(NamedTuple):
     """resid"""
     seeds_df: float
     examples_df: float
+    number: int
+    """S"""
+    pool: Pool | None = None
+    """What Var_a was moderated with."""
 
     @property
     def variance(self) -> float:
@@ -112,6 +143,17 @@ class Components(NamedTuple):
         seeds, examples = quantile(self.seeds_df, alpha / 2), quantile(self.examples_df, alpha / 2)
         both = seeds**2 * self.seeds + examples**2 * max(self.examples - self.residual, 0.0)
         return math.sqrt(max(both, examples**2 * self.examples))
+
+    def with_seeds(self, number: int) -> Components:
+        """What they would be with another number of seeds of the same spread."""
+        scale = self.number / number
+        return self._replace(
+            seeds=self.seeds * scale,
+            examples=max(self.examples - self.residual, 0.0) + self.residual * scale,
+            residual=self.residual * scale,
+            seeds_df=float(number - 1) if self.pool is None else self.pool.degrees(number),
+            number=number,
+        )
 
 
 def quantile(df: float, tail: float) -> float:
@@ -125,32 +167,41 @@ def quantile(df: float, tail: float) -> float:
     return -float(stdtrit(df, tail))
 
 
-def components(parts: Sequence[ContrastPart]) -> Components:
+def components(parts: Sequence[ContrastPart], pool: Pool | None = None) -> Components:
     """The variance of the sum of independent parts (tasks are drawn independently of each other, seeds are shared)."""
     x = np.sum([part.per_seed for part in parts], axis=0)
     seeds = len(x)
     of_examples, residual, below = 0.0, 0.0, 0.0
     for part in parts:
         small = part.units / (part.units - 1)
-        own = small * float(part.draws.mean(axis=1).var())
-        of_examples += own
-        below += own**2 / (part.units - 1)
+        drawn = small * float(part.draws.mean(axis=1).var())
+        of_examples += drawn
+        below += drawn**2 / (part.units - 1)
         if seeds > 1:
             away = part.draws - part.draws.mean(axis=0)
             residual += small * float(away.var(axis=1, ddof=1).mean()) / seeds
+    own, df = (float(x.var(ddof=1)), float(seeds - 1)) if seeds > 1 else (0.0, 1.0)
+    if pool is not None and seeds > 1:
+        own, df = pool.moderate(own, seeds)
     return Components(
-        seeds=float(x.var(ddof=1)) / seeds if seeds > 1 else 0.0,
+        seeds=own / seeds,
         examples=of_examples,
         residual=residual,
-        seeds_df=max(seeds - 1, 1),
+        seeds_df=df,
         examples_df=of_examples**2 / below if below > 0 else min(part.units for part in parts) - 1,
+        number=seeds,
+        pool=pool,
     )
 
 
-def estimate(parts: Sequence[ContrastPart]) -> Estimate:
-    """The sum of contrasts of different tasks, each weighted already, with interval, p and smallest detectable effect.
+def estimate(parts: Sequence[ContrastPart], pool: Pool | None = None) -> Estimate:
+    """The sum of contrasts of different tasks, each weighted already, with its interval and p.
 
     With one seed the interval holds what other examples would change, and nothing of training.
+
+    Args:
+        parts: One a task.
+        pool: Moderates the seed variance; None takes that of the sum's own seeds.
     """
     x = np.sum([part.per_seed for part in parts], axis=0)
     defined = np.all([np.isfinite(part.draws).all(axis=1) for part in parts], axis=0)
@@ -162,7 +213,6 @@ def estimate(parts: Sequence[ContrastPart]) -> Estimate:
         df=None,
         p=None,
         p_sign_flip=sign_flip(x),
-        detectable=None,
         seeds=len(x),
         examples=sum(part.examples for part in parts),
         per_seed=tuple(x.tolist()),
@@ -172,12 +222,12 @@ def estimate(parts: Sequence[ContrastPart]) -> Estimate:
         return bare
     if not defined.all():
         parts = [part._replace(draws=part.draws[defined]) for part in parts]
-    found = components(parts)
+    found = components(parts, pool)
     delta, se, half = bare.delta, math.sqrt(found.variance), found.half(1 - CONFIDENCE)
     if se < ROUNDING:  # all seeds and all examples say the same
         df = found.seeds_df if len(x) > 1 else found.examples_df
         same = abs(delta) < ROUNDING
-        return bare._replace(low=delta, high=delta, se=0.0, df=df, p=1.0 if same else 0.0, detectable=0.0)
+        return bare._replace(low=delta, high=delta, se=0.0, df=df, p=1.0 if same else 0.0, components=found)
     df = _df(half / se, found)
     return bare._replace(
         low=delta - half,
@@ -185,8 +235,38 @@ def estimate(parts: Sequence[ContrastPart]) -> Estimate:
         se=se,
         df=df,
         p=_p(abs(delta), found),
-        detectable=half + quantile(df, 1 - POWER) * se,
+        components=found,
     )
+
+
+def detectable(found: Components, level: float) -> float:
+    """The smallest true effect whose p is below `level` in 80 % of studies of this design, in the estimate's unit.
+
+    The interval's half-width at `level` is t standard errors; the estimate over its standard error follows the
+    noncentral t with the degrees of freedom that this t has, so that the spread of the standard error itself, which is
+    large with few seeds, is in the figure.
+    """
+    from scipy.special import nctdtrinc
+
+    se = math.sqrt(found.variance)
+    if se < ROUNDING:
+        return 0.0
+    t = found.half(level) / se
+    away = float(nctdtrinc(_df(t, found, level), 1 - POWER, t))
+    # For a t beyond some hundreds the noncentral t is not computed; half + the spread is its limit from below.
+    return se * (away if math.isfinite(away) and away >= t else t + quantile(found.seeds_df, 1 - POWER))
+
+
+def seeds_to_halve(found: Components, level: float) -> int | None:
+    """How many seeds of the same spread would halve what is detectable; None if no 200 do, for examples are too few."""
+    wanted = detectable(found, level) / 2
+    if found.number < 2 or detectable(found.with_seeds(MOST_SEEDS), level) > wanted:
+        return None
+    low, high = found.number, MOST_SEEDS  # more seeds see more
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if detectable(found.with_seeds(middle), level) > wanted else (low, middle)
+    return high
 
 
 def two_level_draws(parts: Sequence[ContrastPart], seed_draws: Integers) -> Floats:
@@ -195,14 +275,14 @@ def two_level_draws(parts: Sequence[ContrastPart], seed_draws: Integers) -> Floa
     return np.asarray(np.take_along_axis(total, seed_draws, axis=1).mean(axis=1))
 
 
-def _df(t: float, found: Components) -> float:
-    """The degrees of freedom at which Student's 97.5 % point is `t`."""
+def _df(t: float, found: Components, level: float = 1 - CONFIDENCE) -> float:
+    """The degrees of freedom at which Student's t exceeds `t` with probability level / 2."""
     low, high = sorted((found.seeds_df, found.examples_df))
-    if t <= quantile(high, (1 - CONFIDENCE) / 2) * (1 + 1e-12):
+    if t <= quantile(high, level / 2) * (1 + 1e-12):
         return high
     for _ in range(60):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if quantile(middle, (1 - CONFIDENCE) / 2) > t else (low, middle)
+        low, high = (middle, high) if quantile(middle, level / 2) > t else (low, middle)
     return math.sqrt(low * high)
 
 

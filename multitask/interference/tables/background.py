@@ -128,6 +128,7 @@ def noise_table(record: StudyRecord) -> Table | None:
             detectable_cell(t["detectable"], t["name"] in blind),
             number(margins.get(t["name"]), 2),
             number(t["baseline"]),
+            range_cell(t["above_low"], t["above_high"], undefined=MISSING),
             Cell(t["baseline_name"] or MISSING),
         )
         for t in record["tasks"]
@@ -138,11 +139,13 @@ def noise_table(record: StudyRecord) -> Table | None:
         Column("rows", optional=4),
         Column("evaluated", optional=3),
         *(Column(h) for h in ("noise floor", "detectable", "margin", "baseline")),
+        Column("above it", optional=2),
         Column("baseline answers", left=True, optional=1, wrap=True),
     )
     notes = [
-        "noise floor: sd of the single score over seeds. detectable: the smallest Δ(t | M) that this design finds with "
-        "80 % probability. margin: half-width of the interval that counts as equal."
+        "noise floor: sd of the single score over seeds. detectable: the smallest Δ(t | M) that gets its verdict in "
+        "this table, after correction, with 80 % probability. margin: half-width of the interval that counts as equal. "
+        "above it: interval of single − baseline."
     ]
     if blind:
         notes.append(NO_CHANGE_NOTE)

@@ -8,19 +8,26 @@ Words
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 
 from multitask.interference.results.lookup import BUDGETS, unit_of_metric, units_of
-from multitask.interference.results.record import LIKELIHOOD, Effect, Score
+from multitask.interference.results.record import (
+    FEW_ROWS,
+    LIKELIHOOD,
+    NOT_LEARNED,
+    ONE_SEED,
+    UNDEFINED_SCORE,
+    Effect,
+    Score,
+)
 from multitask.tables.cells import Cell
 from multitask.tables.numbers import MISSING, change, number, range_cell
 
 UNDEFINED = "–"
 """A number that has no value; never 0 and not what was not measured."""
-ONE_SEED = "none: 1 seed"
-"""The verdict of one seed."""
-NOT_LEARNED = "not learned"
-"""The verdict on a task that was not."""
+WITHOUT_VERDICT = {ONE_SEED: "none: 1 seed"}
+"""{why an effect has none: how a cell says it, where it is not that word}"""
 
 NO_CHANGE = "none"
 """The smallest change found where a score cannot change by so much."""
@@ -35,7 +42,7 @@ def effect_cells(effect: Effect | None, aside: Collection[str] = ()) -> tuple[Ce
         return Cell(UNDEFINED), Cell("undefined", emphasis="quiet")
     digits, _ = unit_of_metric(effect["metric"])
     verdict = None if effect["task"] in aside else effect["verdict"]
-    why = "undefined: 1 seed" if effect["seeds"] == 1 else "undefined"
+    why = FEW_ROWS if effect["unjudged"] == FEW_ROWS else "undefined"
     bounds = range_cell(effect["low"], effect["high"], digits, undefined=why)
     return change(effect["delta"], digits, verdict=verdict), bounds
 
@@ -50,7 +57,19 @@ def verdict_cell(effect: Effect | None, aside: Collection[str] = ()) -> Cell:
         return Cell(NOT_LEARNED, emphasis="quiet")
     if effect["verdict"] is not None:
         return Cell(effect["verdict"], None, effect["verdict"])
-    return Cell(ONE_SEED if effect["seeds"] == 1 else "undefined", emphasis="quiet")
+    why = effect["unjudged"] or UNDEFINED_SCORE
+    return Cell(WITHOUT_VERDICT.get(why, why), emphasis="quiet")
+
+
+def undefined_seeds(effect: Effect) -> str:
+    """In how many of its seeds an effect has no value.
+
+    >>> undefined_seeds({"per_seed": [1.0, None, None]})
+    '2 of 3 seeds'
+    """
+    values = effect["per_seed"]
+    none = sum(v is None or not math.isfinite(v) for v in values)
+    return f"{none} of {len(values)} seeds" if len(values) != 1 else "its only seed"
 
 
 def defined(cell: Cell) -> Cell:
@@ -77,14 +96,22 @@ def detectable_cell(value: float | None, blind: bool, digits: int = 1) -> Cell:
 def effect_notes(effects: Iterable[Effect], aside: Collection[str]) -> list[str]:
     """A sentence on the tasks whose effects are undefined, and one on those whose verdicts are set aside."""
     effects = list(effects)
-    undefined = dict.fromkeys(e["task"] for e in effects if e["delta"] is None)
+    undefined: dict[str, dict[str, None]] = {}
+    for e in effects:
+        if e["delta"] is None:
+            undefined.setdefault(e["task"], {})[undefined_seeds(e)] = None
+    few = [e for e in effects if e["unjudged"] == FEW_ROWS]
     wide = dict.fromkeys(e["task"] for e in effects if e["delta"] is not None and e["low"] is None and e["seeds"] > 1)
     gone = dict.fromkeys(e["task"] for e in effects if e["task"] in aside)
     notes = []
     if undefined:
-        notes.append(f"{UNDEFINED} undefined: {', '.join(undefined)} has no score in at least one of the models.")
+        where = ", ".join(f"{task} in {' or '.join(seeds)}" for task, seeds in undefined.items())
+        notes.append(f"{UNDEFINED} undefined: no score of {where}.")
     if wide:
         notes.append(f"{', '.join(wide)}: the interval is undefined, so there is no verdict.")
+    if few:
+        rows = ", ".join(f"{t} with {n:,} rows" for t, n in dict.fromkeys((e["task"], e["examples"]) for e in few))
+        notes.append(f"few rows: {rows} cannot be judged, for too few of them differ between the two.")
     if gone:
         notes.append(f"not learned: {', '.join(gone)}, alone not above the baseline; nothing can be said of it.")
     return notes

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from multitask.interference.results.learned import unlearned_tasks
 from multitask.interference.results.lookup import BUDGETS, confidence, effects_of, primary, unit_of_metric
-from multitask.interference.results.record import LIKELIHOOD, Exposure, Score, StudyRecord, Summary
+from multitask.interference.results.record import (
+    FEW_ROWS,
+    LIKELIHOOD,
+    UNDEFINED_SCORE,
+    Exposure,
+    Score,
+    StudyRecord,
+    Summary,
+)
 from multitask.interference.tables.cells import (
     UNDEFINED,
     budget_name,
@@ -146,7 +154,7 @@ def summary_table(record: StudyRecord) -> Table | None:
             (
                 Cell(BUDGETS.get(s["match"], s["match"])),
                 defined(change(s["mean_delta"])),
-                range_cell(s["low"], s["high"], undefined="undefined: 1 seed" if one else "undefined"),
+                range_cell(s["low"], s["high"], undefined="undefined"),
                 *(Cell(UNDEFINED) if one else tally(n) for n in counts),
                 defined(change(s["delta_m"], unit=" %")),
                 defined(number(s["split_half"], 2)) if pairs else Cell(MISSING),
@@ -179,12 +187,14 @@ def _left_out(record: StudyRecord, s: Summary, aside: frozenset[str], one_seed: 
     if s["mean_left_out"]:
         left = ", ".join(s["mean_left_out"])
         notes.append(f"mean Δ and the counts at {at} leave out {left}: the score is undefined in a model.")
-    none = [e["task"] for e in effects if e["verdict"] is None and e["task"] not in s["mean_left_out"]]
-    if none and not one_seed:
-        notes.append(f"The counts at {at} leave out {', '.join(none)}: the interval is undefined.")
+    whys = {FEW_ROWS: "too few rows differ", UNDEFINED_SCORE: "the interval is undefined"}
+    for why, words in whys.items():
+        none = [e["task"] for e in effects if e["unjudged"] == why and e["task"] not in s["mean_left_out"]]
+        if none and not one_seed:
+            notes.append(f"The counts at {at} leave out {', '.join(none)}: {words}.")
     gone = [e["task"] for e in effects if e["task"] in aside]
     if gone:
-        notes.append(f"mean Δ and the counts at {at} hold {', '.join(gone)} too, though not learned.")
+        notes.append(f"mean Δ at {at} holds {', '.join(gone)} too, though not learned; the counts do not.")
     return notes
 
 

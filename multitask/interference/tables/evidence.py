@@ -2,7 +2,7 @@
 
 Words
     look    the class of a cell or a mark: `gain`, `loss`, `equal`; `none` for no evidence; `unlearned`, `one-seed`,
-            `undefined` and `missing` for effects that may claim nothing. Only gain and loss have a colour.
+            `few-rows`, `undefined` and `missing` for effects that may claim nothing. Only gain and loss have a colour.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from multitask.interference.results.lookup import confidence, unit_of_metric
 from multitask.interference.results.ranges import Range, blind
-from multitask.interference.results.record import LIKELIHOOD, Effect, StudyRecord
-from multitask.interference.tables.cells import NOT_LEARNED, verdict_cell
+from multitask.interference.results.record import FEW_ROWS, LIKELIHOOD, NOT_LEARNED, ONE_SEED, Effect, StudyRecord
+from multitask.interference.tables.cells import undefined_seeds, verdict_cell
 from multitask.tables.cells import MARKS
 from multitask.tables.numbers import interval, plain, signed
 
@@ -43,7 +43,8 @@ def evidence(effect: Effect | None, not_learned: frozenset[str] = frozenset()) -
     if word == NOT_LEARNED:
         return Evidence("unlearned", "", word)
     if effect["verdict"] is None:
-        return Evidence("one-seed", "", word)
+        look = {ONE_SEED: "one-seed", FEW_ROWS: "few-rows"}.get(effect["unjudged"] or "", "undefined")
+        return Evidence(look, "", word)
     look = effect["verdict"] if effect["verdict"] in ("gain", "loss", "equal") else "none"
     return Evidence(look, MARKS.get(effect["verdict"], ""), word)
 
@@ -84,8 +85,8 @@ def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str], o
         unit += f" of {effect['metric']}"
     claim = evidence(effect, not_learned)
     who = compared(effect)
-    if claim.look == "undefined":
-        return f"{who}: undefined, for the score is undefined in one of the models."
+    if effect["delta"] is None:
+        return f"{who}: undefined, for a score is undefined in {undefined_seeds(effect)}."
     size = f"{signed(effect['delta'], digits)} {unit}"
     if effect["low"] is not None and effect["high"] is not None:
         size += f", {confidence(record)} interval {interval(effect['low'], effect['high'], digits)}"
@@ -94,12 +95,22 @@ def sentence(record: StudyRecord, effect: Effect, not_learned: frozenset[str], o
         "loss": "loss",
         "equal": f"equal: within ±{plain(effect['margin'], digits)}",
         "unlearned": "not judged, for alone the task is not above its baseline",
-        "one-seed": "no verdict, for 1 seed shows evaluation noise only" if effect["seeds"] < 2 else "no verdict",
+        "one-seed": "no verdict, for 1 seed shows evaluation noise only",
+        "few-rows": f"cannot be judged with {effect['examples']:,} rows, of which {_differ(effect['differing'] or 0)}",
+        "undefined": "no verdict, for the score is undefined in too many resamples",
     }
     end = ends.get(claim.look, "no evidence either way")
     if claim.look == "none" and effect["detectable"] is not None:
         if blind(effect, of_task):
             end += "; no change that this score can have would be seen"
         else:
-            end += f"; {plain(effect['detectable'], digits)} or more would be seen"
+            end += f"; {plain(effect['detectable'], digits)} or more would get its verdict four times in five"
+            if effect["seeds_to_halve"] is not None:
+                end += f"; {effect['seeds_to_halve']:,} seeds would halve that"
     return f"{who}: {size}: {end}."
+
+
+def _differ(count: int) -> str:
+    return {0: "none differs between the two", 1: "1 differs between the two"}.get(
+        count, f"{count} differ between the two"
+    )

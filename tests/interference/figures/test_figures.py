@@ -24,7 +24,8 @@ from multitask.interference.results.record import LIKELIHOOD, StudyRecord
 from multitask.tables.numbers import interval, plain, signed
 from multitask.terminal.escaping import visible
 
-EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
+MADE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))
+EXAMPLE, mark_not_learned = MADE["example_record"], MADE["mark_not_learned"]
 LONG = ("span", "tweet_sentiment_with_a_rather_long_name", "stsb")
 
 
@@ -148,7 +149,7 @@ def test_colour_says_evidence_and_not_size(record: StudyRecord) -> None:
 
 def test_effects_on_a_task_that_was_not_learned_have_no_colour(record: StudyRecord) -> None:
     made = copy.deepcopy(record)
-    made["tasks"][1]["baseline"] = 99.0
+    mark_not_learned(made, "sst2")
     drawn = figures(made, {"matrix", "forest"})
     assert "sst2\nnot learned" in texts(drawn["matrix"])
     assert "sst2 (accuracy, not learned: not judged)" in texts(drawn["forest"])

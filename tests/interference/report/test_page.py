@@ -19,13 +19,15 @@ from multitask.interference.report.page import SECTIONS
 from multitask.interference.results.answer import answer
 from multitask.interference.results.learned import unlearned_tasks
 from multitask.interference.results.ranges import bounds, range_of
-from multitask.interference.results.record import LIKELIHOOD, StudyRecord, read_record
-from multitask.interference.tables.cells import ONE_SEED
+from multitask.interference.results.record import LIKELIHOOD, StudyRecord
+from multitask.interference.results.record_file import read_record
+from multitask.interference.tables.cells import ONE_SEED, WITHOUT_VERDICT
 from multitask.interference.tables.evidence import evidence
 from multitask.storage.json_files import write_json
 from multitask.tables.numbers import plain, signed
 
-EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
+MADE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))
+EXAMPLE, mark_not_learned = MADE["example_record"], MADE["mark_not_learned"]
 VOID = {"meta", "wbr", "br", "input", "link", "img", "hr"}
 HOSTILE = "</script><script>alert(1)</script><!-- & \" ' ]]> \u2028\u2029 \x00 \ud83d <img src=x onerror=alert(2)>"
 
@@ -176,7 +178,7 @@ def test_colour_says_evidence_and_not_size(html: str, record: StudyRecord) -> No
 
 def test_effects_on_a_task_that_was_not_learned_are_marked_and_have_no_colour(record: StudyRecord) -> None:
     made = copy.deepcopy(record)
-    made["tasks"][1]["baseline"] = 99.0
+    mark_not_learned(made, "sst2")
     assert unlearned_tasks(made) == {"sst2"}
     html = report_html(made)
     for key, (look, inside) in cells_of(first_matrix(html)).items():
@@ -197,12 +199,12 @@ def test_one_seed_gives_no_verdict_and_says_so_everywhere_alike() -> None:
     html = report_html(example_record(("span", "sst2"), seeds=1))
     page = Page(html)
     assert "1 seed: evaluation noise only" in page.words
-    assert ONE_SEED in page.words
+    assert WITHOUT_VERDICT[ONE_SEED] in page.words
     assert "1 seed: none" not in page.words
     assert {look for look, _ in cells_of(first_matrix(html)).values()} == {"one-seed"}
     assert not re.search("▲ gain|▼ loss", page.words.replace("▲ gain, ▼ loss, ■ equal", ""))
     verdicts = set(re.findall(r'<span class="verdict">(.*?)</span></summary>', html))
-    assert verdicts == {ONE_SEED, "undefined"}
+    assert verdicts == {WITHOUT_VERDICT[ONE_SEED], "undefined"}
     assert 'class="loss"' not in html.split('id="believe"')[0]
 
 
@@ -362,7 +364,7 @@ def test_every_string_of_the_record_is_escaped() -> None:
             return {k: spoil(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [spoil(v, key) for v in value]
-        fixed = {"kind", "match", "arm", "arms", "verdict", "direction", "measure", "metric", "select"}
+        fixed = {"kind", "match", "arm", "arms", "verdict", "unjudged", "direction", "measure", "metric", "select"}
         return value + HOSTILE if isinstance(value, str) and key not in fixed else value
 
     spoiled = spoil(copy.deepcopy(example_record(("span", "sst2"))))

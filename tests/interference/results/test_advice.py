@@ -372,9 +372,14 @@ def test_equal_exposure_is_used_even_if_the_tables_lead_with_the_other_budget():
 
 
 def test_advice_needs_every_ordered_pair():
-    assert advise(example_record(("a", "b", "c"))) is not None
+    def complete():
+        made = copy.deepcopy(example_record(("a", "b", "c")))
+        made["effects"][3]["per_seed"][0] = 0.0  # undefined in one seed
+        return made
+
+    assert advise(complete()) is not None
     for change in ({"kind": "none"}, {"per_seed": [1.0]}):
-        record = copy.deepcopy(example_record(("a", "b", "c")))
+        record = complete()
         record["setting"]["match"] = ["examples"]
         next(e for e in record["effects"] if e["kind"] == "pair").update(change)
         assert advise(record) is None

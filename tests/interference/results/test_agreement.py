@@ -22,7 +22,8 @@ from multitask.interference.tables import render, tables
 from multitask.tables.cells import MARKS
 from multitask.tables.numbers import interval, signed
 
-example_record = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))["example_record"]
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "study_example.py"))
+example_record, mark_not_learned = EXAMPLE["example_record"], EXAMPLE["mark_not_learned"]
 
 
 def drawn(seed: int) -> StudyRecord:
@@ -34,12 +35,15 @@ def drawn(seed: int) -> StudyRecord:
     for e in made["effects"]:
         kind = draw.random()
         if kind < 0.1:
-            e.update(none, delta=None, score=None, base=None)  # type: ignore[call-arg]
+            e.update(none, delta=None, score=None, base=None, unjudged="undefined")  # type: ignore[call-arg]
         elif kind < 0.2:
-            e.update(none)  # type: ignore[typeddict-item]
+            e.update(none, unjudged=draw.choice(["undefined", "few rows"]))  # type: ignore[call-arg]
     made["effects"] = [e for e in made["effects"] if draw.random() < draw.choice([0.5, 0.9, 1.0])]
     for task in made["tasks"]:
         task["baseline"] = draw.choice([None, 20.0, 99.0])
+        task["learned"] = None if task["baseline"] is None else True
+        if task["baseline"] == 99.0:
+            mark_not_learned(made, task["name"])
         task["metric"] = draw.choice([task["metric"]] * 4 + [LIKELIHOOD])
     made["setting"]["match"] = draw.choice([["examples", "steps"], ["steps", "examples"], ["examples"], ["steps"]])
     return made
@@ -113,7 +117,7 @@ def test_every_form_of_a_study_says_the_same_of_every_effect(seed: int) -> None:
             assert value in study._repr_html_()
 
 
-WORDS = {"gain", "loss", "equal", "no evidence", "not learned", "undefined", "none: 1 seed"}
+WORDS = {"gain", "loss", "equal", "no evidence", "not learned", "undefined", "few rows", "none: 1 seed"}
 
 
 def _is_effect(text: str) -> bool:

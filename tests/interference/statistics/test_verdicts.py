@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 from multitask.interference.statistics.intervals import (
     Components,
     ContrastPart,
+    Pool,
     components,
+    detectable,
     estimate,
     quantile,
+    seeds_to_halve,
     two_level_draws,
 )
 from multitask.interference.statistics.resampling import Units, seed_draws
@@ -30,7 +33,8 @@ from multitask.interference.statistics.verdicts import (
     benjamini_hochberg,
     combine,
     delta_m,
-    margin_of,
+    differing_units,
+    discovery_levels,
     noise_floor,
     sign_flip,
     split_half,
@@ -99,7 +103,7 @@ def test_estimate_and_per_seed_are_plain_differences_of_scores():
 
 
 def test_a_half_width_is_the_root_of_both_components_each_with_its_own_t():
-    parts = Components(seeds=4.0, examples=3.0, residual=1.0, seeds_df=4, examples_df=99)
+    parts = Components(seeds=4.0, examples=3.0, residual=1.0, seeds_df=4, examples_df=99, number=5)
     assert parts.variance == 6.0
     t4, t99 = scipy.stats.t.ppf(0.975, [4, 99])
     assert parts.half(0.05) == pytest.approx(math.sqrt(4 * t4**2 + 2 * t99**2))
@@ -124,8 +128,9 @@ def test_p_interval_and_df_tell_the_same_story(seeds, shift, sd, key):
     assert half == pytest.approx(scipy.stats.t.ppf(0.975, found.df) * found.se, rel=1e-6)
     assert seeds - 1 <= found.df * (1 + 1e-9)
     assert found.df <= 39 * (1 + 1e-9)
-    t = scipy.stats.t.ppf([0.975, 0.8], found.df).sum()
-    assert found.detectable == pytest.approx(t * found.se, rel=1e-6)
+    seen = detectable(found.components, 0.05)  # 80 % of a noncentral t lie beyond the ends of the interval
+    t = scipy.stats.t.ppf(0.975, found.df)
+    assert scipy.stats.nct.sf(t, found.df, seen / found.se) == pytest.approx(0.8, abs=1e-6)
     ends = components([bootstrap({"x": x}, resamples=200).part({"x": 1.0})]).half(found.p)
     assert ends == pytest.approx(abs(found.delta), rel=1e-6)  # the interval at level p ends at 0
 
@@ -178,7 +183,8 @@ def test_the_estimate_of_a_shift_moves_with_it():
 def test_identical_outputs_have_no_difference_and_p_of_one():
     same = np.random.default_rng(0).standard_normal((3, 20))
     found = bootstrap({"joint": same, "single": same}).contrast(DELTA)
-    assert (found.delta, found.low, found.high, found.se, found.p, found.detectable) == (0, 0, 0, 0, 1, 0)
+    assert (found.delta, found.low, found.high, found.se, found.p) == (0, 0, 0, 0, 1)
+    assert detectable(found.components, 0.05) == 0.0
     assert found.p_sign_flip == 1.0
     assert verdict(found, q=1.0) == "equal"
 
@@ -201,7 +207,7 @@ def test_rounding_of_many_arms_is_no_effect():
 def test_a_metric_that_is_undefined_leaves_only_the_seeds_it_is_defined_for():
     x = [[1.0, 2.0, 3.0], [np.nan, 2.0, 3.0]]
     found = bootstrap({"x": x}).contrast({"x": 1.0})
-    assert found[:8] == (None,) * 8
+    assert found[:7] == (None,) * 7
     assert found.per_seed[0] == 2.0
     assert math.isnan(found.per_seed[1])
 
@@ -233,13 +239,13 @@ def test_a_metric_undefined_on_more_than_five_percent_of_draws_has_no_interval()
     found = rare(0.15).contrast({"x": 1.0})
     assert 0.05 < found.undefined < 0.25
     assert found.delta is not None
-    assert (found.low, found.high, found.se, found.df, found.p, found.detectable) == (None,) * 6
+    assert (found.low, found.high, found.se, found.df, found.p, found.components) == (None,) * 6
     assert verdict_of(low=None, high=None, delta=found.delta, q=None, margin=1.0, seeds=2) is None
 
 
 def test_what_was_not_measured_has_no_estimate():
     boot = TaskBootstrap(LIKELIHOOD, {"x": [Outputs(["a"] * 5, ["a"] * 5)] * 3}, resamples=50, seed=0)
-    assert boot.contrast({"x": 1.0})[:8] == (None,) * 8
+    assert boot.contrast({"x": 1.0})[:7] == (None,) * 7
 
 
 def test_an_infinite_score_is_undefined():
@@ -370,9 +376,7 @@ def test_verdicts(low, high, q, seeds, expected):
     assert verdict_of(low=low, high=high, delta=delta, q=q, margin=0.5, seeds=seeds) == expected
 
 
-def test_margin_is_the_noise_floor_where_that_is_larger():
-    assert margin_of(None) == margin_of(0.2) == 0.5
-    assert margin_of(1.5) == 1.5
+def test_the_noise_floor_is_a_standard_deviation():
     assert noise_floor([80.0, 82.0, 84.0]) == 2.0
     assert noise_floor([80.0]) is None
     assert noise_floor([80.0, math.nan]) is None
@@ -471,16 +475,79 @@ def test_an_effect_of_the_detectable_size_is_found_in_about_four_of_five_studies
     boot = TaskBootstrap(LIKELIHOOD, arms, resamples=200, seed=0)
     found = [boot.contrast({i: 1.0}) for i in arms]
     assert 0.74 <= np.mean([f.p < 0.05 for f in found]) <= 0.9
-    assert np.median([f.detectable for f in found]) == pytest.approx(size, rel=0.15)
+    assert np.median([detectable(f.components, 0.05) for f in found]) == pytest.approx(size, rel=0.15)
 
 
-def test_the_benchmark_runs(tmp_path, capsys):
-    path = Path(__file__).parents[3] / "benchmarks" / "interference_statistics.py"
-    spec = importlib.util.spec_from_file_location("interference_statistics_benchmark", path)
+def test_in_nats_nothing_is_equal():
+    assert verdict_of(low=-0.001, high=0.001, delta=0.0, q=0.9, margin=None, seeds=5) == "no evidence"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 11))
+def test_a_p_is_a_discovery_just_if_it_is_at_or_below_its_level(p, at):
+    at %= len(p)
+    level = discovery_levels(p)[at]
+    for value in (level * (1 - 1e-9), min(1.0, level * (1 + 1e-9))):
+        q = benjamini_hochberg([*p[:at], value, *p[at + 1 :]])
+        assert (q[at] <= 0.05) is (value <= level)
+    assert 0.05 / len(p) <= level * (1 + 1e-12)
+    assert level <= 0.05 * (1 + 1e-12)
+
+
+def test_what_is_no_member_of_a_family_has_the_level_that_it_would_have_as_one():
+    assert discovery_levels([None, 0.001]) == pytest.approx([0.05, 0.05])
+    assert discovery_levels([math.nan, 0.9]) == pytest.approx([0.025, 0.05])
+
+
+def test_more_seeds_halve_what_is_seen_as_far_as_the_examples_let_them():
+    of_seeds = Components(seeds=4.0, examples=0.01, residual=0.0, seeds_df=4, examples_df=999, number=5)
+    seeds = seeds_to_halve(of_seeds, 0.05)
+    assert seeds is not None
+    assert 10 < seeds < 20  # 20 for the standard error; fewer, for Student's t falls too
+    half = detectable(of_seeds, 0.05) / 2
+    assert detectable(of_seeds.with_seeds(seeds), 0.05) <= half < detectable(of_seeds.with_seeds(seeds - 1), 0.05)
+    assert seeds_to_halve(of_seeds._replace(examples=4.0), 0.05) is None
+    assert seeds_to_halve(of_seeds._replace(number=1), 0.05) is None
+
+
+def test_a_pool_steadies_the_variance_and_adds_degrees_of_freedom():
+    x = [1.0, 2.0, 3.0]
+    part = ContrastPart(np.array(x), np.tile(x, (10, 1)), 5, 5)
+    pool = Pool(variance=4.0, df=6.0, contrasts=5)
+    found = components([part], pool)
+    assert found.seeds == pytest.approx((6 * 4.0 + 2 * 1.0) / 8 / 3)
+    assert found.seeds_df == 8
+    assert pool.moderate(1.0, 2) == (pytest.approx((6 * 4.0 + 1.0) / 7), 5.0)  # capped: 5 contrasts of 2 seeds
+    assert Pool(4.0, math.inf, 5).moderate(1.0, 3) == (4.0, 10.0)
+    assert found.with_seeds(6) == found._replace(seeds=found.seeds / 2, seeds_df=11, number=6)
+    assert components([ContrastPart(np.array([1.0]), np.ones((10, 1)), 5, 5)], pool).seeds == 0.0  # of one seed
+
+
+def test_rows_that_differ_are_those_that_the_metric_sees_otherwise_in_any_seed():
+    def outputs(*texts, groups=()):
+        return [Outputs(list(t), list("aaaa"), labels=("a", "b"), groups=groups) for t in texts]
+
+    accuracy = METRICS.get("accuracy")
+    assert differing_units(accuracy, [outputs("aaaa", "abaa"), outputs("abaa", "abbb")]) == 3
+    assert differing_units(accuracy, [outputs("abab"), outputs("abab")]) == 0
+    pairs = ["p", "p", "q", "q"]
+    assert differing_units(accuracy, [outputs("aaaa", groups=pairs), outputs("bbaa", groups=pairs)]) == 1
+    own = Metric("mine", len)  # it says nothing of rows, so predictions are compared
+    assert differing_units(own, [outputs("aaaa"), outputs("aaba")]) == 1
+
+
+@pytest.mark.parametrize("name", ["interference_statistics", "interference_belief"])
+def test_the_benchmarks_run(name, tmp_path, capsys):
+    path = Path(__file__).parents[3] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_benchmark", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.main(["--quick", "--out", str(tmp_path / "result.json")])
     result = json.loads((tmp_path / "result.json").read_text())
+    if name == "interference_belief":
+        assert {r["way"] for r in result["moderation"]} == {"separate", "moderated"}
+        assert [r["rule"] for r in result["looks"]] == ["8", "5", "4", "verdicts", "hopeless"]
+        assert "Moderated and separate seed variances" in capsys.readouterr().out
+        return
     assert [r["metric"] for r in result["speed"]] == ["accuracy", "mcc", "pearson", "jaccard", "spearman", "bleu"]
     assert result["alarms"][0]["cells"] == 40
     assert 0.0 <= result["coverage"][0]["coverage"] <= 1.0

@@ -437,7 +437,7 @@ def test_csv_reads_back_with_numbers_as_numbers_and_empty_fields_for_what_was_no
         for name in ("delta", "low", "high", "p", "q", "score", "base", "se"):
             assert row[name] == effect[name] if effect[name] is not None else math.isnan(row[name])
         assert (row["task"], row["metric"]) == (effect["task"], effect["metric"])
-        assert [row[f"seed_{s}"] for s in range(5)] == effect["per_seed"]
+        assert [None if pd.isna(v := row[f"seed_{s}"]) else v for s in range(5)] == effect["per_seed"]
         assert row["verdict"] == effect["verdict"] if effect["verdict"] else pd.isna(row["verdict"])
     scores = frame[frame["kind"] == "score"]
     assert list(scores["score"]) == [s["mean"] for s in record["scores"]]
@@ -591,7 +591,7 @@ def test_one_seed_has_no_false_alarm_rate_and_every_task_says_whether_it_was_lea
     shown = render(made, "table", width=120)
     assert "false-alarm rate of" not in shown
     assert "Without verdicts there is no false-alarm rate." in shown
-    made["tasks"][0]["baseline"], made["tasks"][1]["baseline"], made["tasks"][2]["baseline"] = 20.0, 99.0, None
+    made["tasks"][0]["learned"], made["tasks"][1]["learned"], made["tasks"][2]["learned"] = True, False, None
     about = tasks_table(made)
     assert about is not None
     at = [column.name for column in about.columns].index("learned")
