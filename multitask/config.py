@@ -70,6 +70,9 @@ class TrainConfig:
     twin: str | None = None
     """Train this task alone, as two disjoint halves of its rows that are mixed like two tasks: a study's null control,
     a company without any effect."""
+    shuffle_targets: list[str] = field(default_factory=list)
+    """Give the training examples of these tasks each other's targets: the same texts, lengths and steps with nothing to
+    learn, a study's noise control. They are not scored."""
 
     # ---- model ----
     model: str = "tiny"
@@ -154,6 +157,9 @@ class TrainConfig:
     """Steps between checkpoints that `--resume` can go on from."""
     log_every: int = 50
     """Steps between lines of the log."""
+    gradients_every: int = 0
+    """Steps between measurements of each task's own part of the gradient, a pass over the step for each task; 0 for
+    none. A study takes ten of a run."""
     log_examples: bool = False
     """Write examples/: the step, task and id of every example that was trained on."""
     loggers: list[str] = field(default_factory=list)
@@ -180,7 +186,10 @@ DEFAULT_STEPS = 1300
 
 
 OPERATIONAL = frozenset(
-    {"out", "workers", "log_every", "checkpoint_every", "loggers", "log_examples", "on_bad_row", "on_nonfinite"}
+    {
+        *("out", "workers", "log_every", "gradients_every", "checkpoint_every", "loggers", "log_examples"),
+        *("on_bad_row", "on_nonfinite"),
+    }
 )
 """Settings that do not touch what a run that ends well has computed: a resumed run may change them.
 

@@ -69,6 +69,8 @@ def check_config(config: TrainConfig) -> None:
             raise UserError("--rate-base is what --per-step is divided by: give --per-step too.")
         if not (math.isfinite(config.rate_base) and config.rate_base > 0):
             raise UserError(f"--rate-base must be above 0. Got {config.rate_base}.")
+    if config.gradients_every < 0:
+        raise UserError(f"--gradients-every must be 0 (never) or above. Got {config.gradients_every}.")
     if config.twin is not None and config.per_step is None:
         raise UserError("--twin gives each half of a task the same examples per step: say how many with --per-step.")
     if config.rate_schedule and (config.mixing or config.temperature or config.cap or config.scale):

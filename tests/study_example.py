@@ -162,6 +162,22 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
             for task in tasks
             for arm in ("single", "joint")
         ],
+        "updates": [
+            {
+                "task": task,
+                "arm": arm,
+                "companions": [t for t in tasks if t != task] if arm == "joint" else [],
+                "match": None if arm == "joint" else "examples",
+                "budget": 48.0 if arm == "joint" else 16.0,
+                "gradient_norm": 0.9 if arm == "single" else 1.6,
+                "clip_factor": 0.98 if arm == "single" else 0.63,
+                "clipped": 0.2 if arm == "single" else 0.68,
+                "own_norm": 0.9,
+                "own_part": 1.0 if arm == "single" else 0.3,
+            }
+            for task in tasks
+            for arm in ("single", "joint")
+        ],
         "confusion": [
             {
                 "task": task,

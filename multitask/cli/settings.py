@@ -19,7 +19,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "tasks and data": ("tasks", "data", "include", "columns", "holdout", "on_bad_row", "data_seed"),
     "mixture": (
         *("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule"),
-        *("batch_size", "per_step", "rate_base", "twin"),
+        *("batch_size", "per_step", "rate_base", "twin", "shuffle_targets"),
     ),
     "model": ("model", "revision", "vocab", "vocab_size", "dropout", "gated", "copy_head", "gradient_checkpointing"),
     "training": (
@@ -31,7 +31,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("evaluate_on", "labels_by", "batch_tokens"),
     ),
     "run folder": (
-        *("out", "resume", "overwrite", "checkpoint_every", "log_every", "log_examples", "loggers", "callbacks"),
+        *("out", "resume", "overwrite", "checkpoint_every", "log_every", "gradients_every", "log_examples"),
+        *("loggers", "callbacks"),
     ),
 }
 """{title: the settings under it}, in the order of `--help`."""
@@ -49,7 +50,7 @@ PLANNED = CHECKED | frozenset(GROUPS["mixture"])
 """What a planned mixture follows from."""
 STUDIED = SETTINGS - {
     *("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule", "batch_size"),
-    *("twin", "rate_base", "patience", "labels_by", "resume"),
+    *("twin", "shuffle_targets", "rate_base", "patience", "labels_by", "resume"),
 }
 """What a study leaves to its user; it says itself why it sets the others."""
 
@@ -75,6 +76,7 @@ _METAVARS: Mapping[str, str] = {
     "per_step": "EXAMPLES",
     "rate_base": "EXAMPLES",
     "twin": "TASK",
+    "shuffle_targets": "TASKS",
     "model": "NAME|DIR|ID",
     "revision": "COMMIT",
     "vocab": "DIR",
@@ -94,6 +96,7 @@ _METAVARS: Mapping[str, str] = {
     "batch_tokens": "TOKENS",
     "checkpoint_every": "STEPS",
     "log_every": "STEPS",
+    "gradients_every": "STEPS",
     "loggers": "NAMES",
     "callbacks": "NAMES",
     "out": "DIR",
@@ -115,6 +118,7 @@ _DEFAULTS: Mapping[str, str] = {
     "cap": "no cap",
     "per_step": "none",
     "twin": "none",
+    "shuffle_targets": "none",
     "revision": "the newest",
     "patience": "never stops early",
 }

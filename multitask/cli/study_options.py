@@ -40,6 +40,12 @@ def add_study_options(parser: Any) -> None:
         help="Null control: train each task (or those named) with a disjoint copy of itself, and count false alarms.",
     )
     add(
+        "--control",
+        metavar="noise",
+        default="",
+        help="Noise control: train each task once more with all others, whose targets are shuffled.",
+    )
+    add(
         "--lr_grid",
         metavar="RATES",
         default="",
@@ -105,7 +111,8 @@ def study_config(train: TrainConfig, own: dict[str, Any]) -> StudyConfig:
             raise UserError(f"--selection {selection} and --select {train.select} say two things: give one of them.")
         train = dataclasses.replace(train, select=selection)
     lists: dict[str, Any] = {
-        name: [part for part in (own.pop(name) or "").split(",") if part] for name in ("arms", "match", "null")
+        name: [part for part in (own.pop(name) or "").split(",") if part]
+        for name in ("arms", "match", "null", "control")
     }
     grid = own.pop("lr_grid")
     return StudyConfig(train=train, lr_grid=parse_numbers(grid, "--lr-grid") if grid else [], **lists, **own)

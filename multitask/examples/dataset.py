@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quoted
@@ -50,6 +52,26 @@ class Examples(Sequence[Example]):
         other data, even where the examples (whose ids the formatter may have taken from the row) are the same.
         """
         return _fingerprint(self.examples, self.bad_rows)
+
+    @functools.cached_property
+    def _with_other_targets(self) -> dict[int, Examples]:
+        return {}
+
+    def shuffled_targets(self, seed: int) -> Examples:
+        """The same examples, each with the target and references of another: a seeded permutation of them all.
+
+        Made once for each seed, for a run of a study asks for it again and again.
+        """
+        if seed not in self._with_other_targets:
+            key = hashlib.blake2b(f"targets/{self.task}/{seed}".encode(), digest_size=8).digest()
+            order = list(range(len(self.examples)))
+            random.Random(int.from_bytes(key, "big")).shuffle(order)
+            mixed = tuple(
+                dataclasses.replace(one, target=self.examples[i].target, references=self.examples[i].references)
+                for one, i in zip(self.examples, order, strict=True)
+            )
+            self._with_other_targets[seed] = dataclasses.replace(self, examples=mixed)
+        return self._with_other_targets[seed]
 
     @overload
     def __getitem__(self, index: int) -> Example: ...

@@ -34,7 +34,9 @@ def find_data_facts(setup: StudySetup) -> dict[str, Any]:
 
         tokenizer = mixture_tokenizer(resolve_settings(setup.base), mix)
         older = older_vocabulary(tokenizer, mix.data, setup.vocabulary)
-        warnings += [f"VOCABULARY: {older}"] if older else []
+        anew = len(setup.request.design.needed()) * len(setup.request.design.seeds)
+        again = f"Another --out, or --overwrite, trains one on all tasks, and all {anew:,} models anew."
+        warnings += [f"VOCABULARY: {older} {again}"] if older else []
     notes = [line for line in lines if not line.startswith("WARNING: ")]
     facts: dict[str, Any] = tilde({"warnings": warnings, "notes": notes})
     return facts

@@ -30,7 +30,7 @@ def trial_runs(setup: StudySetup) -> list[StudyRun]:
     """Every arm at every learning rate of the grid, once: the same number of trials for each kind of arm."""
     design = setup.request.design
     seed = design.seeds[0] + TRIAL_SEED
-    arms = [arm for arm in design.needed() if not arm.twin]
+    arms = [arm for arm in design.needed() if not arm.twin and arm.control is None]
     return [
         make_run(setup, arm, seed, where="trials", lr=lr, evaluate_on="selection", select="last")
         for lr in setup.request.config.lr_grid

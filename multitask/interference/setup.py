@@ -24,6 +24,9 @@ from multitask.storage.folders import safe_name
 from multitask.storage.json_files import read_json
 from multitask.terminal.output import say
 
+MEASUREMENTS = 10
+"""Of a run's gradients, task by task: each costs as much as a step for each task."""
+
 
 @dataclass(frozen=True, eq=False)
 class StudySetup:
@@ -73,6 +76,10 @@ def prepare_setup(
     vocabulary = sorted(request.tasks)
     if stored and vocab and (vocab / "spiece.model").is_file():
         vocabulary = list(map(str, stored.get("vocabulary") or stored["tasks"]))
+    steps = int(train.trainer["max_steps"])
+    log_every = train.log_every
+    if log_every == TrainConfig.log_every:
+        log_every = max(1, min(log_every, steps // 60))
     base = dataclasses.replace(
         train,
         tasks=list(design.tasks),
@@ -80,14 +87,13 @@ def prepare_setup(
         rate_base=float(rate_base),
         seed=design.seeds[0],
         trainer={"enable_progress_bar": False, **train.trainer},
-        log_every=train.log_every
-        if train.log_every != TrainConfig.log_every
-        else max(1, min(train.log_every, int(train.trainer["max_steps"]) // 60)),
+        log_every=log_every,
+        gradients_every=train.gradients_every or log_every * max(1, steps // MEASUREMENTS // log_every),
         vocab=str(vocab) if vocab else train.vocab,
     )
     lr = resolve_settings(base).lr
     assert lr is not None
-    rates = dict.fromkeys(sorted({design.family(arm) for arm in design.needed()}), lr)
+    rates = dict.fromkeys(sorted({design.family(arm) for arm in design.needed() if arm.control is None}), lr)
     if stored and stored["lr_grid"] and stored["lr"]:
         rates.update({f: v for f, v in stored["lr"].items() if f in rates})
     if not request.from_scratch:
@@ -125,8 +131,9 @@ def make_run(
     """
     design = setup.request.design
     family = design.family(arm)
-    # The null control's two arms share a rate, or the rate would be their difference.
-    own = setup.lr.get("single" if family == "null" else family, next(iter(setup.lr.values())))
+    # The null control's two arms share a rate, or the rate would be their difference; noise has that of all together.
+    rated = {"null": "single", "noise": "joint"}.get(family, family)
+    own = setup.lr.get(rated, next(iter(setup.lr.values())))
     config = run_config(
         setup.base,
         design,

@@ -28,7 +28,9 @@ from multitask.storage.folders import check_links, resume_command
 from multitask.storage.paths import tilde
 from multitask.task import TASKS
 
-PER_RUN = frozenset({"tasks", "seed", "per_step", "columns", "loss_weights", "data", "include", "twin", *OPERATIONAL})
+PER_RUN = frozenset(
+    {"tasks", "seed", "per_step", "columns", "loss_weights", "data", "include", "twin", "shuffle_targets", *OPERATIONAL}
+)
 """Settings that say what a run is in a study, or that are compared in another way."""
 
 
@@ -62,7 +64,7 @@ def tabulate(pattern: str, config: StudyConfig, *, out: Path | None = None) -> S
     changed: list[str] = []
     for folder in runs:
         check_settings_file(folder, finished[folder].record, changed.append)
-    _check_versions(finished)
+    _check_versions(finished, configs)
     arms = {folder: _arm(folder, finished[folder], configs[folder]) for folder in runs}
     design, cells = _design(arms, configs, finished)
     first = configs[runs[0]]
@@ -120,7 +122,7 @@ def _check_comparable(configs: Mapping[Path, TrainConfig]) -> None:
                 )
 
 
-def _check_versions(runs: Mapping[Path, RunReader]) -> None:
+def _check_versions(runs: Mapping[Path, RunReader], configs: Mapping[Path, TrainConfig]) -> None:
     """The plan's format must be one; task versions and data the same wherever a task was trained or evaluated."""
     formats = {folder: run.record["plan"]["format"] for folder, run in runs.items()}
     first = next(iter(formats))
@@ -130,20 +132,18 @@ def _check_versions(runs: Mapping[Path, RunReader]) -> None:
                 f"{first} and {folder} cannot be compared: the mixing plan of the first is of format {formats[first]}, "
                 f"of the second of format {made}, so their steps held other examples."
             )
-    seen: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    seen: dict[tuple[str, bool], tuple[Path, Mapping[str, Any]]] = {}
     for folder, run in runs.items():
         for name, about in run.record["tasks"].items():
             if is_second_half(name) or len(parts_of(name, run.record["tasks"])) > 1:
                 continue
-            if name not in seen:
-                seen[name] = folder, about
-                continue
-            other, before = seen[name]
-            for key, what in (("version", "version"), ("train", "training rows"), ("validation", "validation rows")):
-                if before[key] != about[key]:
+            key = name, name in configs[folder].shuffle_targets  # noise has other training rows, everywhere the same
+            other, before = seen.setdefault(key, (folder, about))
+            for part, what in (("version", "version"), ("train", "training rows"), ("validation", "validation rows")):
+                if before[part] != about[part]:
                     raise UserError(
                         f"{other} and {folder} cannot be compared: the {what} of task '{name}' differ "
-                        f"({_brief(before[key])} and {_brief(about[key])})."
+                        f"({_brief(before[part])} and {_brief(about[part])})."
                     )
             both = before.get(DEFINITION) and about.get(DEFINITION)
             found = changes(before[DEFINITION], about[DEFINITION], other / "run.json") if both else []
@@ -165,7 +165,13 @@ def _arm(folder: Path, run: RunReader, config: TrainConfig) -> Arm:
             raise UserError(f"{folder} has rates that change over training, so no arm of a study is like it.")
     budget = sum((exact(entry["per_step"]) for entry in plan.values()), Fraction(0))
     twin = config.twin is not None
-    return Arm(tuple(sorted(n for n in plan if not is_second_half(n))), budget, twin)
+    names = tuple(sorted(n for n in plan if not is_second_half(n)))
+    own = [name for name in names if name not in config.shuffle_targets]
+    if config.shuffle_targets and len(own) != 1:
+        raise UserError(
+            f"{folder} has shuffled targets in {', '.join(config.shuffle_targets)}: no arm of a study does."
+        )
+    return Arm(names, budget, twin, own[0] if config.shuffle_targets else None)
 
 
 def _design(
@@ -186,10 +192,13 @@ def _design(
             if not is_second_half(name) and name not in per_step:
                 per_step[name], source[name] = exact(entry["per_step"]), folder
     seeds = tuple(sorted({c.seed for c in configs.values()}))
-    has, matches, null = set(), set(), set()
+    has, matches, null, noise = set(), set(), set(), set()
     for folder, arm in arms.items():
         if arm.twin:
             null.add(arm.tasks[0])
+            continue
+        if arm.control is not None:
+            noise.add(arm.control)
             continue
         own = sum((per_step[t] for t in arm.tasks), Fraction(0))
         for name, entry in finished[folder].record["plan"]["tasks"].items():
@@ -219,6 +228,7 @@ def _design(
         match=tuple(m for m in ("examples", "steps") if m in matches) or ("examples",),
         seeds=seeds,
         null=tuple(sorted(null)),
+        noise=noise == set(every),
     )
     cells: dict[tuple[Arm, int], RunReader] = {}
     for folder, arm in arms.items():

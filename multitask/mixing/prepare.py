@@ -37,11 +37,13 @@ class PlannedMixture:
     steps: int
     halves: dict[str, str] = field(default_factory=dict)
     """{second half: its task}, of a task that is trained as two disjoint halves."""
+    shuffled: tuple[str, ...] = ()
+    """Tasks whose training examples have each other's targets."""
 
     @property
     def evaluated(self) -> list[str]:
-        """The tasks that are scored: all but second halves, which have the same validation rows."""
-        return [name for name in self.tasks if name not in self.halves]
+        """The tasks that are scored: not second halves, which have the same validation rows, nor shuffled tasks."""
+        return [name for name in self.tasks if name not in self.halves and name not in self.shuffled]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -176,10 +178,26 @@ def plan_mixture(
                 f"--twin {config.twin} is trained alone, as its own company; --tasks names {', '.join(tasks)}."
             )
         tasks, data = _halve(config, tasks, data)
+    if config.shuffle_targets:
+        data = _shuffle(config, data)
     steps = int(config.trainer["max_steps"])
     plan, batch = plan_of(config, mixture, {name: len(d.train) for name, d in data.items()}, steps)
     halves = {} if config.twin is None else {name_second_half(config.twin): config.twin}
-    return PlannedMixture(tasks, data, plan, batch, steps, halves)
+    return PlannedMixture(tasks, data, plan, batch, steps, halves, tuple(config.shuffle_targets))
+
+
+def _shuffle(config: TrainConfig, data: dict[str, TaskData]) -> dict[str, TaskData]:
+    """The data with other targets for the tasks that are noise."""
+    for name in config.shuffle_targets:
+        if name not in data:
+            raise UserError(f"--shuffle-targets {name}: {did_you_mean(name, list(data))}")
+    if set(config.shuffle_targets) == set(data):
+        raise UserError("--shuffle-targets names every task, so that there is nothing to learn: leave one out.")
+    seed = data_seed(config)
+    return {
+        name: d._replace(train=d.train.shuffled_targets(seed)) if name in config.shuffle_targets else d
+        for name, d in data.items()
+    }
 
 
 def _halve(

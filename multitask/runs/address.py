@@ -19,6 +19,11 @@ NUMERICS = 2
 not taken for one another."""
 
 
+ADDED: dict[str, Any] = {"shuffle_targets": []}
+"""Settings that came after runs had been trained, and the value that those had, which is left out of an address: or
+theirs would be others now."""
+
+
 def config_dict(config: TrainConfig) -> dict[str, Any]:
     """The settings that determine a run, as plain data."""
     values = dataclasses.asdict(config)
@@ -35,6 +40,9 @@ def run_address(config: TrainConfig, mix: PlannedMixture) -> str:
     settings = {k: v for k, v in config_dict(config).items() if k not in (*OPERATIONAL, "data", "include")}
     for name in ("vocab", "model"):
         settings[name] = _content(settings[name])
+    for name, plain in ADDED.items():
+        if settings[name] == plain:
+            del settings[name]
     tasks = {
         name: [mix.tasks[name].version, d.train.fingerprint, d.validation.fingerprint] for name, d in mix.data.items()
     }

@@ -113,6 +113,7 @@ def _make_module(
         watch=decode,
         score=score,
         record=log.add if config.log_examples else None,
+        gradients_every=config.gradients_every,
         guard=Guard(
             names,
             math.log(model.config.vocab_size),

@@ -21,6 +21,7 @@ from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.pointwise import Masks
 from multitask.training.data_module import EvalBatch
 from multitask.training.distributed import gathered
+from multitask.training.gradients import own_gradients
 from multitask.training.nonfinite import LOOK_EVERY, Guard, StepPart, total_norm
 from multitask.training.optim import OptimizerSettings, configure
 
@@ -42,6 +43,7 @@ class MultitaskModule(pl.LightningModule):
         score: From all decoded rows to the values that are logged.
         record: Called with [examples, 3] step, task id and row of each step's examples; None to keep no record.
         guard: What happens when a loss or gradient is not finite; by default that ends the training.
+        gradients_every: Steps between measurements of each task's own part of the gradient; 0 for none.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class MultitaskModule(pl.LightningModule):
         score: Score | None = None,
         record: Callable[[Tensor], None] | None = None,
         guard: Guard | None = None,
+        gradients_every: int = 0,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -75,6 +78,7 @@ class MultitaskModule(pl.LightningModule):
         self._parts: list[StepPart] = []  # of the step that is under way
         self._is_bad = False
         self._step_seed = seed
+        self._gradients_every = gradients_every
         self.guard = guard or Guard(self.tasks, math.log(model.config.vocab_size))
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -120,6 +124,24 @@ class MultitaskModule(pl.LightningModule):
         if self._record is not None:
             rows = torch.stack([torch.full_like(piece.rows, step), piece.task_ids, piece.rows], 1)
             self._record(rows[piece.real].cpu())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the gradient's norm and what clipping leaves of it; now and then each task's own part of the gradient."""
+        step = self._parts[-1].batch["step"]
+        measured = self._gradients_every > 0 and (step + 1) % self._gradients_every == 0
+        if not (measured or self._is_logged(step)) or not self._gradients_are_alike():
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = float(total_norm(parameters))
+        if not math.isfinite(norm) or norm == 0:
+            return
+        clip = self.trainer.gradient_clip_val
+        self.log("train/gradient_norm", norm, batch_size=1)
+        self.log("train/clip_factor", min(1.0, clip / norm) if clip else 1.0, batch_size=1)
+        if measured and self.trainer.world_size == 1:
+            for task, own in own_gradients(parameters, self._parts, self._loss_again, norm).items():
+                self.log(f"train/own_norm/{self.tasks[task]}", own.norm, batch_size=1)
+                self.log(f"train/own_part/{self.tasks[task]}", own.part, batch_size=1)
 
     def configure_gradient_clipping(
         self,

@@ -363,10 +363,9 @@ def test_the_mean_of_a_study_is_over_the_tasks_that_have_a_difference():
         outputs = {arm: [Outputs([""] * 2, [""] * 2, log_likelihood=v)] * 2 for arm, v in values.items()}
         boot = TaskBootstrap(metric, outputs, resamples=200, seed=0)
         contrast = Contrast("company", name, None, "examples", ((joint, 1), (single, -1)))
-        estimates = {(metric.name, contrast): boot.contrast(dict(contrast.terms))}
         task = SimpleNamespace(primary=metric)
-        found.append(SimpleNamespace(name=name, task=task, boots={metric.name: boot}, estimates=estimates))
-        delta = estimates[metric.name, contrast].delta
+        found.append(SimpleNamespace(name=name, task=task, boots={metric.name: boot}, contrasts=[contrast]))
+        delta = boot.contrast(dict(contrast.terms)).delta
         effect = {"kind": "company", "match": "examples", "task": name, "metric": "accuracy", "delta": delta}
         effects.append({**effect, "base": None, "score": None, "verdict": None})
     material = SimpleNamespace(tasks={one.name: one.task for one in found})

@@ -350,7 +350,8 @@ def test_a_task_that_is_added_to_a_study_of_an_older_vocabulary_is_told_what_it_
     assert main(words(folder, **grown)) == 0
     assert re.search(f"WARNING: VOCABULARY: {said}", capsys.readouterr().out)
     warnings = Study.read(folder).record["warnings"]
-    assert len([line for line in warnings if re.fullmatch(f"VOCABULARY: {said}", line)]) == 1
+    anew = r" Another --out, or --overwrite, trains one on all tasks, and all 3 models anew\."
+    assert len([line for line in warnings if re.fullmatch(f"VOCABULARY: {said}{anew}", line)]) == 1
     assert main(words(folder, **grown)) == 0  # now it is one of the study's tasks; its vocabulary is still the old one
     assert Study.read(folder).record["warnings"] == warnings
     assert not [line for line in study.record["warnings"] if "VOCABULARY" in line]
@@ -411,6 +412,60 @@ def test_a_cell_that_fails_is_named_and_the_finished_ones_stay(tmp_path, jobs, m
 
 
 # --------------------------------------------------------------------------------------------------- learning rates
+
+
+def test_the_noise_control_takes_company_apart(tmp_path, capsys):
+    settings = {**QUICK, "arms": ["single", "joint"], "control": "noise"}
+    settings["trainer"] = {"max_steps": 20, "accelerator": "cpu"}
+    made = measure_interference(out=tmp_path / "s", seeds=2, **settings)
+    assert [p.rsplit("-", 1)[0] for p in sorted(f.name for f in (tmp_path / "s" / "cells").iterdir())] == [
+        *("joint-seed0", "joint-seed1"),
+        *(f"noise-study_{t}-seed{s}" for t in ("first", "order") for s in (0, 1)),
+        *(f"single-study_{t}-seed{s}" for t in ("first", "order") for s in (0, 1)),
+    ]
+    for task in ("study_order", "study_first"):
+        of = {e["kind"]: e for e in made.record["effects"] if e["task"] == task and e["metric"] == "log_likelihood"}
+        assert of["company"]["delta"] == pytest.approx(of["noise"]["delta"] + of["content"]["delta"])
+        assert of["noise"]["delta"] != of["company"]["delta"]
+    noise = next(p for p in (tmp_path / "s" / "cells").iterdir() if p.name.startswith("noise-study_order-seed0"))
+    assert [p.stem for p in (noise / "predictions").iterdir()] == ["study_order"]
+    joint = next(p for p in (tmp_path / "s" / "cells").iterdir() if p.name.startswith("joint-seed0"))
+    assert triples(noise).equals(triples(joint))  # the same rows at the same steps
+
+    updates = {(u["task"], u["arm"]): u for u in made.record["updates"]}
+    assert updates["study_order", "single"]["own_part"] == 1.0
+    parts = [updates[task, "joint"]["own_part"] for task in ("study_order", "study_first")]
+    assert sum(parts) == pytest.approx(1.0, abs=1e-3)
+    assert all(0 <= u["clip_factor"] <= 1 and 0 <= u["clipped"] <= 1 for u in made.record["updates"])
+    shown = made.to_markdown()
+    assert "Noise control" in shown and "How much of each update is the task" in shown
+
+    cells = str(tmp_path / "s" / "cells" / "*")
+    assert main(["interference", "--runs", cells, "--resamples", "200", "--format", "json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+
+    def deltas(record):
+        keys = ("noise", "content", "company")  # of two tasks the joint arm is the pair too
+        return {(e["kind"], e["task"], e["metric"]): e["delta"] for e in record["effects"] if e["kind"] in keys}
+
+    assert deltas(again) == deltas(made.record)
+
+
+def test_measuring_gradients_changes_no_weight(tmp_path):
+    settings = {"tasks": "study_order,study_first", "include": [TASK_FILE], "vocab_size": 70, "batch_size": 8}
+    settings["trainer"] = {"max_steps": 6, "accelerator": "cpu"}
+    for execution in ("flat", "grouped"):
+        plain, measured = (
+            multitask.train(
+                **settings, execution=execution, out=str(tmp_path / f"{execution}{n}"), gradients_every=n, log_every=1
+            )
+            for n in (0, 2)
+        )
+        weights = [(run.folder / "model" / "model.safetensors").read_bytes() for run in (plain, measured)]
+        assert weights[0] == weights[1]
+        logged = pd.read_csv(measured.folder / "events" / "csv" / "metrics.csv")
+        assert logged["train/own_norm/study_order"].nunique() == 3  # the logger repeats a value until the next
+        assert logged["train/gradient_norm"].notna().sum() == 6
 
 
 def test_learning_rates_are_chosen_for_each_kind_of_arm_on_held_out_rows(tmp_path):

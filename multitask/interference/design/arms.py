@@ -3,7 +3,8 @@
 Words
     study       tasks, arms, seeds and one set of training settings
     run         one model: an arm's tasks, its examples per step, a seed
-    family      arms with the same definition: `single`, `joint`, `pair`, `without`, and the null control's two
+    family      arms with the same definition: `single`, `joint`, `pair`, `without`, the null control's two, and `noise`
+    noise       the noise control of a task: the joint plan, in which all others have shuffled targets
     budget      examples per step, over all tasks of a run; the steps are the same everywhere
     rate base   the reference batch size, which a task's examples per step are divided by to weight its loss: the budget
                 of the study's first set of tasks, in every run, so that a task's term of the loss is the same in any
@@ -17,10 +18,10 @@ Two definitions may be one run (of three tasks, `without u` is a pair; of two, t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
@@ -38,6 +39,18 @@ class Arm(NamedTuple):
     """Examples a step, over all tasks."""
     twin: bool = False
     """The task twice, as disjoint halves of its rows."""
+    control: str | None = None
+    """The task whose noise control this is: the only one with targets of its own."""
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The tasks whose scores the arm is for."""
+        return self.tasks if self.control is None else (self.control,)
+
+    @property
+    def shuffled(self) -> tuple[str, ...]:
+        """The tasks that have shuffled targets."""
+        return () if self.control is None else tuple(t for t in self.tasks if t != self.control)
 
 
 class Contrast(NamedTuple):
@@ -67,6 +80,7 @@ class Design:
         match: Of `MATCHES`; both may be asked for.
         seeds: Of weights, streams and dropout.
         null: The tasks that get a null control.
+        noise: Whether each task gets a noise control.
     """
 
     tasks: tuple[str, ...]
@@ -75,6 +89,7 @@ class Design:
     match: tuple[str, ...] = ("examples",)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     null: tuple[str, ...] = ()
+    noise: bool = False
 
     def __post_init__(self) -> None:
         for name, given, known in (("arms", self.arms, ARMS), ("match", self.match, MATCHES)):
@@ -95,6 +110,10 @@ class Design:
             )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"--seeds must be one or more different seeds. Got {', '.join(map(str, self.seeds))}.")
+        if self.noise and (len(self.tasks) < 2 or not {"single", "joint"} <= set(self.arms)):
+            raise UserError(
+                "--control noise stands between a task alone and all together: --arms needs single and joint."
+            )
         for task in self.null:
             if task not in self.tasks:
                 raise UserError(f"--null {task}: {did_you_mean(task, list(self.tasks))}")
@@ -133,6 +152,13 @@ class Design:
         double = 2 * self.per_step[task]
         return Arm((task,), double, twin=True), Arm((task,), double)
 
+    def noise_of(self, task: str) -> Arm:
+        """The noise control: the joint plan with the other tasks' targets shuffled.
+
+        Same texts, lengths, steps and weights, and nothing to learn: what is left of company is that it is there.
+        """
+        return self.joint._replace(control=task)
+
     # ---- effects -------------------------------------------------------------------------------------------------
 
     def contrasts(self) -> list[Contrast]:
@@ -166,6 +192,12 @@ class Design:
         if set(self.match) == set(MATCHES) and others and {"single", "joint"} <= has:
             alone = [self.single(task, match, self.tasks) for match in MATCHES]
             found.append(Contrast("dilution", task, None, None, ((alone[0], 1), (alone[1], -1))))
+        if self.noise:
+            noise = self.noise_of(task)
+            for match in self.match:
+                terms = ((noise, 1), (self.single(task, match, self.tasks), -1))
+                found.append(Contrast("noise", task, None, match, terms))
+            found.append(Contrast("content", task, None, None, ((self.joint, 1), (noise, -1))))
         if task in self.null:
             copied, alone_twice = self.twins(task)
             found.append(Contrast("null", task, None, "steps", ((copied, 1), (alone_twice, -1))))
@@ -184,12 +216,14 @@ class Design:
             for task in self.tasks:
                 if task not in alone:  # nothing to compare it with, but its score was asked for
                     found[self.arm([task])] = None
-        return sorted(found, key=lambda a: (a != self.joint, len(a.tasks), a.twin, a.budget, a.tasks))
+        return sorted(found, key=_order(self.joint))
 
     def family(self, arm: Arm) -> str:
-        """The name of an arm's kind in the record: single, joint, pair, without or null."""
+        """The name of an arm's kind in the record: single, joint, pair, without, null or noise."""
         if arm.twin:
             return "null"
+        if arm.control is not None:
+            return "noise"
         if len(arm.tasks) == 1:
             return "single"
         if arm.tasks == self.joint.tasks:
@@ -204,13 +238,17 @@ class Design:
         return {t: self.per_step[t] * arm.budget / own for t in arm.tasks}
 
 
+def _order(joint: Arm) -> Callable[[Arm], tuple[Any, ...]]:
+    return lambda a: (a != joint, len(a.tasks), a.twin, a.control or "", a.budget, a.tasks)
+
+
 def label(arm: Arm, family: str) -> str:
     """The name of an arm for people and for a run's folder, e.g. "pair-span-sst2".
 
     >>> label(Arm(("span", "sst2"), Fraction(32)), "pair")
     'pair-span-sst2'
     """
-    return "-".join((family, *arm.tasks)) if family != "joint" else "joint"
+    return "joint" if family == "joint" else "-".join((family, *arm.scored))
 
 
 def parse_seeds(text: str | int | Sequence[int], first: int = 0) -> tuple[int, ...]:

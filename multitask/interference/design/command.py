@@ -35,6 +35,8 @@ def study_command(config: StudyConfig, design: Design) -> str:
         words += [f"--trainer.{name}", str(value)]
     if design.null:
         words += ["--null", ",".join(design.null)]
+    if design.noise:
+        words += ["--control", "noise"]
     for name in ("margin", "intervals", "resamples", "groups"):
         if getattr(config, name) != getattr(StudyConfig(), name):
             words += [f"--{name}", f"{value:g}" if isinstance(value := getattr(config, name), float) else str(value)]

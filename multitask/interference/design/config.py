@@ -16,6 +16,7 @@ from multitask.registry import did_you_mean
 
 STEPS = 500
 """Optimizer steps of a run when `--trainer.max_steps` is not given."""
+CONTROLS = ("noise",)
 INTERVALS = ("moderated", "separate")
 PER_STEP = 16.0
 """Examples of each task in a step when `--per-step` is not given."""
@@ -35,6 +36,8 @@ class StudyConfig:
     """The budget that is matched: `examples` (equal exposure), `steps` (equal compute), or both, with a comma."""
     null: list[str] = field(default_factory=list)
     """Tasks that get a null control; `all` for each."""
+    control: list[str] = field(default_factory=list)
+    """`noise`: train each task with all others once more, whose targets are shuffled; what any company does."""
     lr_grid: list[float] = field(default_factory=list)
     """Learning rates to choose from for each kind of arm, on held-out training rows, before the seeds run."""
     margin: float = 1.0
@@ -106,6 +109,9 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
         raise UserError("--patience would give each arm its own number of steps, and the arms of a study are matched.")
     if not config.margin >= 0:
         raise UserError(f"--margin must be 0 or above. Got {config.margin}.")
+    for name in config.control:
+        if name not in CONTROLS:
+            raise UserError(f"--control {name}: {did_you_mean(name, list(CONTROLS))}")
     if config.intervals not in INTERVALS:
         raise UserError(f"--intervals {config.intervals}: {did_you_mean(config.intervals, list(INTERVALS))}")
     if config.resamples < 200:
@@ -156,6 +162,7 @@ def design_of(config: StudyConfig, tasks: Sequence[str]) -> Design:
         match=tuple(config.match),
         seeds=parse_seeds(config.seeds, config.train.seed),
         null=tuple(null),
+        noise="noise" in config.control,
     )
 
 
@@ -173,7 +180,7 @@ def parse_settings(settings: dict[str, Any]) -> StudyConfig:
     study: dict[str, Any] = {n: v for n, v in settings.items() if n in own and v is not None}
     if study.get("lr_grid"):
         study["lr_grid"] = parse_numbers(study["lr_grid"], "--lr-grid")
-    for name in ("arms", "match", "null"):
+    for name in ("arms", "match", "null", "control"):
         if isinstance(study.get(name), str):
             study[name] = [part for part in study[name].split(",") if part]
     if study.get("null") is True:

@@ -59,6 +59,7 @@ def study_dict(
         "match": list(design.match),
         "seeds": list(design.seeds),
         "null": list(design.null),
+        "control": list(config.control),
         "lr": lr,
         "lr_grid": config.lr_grid,
         "margin": config.margin,
@@ -122,8 +123,9 @@ def check_same(out: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
             f"setting: give another --out, or --overwrite to begin anew."
         )
 
+    plain = StudyConfig().train
     for name, asked in now["train"].items():
-        before = stored["train"].get(name)
+        before = stored["train"].get(name, getattr(plain, name))  # an earlier version had not all of them
         if name not in CONTINUED and before != asked:
             raise differ(name, before, asked)
     for name in ("columns", "loss_weights"):

@@ -51,6 +51,7 @@ def run_config(
         per_step={t: float(b) for t, b in design.per_step_of(arm).items()},
         rate_base=float(rate_base),
         twin=arm.tasks[0] if arm.twin else None,
+        shuffle_targets=list(arm.shuffled),
         seed=seed,
         lr=lr,
         vocab=str(vocab) if vocab else base.vocab,

@@ -53,7 +53,7 @@ class Partial:
             metrics = RunReader(folder).metrics
         except UserError:
             return
-        for task in arm.tasks:
+        for task in arm.scored:
             metric = self.tasks[task].primary
             value = metrics.get(task, {}).get(metric.name)
             self._scores[arm, seed, task] = math.nan if value is None else metric.points(float(value))

@@ -116,6 +116,8 @@ def _task(
         effects = [e for kind in kinds for e in effects_of(record, kind, match, one)]
         groups.append((f"At {BUDGETS[match]}", effects))
     groups.append(("Dilution", effects_of(record, "dilution", None, one)))
+    noise = [*(e for m in (lead, *others) for e in effects_of(record, "noise", m, one))]
+    groups.append(("Noise control", [*noise, *effects_of(record, "content", None, one)]))
     for kind, title in (("non_additivity", "Do its pairs add up to the whole?"), ("null", "Null control")):
         groups.append((title, [e for m in (lead, *others) for e in effects_of(record, kind, m, one)]))
     if not any(effects for _, effects in groups):
@@ -190,6 +192,8 @@ def _label(e: Effect) -> str:
         "pair": f"with {companion}",
         "without": f"{companion}, among all",
         "null": "with a copy of itself",
+        "noise": "with all, targets shuffled",
+        "content": "with all − targets shuffled",
         "dilution": "equal compute − equal exposure",
         "non_additivity": "with all − sum of pairs",
     }.get(e["kind"], e["kind"])
@@ -212,6 +216,8 @@ def arms_of(record: StudyRecord, e: Effect) -> tuple[Score | None, Score | None]
         "company": (("single", set()), ("joint", None)),
         "pair": (("single", set()), ("pair", {companion})),
         "without": (("without" if len(others) > 2 else "pair", others - {companion}), ("joint", None)),
+        "noise": (("single", set()), ("noise", None)),
+        "content": (("noise", None), ("joint", None)),
     }
     if e["kind"] not in ways:
         return None, None

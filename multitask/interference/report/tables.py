@@ -18,6 +18,7 @@ from multitask.interference.tables.background import (
     tasks_table,
 )
 from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
+from multitask.interference.tables.control import noise_control_table, updates_table
 from multitask.interference.tables.effects import all_effects_table, effects_table
 from multitask.pages import scroll
 from multitask.tables.cells import visible_in
@@ -38,7 +39,11 @@ def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[M
         "null": [effects_table(record, "null", m, metrics) for m in matches],
         "twin": [effects_table(record, kind, m, nats) for kind in ("company", "null") for m in matches],
         "summary": [summary_table(record)],
-        "dilution": [budgets_table(record, metrics)],
+        "dilution": [
+            budgets_table(record, metrics),
+            *(noise_control_table(record, m, metrics) for m in matches),
+            updates_table(record),
+        ],
         "confusion": [confusion_table(record)],
         "gaps": [gaps_table(record)],
         "rates": [learning_rates_table(record)],

@@ -374,6 +374,15 @@ def _control(record: StudyRecord) -> _Draft | None:
         long.append(f"Null control, no effect by construction: {len(alarms):,} of {len(null):,} say gain or loss.")
         brief.append(f"Null control: {len(alarms):,} of {len(null):,} say gain or loss.")
         shortest.append(brief[-1])
+    noise = [e["delta"] for e in of_primary(record, record["effects"]) if e["kind"] == "noise"]
+    measured_noise = [delta for delta in noise if delta is not None]
+    if measured_noise:
+        mean = sum(measured_noise) / len(measured_noise)
+        _, unit = _unit([e for e in of_primary(record, record["effects"]) if e["kind"] == "noise"])
+        said = f"{signed(mean, 1)} {unit}"
+        long.append(f"Noise control: beside shuffled targets {said} in the mean over {_count(len(noise), 'effect')}.")
+        brief.append(f"Beside shuffled targets: {said} in the mean.")
+        shortest.append(brief[-1])
     if not long:
         return None
     return _Draft("control", (" ".join(long), " ".join(brief), " ".join(shortest)), None, alarms)

@@ -75,6 +75,7 @@ def make_record(inputs: StudyInputs, advance: Callable[[int], None] = lambda _: 
         "scores": [s for f in found for s in f.scores],
         "effects": effects,
         "exposure": [e for f in found for e in f.exposure],
+        "updates": [u for f in found for u in f.updates],
         "confusion": [c for f in found for c in f.confusion],
         "summary": [_summary(inputs, match, found, effects) for match in design.match],
         "curves": [c for f in found for c in f.curves],

@@ -10,7 +10,7 @@ import numpy as np
 
 from multitask.interference.design.arms import Arm, Contrast
 from multitask.interference.results.pairing import outputs_of_frame
-from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap
+from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap, Update
 from multitask.interference.results.task_runs import TaskRuns
 from multitask.runs.reader import RunReader, bucketed
 
@@ -26,6 +26,26 @@ def measure_exposure(of: TaskRuns, arm: Arm) -> Exposure:
     seen = [run.exposure(of.name) for run in of.runs(arm)]
     means = {name: float(np.mean([s[name] for s in seen])) for name in seen[0]}
     return cast(Exposure, {**of.describe_arm(arm), **means})
+
+
+def measure_updates(of: TaskRuns, arm: Arm) -> list[Update]:
+    """How much of its own the task puts into the updates of an arm's models; empty where no gradients were logged."""
+    logs = [run.logged for run in of.runs(arm)]
+
+    def mean(column: str, value: Callable[[float], float] = lambda v: v) -> float | None:
+        seeds = [np.mean([value(v) for v in log[column].values()]) for log in logs if log.get(column)]
+        return float(np.mean(seeds)) if len(seeds) == len(logs) else None
+
+    if mean("train/gradient_norm") is None:
+        return []
+    row = {
+        "gradient_norm": mean("train/gradient_norm"),
+        "clip_factor": mean("train/clip_factor"),
+        "clipped": mean("train/clip_factor", lambda factor: float(factor < 1)),
+        "own_norm": mean(f"train/own_norm/{of.name}"),
+        "own_part": mean(f"train/own_part/{of.name}"),
+    }
+    return [cast(Update, {**of.describe_arm(arm), **row})]
 
 
 def compare_formats(of: TaskRuns, match: str) -> Confusion | None:

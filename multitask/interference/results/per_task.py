@@ -17,11 +17,12 @@ from multitask.interference.results.details import (
     find_changed_examples,
     measure_exposure,
     measure_gap,
+    measure_updates,
 )
 from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.results.learned import above_baseline
 from multitask.interference.results.pairing import outputs_of_frame
-from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap, Score, TaskRecord
+from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap, Score, TaskRecord, Update
 from multitask.interference.results.task_runs import TaskRuns, read_task_runs
 from multitask.interference.statistics.verdicts import TaskBootstrap, differing_units, noise_floor
 from multitask.metrics.metric import Metric
@@ -44,6 +45,7 @@ class TaskAnalysis:
     task_record: TaskRecord
     scores: list[Score]
     exposure: list[Exposure]
+    updates: list[Update]
     confusion: list[Confusion]
     curves: list[Curve]
     changed: list[Changed]
@@ -89,6 +91,7 @@ def analyse_task(inputs: StudyInputs, name: str, wanted: Sequence[Contrast], dra
         _record(of, boots[of.task.primary.name], [] if of.alone is None else outputs[of.alone]),
         [_score(of, arm, metric, boots[metric.name]) for metric in of.metrics for arm in of.arms],
         [measure_exposure(of, arm) for arm in of.arms],
+        [update for arm in of.arms for update in measure_updates(of, arm)],
         [c for match in inputs.design.match if (c := compare_formats(of, match)) is not None],
         average_curves(of),
         find_changed_examples(of, wanted),

@@ -9,6 +9,8 @@ Words
                pair            pair − single, Δ(t | {t, u})
                without         joint − without u: what u does to t in the company of all
                null            a task with a disjoint copy of itself − the task alone: no effect by construction
+               noise           noise − single: company whose targets are shuffled, so that there is nothing to learn
+               content         joint − noise: what the companions' targets add to that
                dilution        D = C − I: single at equal examples − single at equal compute
                non_additivity  company − the sum of the pairs' effects
     match      the budget that was matched: `examples` (I, equal exposure) or `steps` (C, equal compute)
@@ -184,6 +186,26 @@ class Exposure(TypedDict):
     """Share of outputs that are not of the kind asked for, 0..1."""
 
 
+class Update(TypedDict):
+    """How much of its own a task puts into the updates of an arm's models, mean over logged steps and over seeds."""
+
+    task: str
+    arm: str
+    companions: list[str]
+    match: str | None
+    budget: float
+    gradient_norm: float | None
+    """Of the whole gradient, all tasks together, before clipping."""
+    clip_factor: float | None
+    """What clipping leaves of it, 0..1."""
+    clipped: float | None
+    """Share of the steps that are clipped, 0..1."""
+    own_norm: float | None
+    """Of the gradient of the task's own term of the loss."""
+    own_part: float | None
+    """Its part of the whole gradient's direction: 1 alone; over the tasks of a model they add up to 1."""
+
+
 class Confusion(TypedDict):
     """A label task's score by ranking its labels and by free generation, single and joint, in points."""
 
@@ -333,6 +355,8 @@ class StudyRecord(TypedDict):
     scores: list[Score]
     effects: list[Effect]
     exposure: list[Exposure]
+    updates: list[Update]
+    """Empty in a study whose models were trained before gradients were logged."""
     confusion: list[Confusion]
     summary: list[Summary]
     curves: list[Curve]

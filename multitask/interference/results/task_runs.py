@@ -65,7 +65,7 @@ class TaskRuns:
     def _match(self, arm: Arm) -> str | None:
         """Which budget an arm that is compared against has been given."""
         design = self.inputs.design
-        if arm.twin or design.family(arm) in ("joint", "pair"):
+        if design.family(arm) in ("null", "noise", "joint", "pair"):
             return None
         return "examples" if arm.budget == design.budget(arm.tasks) else "steps"
 
@@ -76,5 +76,5 @@ def read_task_runs(inputs: StudyInputs, name: str) -> TaskRuns:
     Raises:
         UserError: If runs were evaluated on different examples.
     """
-    arms = dict.fromkeys(arm for arm in inputs.design.needed() if name in arm.tasks)
+    arms = dict.fromkeys(arm for arm in inputs.design.needed() if name in arm.scored)
     return TaskRuns(inputs, inputs.tasks[name], aligned(name, {arm: inputs.runs(arm) for arm in arms}))

@@ -101,7 +101,7 @@ def effect_notes(effects: Iterable[Effect], aside: Collection[str]) -> list[str]
         if e["delta"] is None:
             undefined.setdefault(e["task"], {})[undefined_seeds(e)] = None
     few = [e for e in effects if e["unjudged"] == FEW_ROWS]
-    wide = dict.fromkeys(e["task"] for e in effects if e["delta"] is not None and e["low"] is None and e["seeds"] > 1)
+    wide = dict.fromkeys(e["task"] for e in effects if e["delta"] is not None and e["unjudged"] == UNDEFINED_SCORE)
     gone = dict.fromkeys(e["task"] for e in effects if e["task"] in aside)
     notes = []
     if undefined:

@@ -29,6 +29,8 @@ COMPARISONS = {
     "pair": "pair − single",
     "without": "joint − without",
     "null": "copy − single (null)",
+    "noise": "noise − single",
+    "content": "joint − noise",
     "dilution": "dilution C − I",
     "non_additivity": "joint − sum of pairs",
 }
@@ -130,4 +132,9 @@ def _effect_row(e: Effect, aside: frozenset[str], blind: bool) -> tuple[Cell, ..
 
 def companion_words(e: Effect) -> str:
     """Who was there besides."""
-    return e["companion"] or {"company": "all others", "null": "a copy of itself"}.get(e["kind"], "")
+    return e["companion"] or {
+        "company": "all others",
+        "null": "a copy of itself",
+        "noise": "all, shuffled",
+        "content": "all others",
+    }.get(e["kind"], "")

@@ -61,6 +61,8 @@ def compared(effect: Effect) -> str:
         "pair": f"{task} with {companion}",
         "without": f"{companion} among all, for {task}",
         "null": f"{task} with a copy of itself",
+        "noise": f"{task} with all, their targets shuffled",
+        "content": f"{task} with all, beyond their targets shuffled",
         "dilution": f"{task}, dilution",
         "non_additivity": f"{task} with all, beyond the sum of its pairs",
     }.get(effect["kind"], task)
@@ -74,6 +76,8 @@ def sides(effect: Effect) -> tuple[str, str]:
         "pair": ("alone", f"with {companion}"),
         "without": (f"without {companion}", "with all"),
         "null": ("alone", "with a copy"),
+        "noise": ("alone", "with noise"),
+        "content": ("with noise", "with all"),
         "dilution": ("alone, equal exposure", "alone, equal compute"),
     }.get(effect["kind"], ("without", "with"))
 

@@ -25,6 +25,7 @@ from multitask.interference.tables.background import (
     noise_table,
 )
 from multitask.interference.tables.company import budgets_table, company_table, summary_table
+from multitask.interference.tables.control import noise_control_table, updates_table
 from multitask.interference.tables.effects import effects_table
 from multitask.interference.tables.matrices import matrix_table
 from multitask.storage.json_files import finite
@@ -77,6 +78,8 @@ def tables(record: StudyRecord) -> list[Table]:
     found = [
         *(company_table(record, match, main) for match in matches),
         budgets_table(record, main),
+        *(noise_control_table(record, match, main) for match in matches),
+        updates_table(record),
         summary_table(record),
         *(matrix_table(record, kind, match, main) for kind in ("pair", "without") for match in matches),
         *(effects_table(record, "non_additivity", match, main) for match in matches),
@@ -90,6 +93,7 @@ def tables(record: StudyRecord) -> list[Table]:
     in_nats = [
         *(company_table(record, match, nats) for match in matches),
         budgets_table(record, nats),
+        *(noise_control_table(record, match, nats) for match in matches),
         *(matrix_table(record, kind, match, nats) for kind in ("pair", "without") for match in matches),
         *(effects_table(record, "non_additivity", match, nats) for match in matches),
         *(effects_table(record, "null", match, nats) for match in matches),

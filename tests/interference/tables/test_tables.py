@@ -542,7 +542,16 @@ def test_an_unknown_format_is_refused():
 def test_a_study_that_measured_little_is_rendered_too(format):
     record = nothing_defined(example_record())
     record.update(
-        effects=[], scores=[], exposure=[], summary=[], tasks=[], curves=[], changed=[], warnings=[], notes=[]
+        effects=[],
+        scores=[],
+        exposure=[],
+        updates=[],
+        summary=[],
+        tasks=[],
+        curves=[],
+        changed=[],
+        warnings=[],
+        notes=[],
     )
     text = render(record, format, width=100, color=False)
     assert text.endswith("\n")
