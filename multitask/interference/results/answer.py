@@ -309,16 +309,16 @@ def _rest(record: StudyRecord, facts: _Facts) -> _Draft | None:
         ends = ["."]
     else:
         halve = _seeds_to_halve([e for e in undecided if id(e) not in blind])
-        ends = [f": {seen} {unit} or more would be seen; {halve}."] if halve and not blind else []
+        ends = [f": {seen} {unit} or more would be seen; {text}." for text in halve] if not blind else []
         ends.append(f": {seen} {unit} or more would be seen{f', in {len(blind):,} nothing' if blind else ''}.")
     return _Draft("rest", tuple(head + end for head in heads for end in ends))
 
 
-def _seeds_to_halve(effects: Sequence[Effect]) -> str:
+def _seeds_to_halve(effects: Sequence[Effect]) -> tuple[str, ...]:
     """How many seeds would halve what is seen of half the effects; empty where for so many no number of seeds does."""
     needed = sorted(e["seeds_to_halve"] or math.inf for e in effects)
     middle = needed[len(needed) // 2] if needed else math.inf
-    return "" if math.isinf(middle) else f"{middle:,.0f} seeds would halve that"
+    return () if math.isinf(middle) else (f"{middle:,.0f} seeds would halve that", f"half with {middle:,.0f} seeds")
 
 
 def _not_learned(record: StudyRecord, facts: _Facts) -> _Draft | None:

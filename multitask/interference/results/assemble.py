@@ -250,7 +250,7 @@ def _notes(inputs: StudyInputs, moderations: Mapping[bool, Moderation]) -> list[
 def _moderation_note(found: Moderation | None) -> str:
     if found is None:
         return "Each effect's interval takes the seed variance from its own seeds alone (--intervals separate)."
-    apart = f"; {' and '.join(found.unlike)} vary otherwise and keep their own" if found.unlike else ""
+    apart = f"; arms of the sort {' and '.join(found.unlike)} vary otherwise and keep their own" if found.unlike else ""
     if found.df is None:
         return (
             "Each effect's interval takes the seed variance from its own seeds alone: moderating it takes "

@@ -21,6 +21,7 @@ from multitask.interference.results.details import (
 )
 from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.results.learned import above_baseline
+from multitask.interference.results.lookup import BUDGETS
 from multitask.interference.results.pairing import outputs_of_frame
 from multitask.interference.results.record import Changed, Confusion, Curve, Exposure, Gap, Score, TaskRecord, Update
 from multitask.interference.results.task_runs import TaskRuns, read_task_runs
@@ -86,7 +87,7 @@ def analyse_task(inputs: StudyInputs, name: str, wanted: Sequence[Contrast], dra
     return TaskAnalysis(
         of.task,
         boots,
-        {arm: f"{row['arm']} at {row['match']}" for arm, row in zip(of.arms, about, strict=True)},
+        {arm: _sort(row["arm"], row["match"]) for arm, row in zip(of.arms, about, strict=True)},
         {(m.name, c): differing_units(m, [outputs[arm] for arm in c.arms]) for m in of.metrics for c in wanted},
         _record(of, boots[of.task.primary.name], [] if of.alone is None else outputs[of.alone]),
         [_score(of, arm, metric, boots[metric.name]) for metric in of.metrics for arm in of.arms],
@@ -97,6 +98,15 @@ def analyse_task(inputs: StudyInputs, name: str, wanted: Sequence[Contrast], dra
         find_changed_examples(of, wanted),
         measure_gap(of),
     )
+
+
+def _sort(family: str, match: str | None) -> str:
+    """The name of a sort of arms: its family, and its budget where that may differ.
+
+    >>> _sort("single", "steps"), _sort("pair", None)
+    ('single at equal compute', 'pair')
+    """
+    return family if match is None else f"{family} at {BUDGETS[match]}"
 
 
 def _score(of: TaskRuns, arm: Arm, metric: Metric, boot: TaskBootstrap) -> Score:
