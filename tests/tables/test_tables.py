@@ -45,7 +45,8 @@ from multitask.terminal.output import say
 from multitask.terminal.width import print_notice, words_of, wrap_words
 from multitask.tokenization.disk_cache import Entry
 
-example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))
+example_record, mark_not_learned = EXAMPLE["example_record"], EXAMPLE["mark_not_learned"]
 WIDTHS = (60, 80, 100, 160)
 LONG = ("tweet_sentiment_", "movie_sentiment2", "question_classes", "sentence_pairs_x")
 
@@ -313,23 +314,23 @@ def of(record, key: str) -> Table:
 
 def test_a_task_that_was_not_learned_has_no_verdict_and_no_mark() -> None:
     record = example_record(("span", "sst2", "stsb"))
-    record["tasks"][0]["baseline"] = 99.0
+    mark_not_learned(record, "span")
     company, pairs = of(record, "company-examples"), of(record, "pair-examples")
     assert cells(company, "verdict")[0] == "not learned"
     assert not any(c.mark for c in (*company.rows[0], *pairs.rows[0]))
     assert any(note.startswith("not learned: span, ") for note in (*company.notes, *pairs.notes))
-    assert "hold span too, though not learned." in " ".join(of(record, "summary").notes)
+    assert "holds span too, though not learned; the counts do not." in " ".join(of(record, "summary").notes)
 
 
 def test_an_undefined_interval_says_why() -> None:
     record = example_record(("a", "b", "c"), seeds=1)
     for s in record["summary"]:
         s.update(low=None, high=None)
-    assert set(cells(of(record, "summary"), "95 % interval")) == {"undefined: 1 seed"}
+    assert set(cells(of(record, "summary"), "95 % interval")) == {"undefined"}
     assert set(cells(of(record, "company-examples"), "verdict")) <= {"none: 1 seed", "undefined"}
     record = example_record(("a", "b", "c"))
     effect = next(e for e in record["effects"] if e["kind"] == "company" and e["match"] == "examples")
-    effect.update(low=None, high=None, verdict=None, q=None, p=None)
+    effect.update(low=None, high=None, verdict=None, q=None, p=None, unjudged="undefined")
     company = of(record, "company-examples")
     assert (cells(company, "95 % interval")[0], cells(company, "verdict")[0]) == ("undefined", "undefined")
     assert "The counts at equal exposure leave out a: the interval is undefined." in of(record, "summary").notes
@@ -357,6 +358,6 @@ def test_a_narrow_list_of_metrics_keeps_their_direction():
 
 def test_each_task_of_a_study_says_whether_it_was_learned():
     record = example_record(("span", "sst2", "stsb"))
-    for task, baseline in zip(record["tasks"], (99.0, 0.0, None), strict=True):
-        task["baseline"] = baseline
+    for task, learned in zip(record["tasks"], (False, True, None), strict=True):
+        task["learned"] = learned
     assert cells(study_tasks_table(record), "learned") == ["no", "yes", "cannot be said"]
