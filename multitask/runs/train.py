@@ -127,6 +127,8 @@ def train_run(
             start = find_start(settings, stack, notices, first_process=first_process)
             if not start.is_done:
                 _train(start, stack, notices, prepared, callbacks, lambda: time.monotonic() - began)
+            elif first_process and not (settings.out / "report.html").is_file():
+                write_run_page(settings.out, notices.say)  # it was killed after its record and before its page
             return Run(settings.out)
         except Exception as error:
             found = system_error(error)

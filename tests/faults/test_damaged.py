@@ -464,6 +464,13 @@ def test_every_signal_that_ends_a_job_leaves_a_checkpoint(tmp_path, whole, monke
 # ---------------------------------------------------------------------------------- the disk and the clock
 
 
+def test_a_run_that_was_killed_before_its_page_gets_it_when_it_is_continued(finished):
+    page = (finished / "report.html").read_bytes()
+    (finished / "report.html").unlink()
+    run(finished, resume=True)
+    assert (finished / "report.html").read_bytes() == page
+
+
 class Full:
     """A disk that is full after so many atomic writes."""
 
