@@ -19,6 +19,7 @@ import torch
 
 from multitask.batching.step_maker import StepMaker
 from multitask.mixing.plan import MixingPlan
+from multitask.training.balance import make_balancer
 from multitask.training.data_module import MultitaskData
 from multitask.training.module import MultitaskModule
 from multitask.training.optim import OptimizerSettings
@@ -37,10 +38,25 @@ RATES = {
 CASES = list(itertools.product(("flat", "grouped"), ("task", "token", "example"), (1, 2), RATES))
 
 
-def maker(execution: str, loss: str, rates: str) -> StepMaker:
+BALANCED = list(itertools.product(("flat", "grouped"), ("plain", "pcgrad", "uw", "famo"), (1, 2), RATES))
+
+
+class Plain:
+    """The plain sum, of gradients that were kept apart."""
+
+    needs_gradients, looks_back = True, False
+
+    def weights_of_gramian(self, gramian, tasks, seed):
+        return torch.ones(len(tasks), dtype=torch.float64)
+
+    def state(self):
+        return {}
+
+
+def maker(execution: str, loss: str, rates: str, **changes) -> StepMaker:
     plan = MixingPlan(dict.fromkeys(TASKS, 20), RATES[rates], 0)
     size = float(sum(plan.per_step_at(t, 0) for t in TASKS))
-    return StepMaker(plan, TASKS, TOKENS, loss, (1.0, 0.5, 2.0), size, 0, execution)
+    return StepMaker(plan, TASKS, TOKENS, loss, (1.0, 0.5, 2.0), size, 0, execution, **changes)
 
 
 def model():
@@ -56,8 +72,7 @@ class Noted(MultitaskModule):
 def trainer(steps: int, **options) -> pl.Trainer:
     return pl.Trainer(
         accelerator="cpu",
-        devices=2,
-        strategy="ddp",
+        **{"devices": 2, "strategy": "ddp", **{n: options.pop(n) for n in ("devices", "strategy") if n in options}},
         precision="64-true",
         max_steps=steps,
         max_epochs=-1,
@@ -72,8 +87,22 @@ def trainer(steps: int, **options) -> pl.Trainer:
     )
 
 
+def balanced(case, **options):
+    """The gradients that a balanced training gives step by step."""
+    execution, name, accumulate, rates = case
+    balancer = Plain() if name == "plain" else make_balancer(name, len(TASKS), accumulate=accumulate)
+    if name == "famo":
+        balancer.looks_back = False  # at a rate of 0 no loss falls, and Adam would make steps of the rounding
+    module = Noted(model(), TASKS, OptimizerSettings("adamw", 0.0), balancer=balancer)
+    module.noted = []
+    data = MultitaskData(maker(execution, "task", rates, by_task=True))
+    trainer(STEPS, accumulate_grad_batches=accumulate, limit_val_batches=0, **options).fit(module, data)
+    return module.noted
+
+
 def main(out: Path) -> None:
     found, watched = {}, {}
+    of_balanced = {case: balanced(case) for case in BALANCED}
     for case in CASES:
         execution, loss, accumulate, rates = case
         module = Noted(model(), TASKS, OptimizerSettings("adamw", 0.0))
@@ -97,7 +126,9 @@ def main(out: Path) -> None:
         made = trainer(1, val_check_interval=1)
         made.fit(module, data)
         assert float(made.callback_metrics["val/mean"]) == 3.0 * rows
-    torch.save({"gradients": found, "watched": watched}, out / f"{os.environ['LOCAL_RANK']}.pt")
+    torch.save(
+        {"gradients": found, "watched": watched, "balanced": of_balanced}, out / f"{os.environ['LOCAL_RANK']}.pt"
+    )
 
 
 if __name__ == "__main__":

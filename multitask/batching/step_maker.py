@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from multitask.batching.arrays import MicroBatch, UnpaddedStep, micro_batches, unpadded_step
-from multitask.batching.step import LossName, gather_step, share_of
+from multitask.batching.step import LossName, StepExamples, gather_step, share_of
 from multitask.tokenization.tokenize import TokenizedTask
 
 if TYPE_CHECKING:
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 Execution = Literal["flat", "grouped"]
 """How a step is computed: on unpadded tokens, or as padded micro-batches by the model's own code."""
+
+
+class StepByTask(NamedTuple):
+    """A piece of a step, task by task."""
+
+    of_task: dict[int, UnpaddedStep | list[MicroBatch]]
+    """{task: its examples in the piece}"""
+    present: list[int]
+    """The tasks of the whole step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +45,46 @@ class StepMaker:
     same."""
     pad: int
     execution: Execution = "grouped"
+    by_task: bool = False
+    """Whether a step is made task by task, each to be computed in a pass of its own."""
 
     def make(self, step: int, part: int = 0, parts: int = 1) -> UnpaddedStep | list[MicroBatch]:
         """One of `parts` pieces of step `step`, as unpadded tokens or as micro-batches."""
+        return self._arrays(share_of(self._examples(step), part, parts))
+
+    def make_by_task(self, step: int, part: int = 0, parts: int = 1) -> StepByTask:
+        """The same, but each task's examples in arrays of their own."""
+        examples = self._examples(step)
+        share = share_of(examples, part, parts)
+        of_task = {}
+        for task in np.unique(share.task_ids).tolist():
+            here = share.task_ids == task
+            of_task[task] = self._arrays(StepExamples(*(column[here] for column in share)))
+        return StepByTask(of_task, np.unique(examples.task_ids[examples.real]).tolist())
+
+    def batch(self, step: int, part: int = 0, parts: int = 1) -> dict[str, Any]:
+        """What `make`, or with `by_task` `make_by_task`, gives as tensors.
+
+        `{"flat": arrays}`, `{"micro": [arrays, …]}`, or `{"by_task": [{"task": number, "flat" or "micro": …}, …],
+        "present": [numbers of the tasks of the whole step]}`.
+        """
+        if not self.by_task:
+            return as_tensors(self.make(step, part, parts))
+        made = self.make_by_task(step, part, parts)
+        return {
+            "by_task": [{"task": task, **as_tensors(arrays)} for task, arrays in made.of_task.items()],
+            "present": made.present,
+        }
+
+    def _examples(self, step: int) -> StepExamples:
         rows = self.plan.step(step)
         here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
-        examples = gather_step(self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size)
-        share = share_of(examples, part, parts)
+        return gather_step(self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size)
+
+    def _arrays(self, examples: StepExamples) -> UnpaddedStep | list[MicroBatch]:
         if self.execution == "flat":
-            return unpadded_step(share, self.tokens)
-        return micro_batches(share, self.tokens, pad=self.pad)
+            return unpadded_step(examples, self.tokens)
+        return micro_batches(examples, self.tokens, pad=self.pad)
 
 
 def as_tensors(made: UnpaddedStep | list[MicroBatch]) -> dict[str, Any]:

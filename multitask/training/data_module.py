@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from multitask.batching.grouping import batches_of
-from multitask.batching.step_maker import StepMaker, as_tensors
+from multitask.batching.step_maker import StepMaker
 
 if TYPE_CHECKING:
     pass
@@ -45,10 +45,10 @@ class PlanSteps(IterableDataset[dict[str, Any]]):
         parts = self.world * self.accumulate
         while True:
             step, turn = divmod(index, self.accumulate)
-            made = self.maker.make(step, part=turn * self.world + self.rank, parts=parts)
+            made = self.maker.batch(step, part=turn * self.world + self.rank, parts=parts)
             # Lightning averages over processes and over accumulated batches; the weights are the whole step's, so the
             # parts have to be summed.
-            yield {"step": step, "index": index, "scale": float(parts), **as_tensors(made)}
+            yield {"step": step, "index": index, "scale": float(parts), **made}
             index += stride
 
 

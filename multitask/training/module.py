@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from multitask.batching.arrays import IGNORED
+from multitask.model.adapters import Adapters
 from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.pointwise import Masks
 from multitask.training.data_module import EvalBatch
@@ -24,6 +25,7 @@ from multitask.training.distributed import gathered
 from multitask.training.gradients import own_gradients
 from multitask.training.nonfinite import LOOK_EVERY, Guard, StepPart, total_norm
 from multitask.training.optim import OptimizerSettings, configure
+from multitask.training.task_gradients import TaskGradients
 
 Watch = Callable[[Any, EvalBatch], Any]
 """`(model, batch) -> predictions of those rows`: what evaluation during training does with a batch."""
@@ -44,6 +46,9 @@ class MultitaskModule(pl.LightningModule):
         record: Called with [examples, 3] step, task id and row of each step's examples; None to keep no record.
         guard: What happens when a loss or gradient is not finite; by default that ends the training.
         gradients_every: Steps between measurements of each task's own part of the gradient; 0 for none.
+        balancer: Weights for the tasks' terms of the loss, from `make_balancer`; None for their plain sum. With one the
+            batches are made task by task.
+        adapters: Of the model, one a task, if it has such; the batches are made task by task, then.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class MultitaskModule(pl.LightningModule):
         record: Callable[[Tensor], None] | None = None,
         guard: Guard | None = None,
         gradients_every: int = 0,
+        balancer: Any = None,
+        adapters: Adapters | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -79,6 +86,10 @@ class MultitaskModule(pl.LightningModule):
         self._is_bad = False
         self._step_seed = seed
         self._gradients_every = gradients_every
+        self._balancer = balancer
+        self._adapters = adapters
+        self._terms: dict[int, Tensor] = {}  # of the part that is under way, each with its graph
+        self._task_gradients: TaskGradients | None = None
         self.guard = guard or Guard(self.tasks, math.log(model.config.vocab_size))
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -94,10 +105,13 @@ class MultitaskModule(pl.LightningModule):
         """The weighted sum of the step's token losses; see `batching` for where the weights come from."""
         # Of one step: counts below 2^24 are exact.
         of_task = torch.zeros(len(self.tasks), 4, dtype=torch.float32, device=self.device)
-        total, pieces = step_loss(self.model, batch, self._step_seed)
+        terms, pieces = step_terms(self.model, batch, self._step_seed, self._activate)
+        if self._adapters:
+            terms[-1] = self._adapters.unused([self.tasks[t] for t in terms]).to(self.device)
         for piece in pieces:
             self._count(batch["step"], piece, of_task)
         here = of_task.cpu()
+        total = self._balanced(batch, terms, here) if self._balancer else _sum(terms.values())
         self._pending += here
         self._parts.append(StepPart(batch, self._step_seed, pieces))
         *_, nll = here.sum(0).tolist()
@@ -111,6 +125,75 @@ class MultitaskModule(pl.LightningModule):
         # Of itself an infinite loss may have a finite gradient.
         return loss if math.isfinite(nll) else loss * math.nan
 
+    def _activate(self, task: int) -> None:
+        if self._adapters:
+            self._adapters.activate(self.tasks[task])
+
+    def _balanced(self, batch: Mapping[str, Any], terms: dict[int, Tensor], here: Tensor) -> Tensor:
+        """The sum of the terms, weighted if the weights are known before a backward pass; else they wait for it."""
+        if self._balancer.needs_gradients:
+            self._terms = terms
+            return _sum(terms.values())
+        found = mean_losses(self._everywhere(here))
+        # A part of a step may lack a task of it: a method that needs its loss keeps the gradients; see `make_balancer`.
+        weights = self._balancer.weights_of_losses({t: found.get(t, 1.0) for t in batch["present"]})
+        if self._is_logged(batch["step"]):
+            self._log_weights(weights)
+        return _sum(weights.get(t, 1.0) * term for t, term in terms.items())
+
+    def _everywhere(self, here: Tensor) -> Tensor:
+        """[tasks, 4] summed over the processes, on the CPU."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return here
+        total = here.to(self.device)
+        torch.distributed.all_reduce(total)
+        return total.cpu()
+
+    def _log_weights(self, weights: Mapping[int, float]) -> None:
+        for t, weight in weights.items():
+            self.log(f"train/weight/{self.tasks[t]}", weight, batch_size=1)
+
+    def on_train_start(self) -> None:
+        """With a gradient a task, DDP must not reduce their sum: each is reduced before it is weighted."""
+        if self._balancer and self._balancer.needs_gradients:
+            self._task_gradients = TaskGradients(self.model.parameters())
+            wrapped: Any = self.trainer.strategy.model
+            if hasattr(wrapped, "require_backward_grad_sync"):
+                wrapped.require_backward_grad_sync = False
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Lightning's own, or a pass for each task's term; after a step's last part their weighted sum is the gradient.
+
+        What comes after is none the wiser: clipping, the guard and the optimiser see one gradient.
+        """
+        if self._task_gradients is None:
+            super().backward(loss, *args, **kwargs)
+            return
+        part = self._parts[-1]
+        parts = self.trainer.accumulate_grad_batches
+        # The loss is NaN where a task's is not finite, though its gradient might be; see `training_step`.
+        factor = part.batch["scale"] / parts * (1.0 if math.isfinite(float(loss.detach())) else math.nan)
+        terms, self._terms = self._terms, {}
+        for task, term in terms.items():
+            self._task_gradients.add(task, term * factor)
+        if (part.batch["index"] + 1) % parts == 0:
+            self._combine(self._task_gradients, part)
+
+    def _combine(self, gradients: TaskGradients, part: StepPart) -> None:
+        gradients.reduce(part.batch["present"] or gradients.tasks)
+        tasks = gradients.tasks
+        if hasattr(self._balancer, "weights_of_gramian"):
+            gramian = gradients.gramian()
+            key = f"{self.seed}/balance/{part.batch['step']}".encode()
+            seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+            weights = self._balancer.weights_of_gramian(gramian, tasks, seed).tolist()
+        else:
+            weighed = self._balancer.weights_of_losses(mean_losses(self._everywhere(self._pending.float())))
+            weights = [weighed.get(t, 1.0) for t in tasks]
+        if self._is_logged(part.batch["step"]):
+            self._log_weights(dict(zip(tasks, weights, strict=True)))
+        gradients.combine(weights)
+
     def _is_logged(self, step: int) -> bool:
         """Whether loggers write this step; of what they do not, the sum is in mix.json."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -118,9 +201,7 @@ class MultitaskModule(pl.LightningModule):
 
     def _count(self, step: int, piece: Piece, of_task: Tensor) -> None:
         """Add the examples to what the step holds of each task: one each, tokens and summed losses."""
-        real = piece.real.float()  # a process without examples computes one of weight 0
-        columns = [real, real * piece.inputs.float(), real * piece.targets.float(), real * piece.nll.float()]
-        of_task.index_add_(0, piece.task_ids, torch.stack(columns, dim=1))
+        of_task += piece.by_task(len(self.tasks))
         if self._record is not None:
             rows = torch.stack([torch.full_like(piece.rows, step), piece.task_ids, piece.rows], 1)
             self._record(rows[piece.real].cpu())
@@ -177,7 +258,7 @@ class MultitaskModule(pl.LightningModule):
     def _loss_again(self, part: StepPart) -> Tensor:
         torch.manual_seed(part.seed)
         with self.trainer.precision_plugin.train_step_context():
-            total, _ = step_loss(self.model, part.batch, part.seed)
+            total, _ = step_loss(self.model, part.batch, part.seed, self._activate)
         again: Tensor = total * part.batch["scale"] / self.trainer.accumulate_grad_batches
         return again
 
@@ -185,6 +266,8 @@ class MultitaskModule(pl.LightningModule):
         """Lightning's own, and from then on the step counts as seen, unless its update was left out."""
         super().optimizer_step(*args, **kwargs)
         step = self._parts[-1].batch["step"] + 1
+        if self._balancer and not self._is_bad:
+            self._learn_weights()
         self._parts.clear()
         if self._is_bad:
             self._is_bad = False
@@ -194,6 +277,21 @@ class MultitaskModule(pl.LightningModule):
         self._pending.zero_()
         if step % LOOK_EVERY == 0:
             self.guard.look(step, self.seen().numpy())
+
+    def _learn_weights(self) -> None:
+        """Tell the balancer of the step's losses: before the update, and if it asks, of the same examples after it."""
+        before = mean_losses(self._everywhere(self._pending.float()))
+        if hasattr(self._balancer, "learn"):
+            self._balancer.learn(before)
+        if not self._balancer.looks_back:
+            return
+        after = torch.zeros(len(self.tasks), 4, dtype=torch.float32, device=self.device)
+        with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
+            for part in self._parts:
+                _, pieces = step_loss(self.model, part.batch, part.seed, self._activate)
+                for piece in pieces:
+                    after += piece.by_task(len(self.tasks))
+        self._balancer.look_back(before, mean_losses(self._everywhere(after.cpu())))
 
     def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Decode a batch of a watched split."""
@@ -229,11 +327,15 @@ class MultitaskModule(pl.LightningModule):
         """Add what was seen (every process calls this, so the sum over processes is safe here)."""
         checkpoint["multitask_seen"] = self.seen()
         checkpoint["multitask_guard"] = self.guard.state()
+        if self._balancer:
+            checkpoint["multitask_balance"] = self._balancer.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back: the first process holds the sum, so that it is counted once."""
         if "multitask_guard" in checkpoint:  # of an earlier version it is not
             self.guard.restore(checkpoint["multitask_guard"])
+        if self._balancer and "multitask_balance" in checkpoint:
+            self._balancer.restore(checkpoint["multitask_balance"])
         first = not (torch.distributed.is_available() and torch.distributed.is_initialized())
         if first or torch.distributed.get_rank() == 0:
             self._seen = checkpoint["multitask_seen"].clone()
@@ -257,17 +359,73 @@ class Piece(NamedTuple):
     nll: Tensor
     """Summed over the target tokens, in nats; without gradient."""
 
+    def by_task(self, tasks: int) -> Tensor:
+        """[tasks, 4] float32: examples, input tokens, target tokens and nll of each; a dummy is not counted."""
+        real = self.real.float()
+        columns = [real, real * self.inputs.float(), real * self.targets.float(), real * self.nll.float()]
+        found = torch.stack(columns, dim=1)
+        if found.device.type == "cpu":
+            return torch.zeros(tasks, 4, dtype=found.dtype).index_add_(0, self.task_ids, found)
+        # index_add_ adds in any order on a GPU: FAMO, which weighs by the losses, did not resume to the bit (measured).
+        return F.one_hot(self.task_ids, tasks).float().T @ found
 
-def step_loss(model: Any, batch: Mapping[str, Any], seed: int = 0) -> tuple[Tensor, list[Piece]]:
+
+def mean_losses(counted: Tensor) -> dict[int, float]:
+    """{task: mean loss a target token, in nats} of the tasks that have examples; `counted` is [tasks, 4] as `seen`."""
+    return {t: nll / tokens for t, (_, _, tokens, nll) in enumerate(counted.tolist()) if tokens}
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    first, *rest = terms
+    return sum(rest, first)
+
+
+def step_terms(
+    model: Any, batch: Mapping[str, Any], seed: int = 0, activate: Callable[[int], None] | None = None
+) -> tuple[dict[int, Tensor], list[Piece]]:
+    """Each task's term of a step's loss, and what it was made of; of a batch that is not made by task one term, 0.
+
+    Dropout of a task is seeded by (seed, task): it is the same whatever tasks come before it.
+
+    Args:
+        model: A Hugging Face encoder-decoder.
+        batch: As `StepMaker.batch` makes it.
+        seed: Of dropout.
+        activate: Called with a task's number before its pass.
+    """
+    if "by_task" not in batch:
+        total, pieces = step_loss(model, batch, seed)
+        return {0: total}, pieces
+    terms, found = {}, []
+    for entry in batch["by_task"]:
+        task = int(entry["task"])
+        own = (seed * 1_000_003 + task + 1) % 2**63
+        torch.manual_seed(own)
+        if activate is not None:
+            activate(task)
+        terms[task], pieces = step_loss(model, entry, own)
+        found += pieces
+    return terms, found
+
+
+def step_loss(
+    model: Any, batch: Mapping[str, Any], seed: int = 0, activate: Callable[[int], None] | None = None
+) -> tuple[Tensor, list[Piece]]:
     """The weighted sum of a step's token losses, ready for one backward pass, and what it was made of.
 
     All of a step stay in one graph, so Lightning's clipping, accumulation and precision plug-ins work unchanged.
 
     Args:
         model: A Hugging Face encoder-decoder.
-        batch: As `data` makes it, flat or in micro-batches.
+        batch: As `StepMaker.batch` makes it: flat, in micro-batches, or either task by task.
         seed: Of the dropout of unpadded tokens; micro-batches go through the model's own.
+        activate: As in `step_terms`.
     """
+    if "by_task" in batch:
+        terms, pieces = step_terms(model, batch, seed, activate)
+        if not terms:  # this part has no examples of the task that it was cut to
+            return next(p for p in model.parameters() if p.requires_grad).sum() * 0.0, []
+        return _sum(terms.values()), pieces
     if "flat" in batch:
         masks = Masks(model.config.dropout_rate if model.training else 0.0, seed)
         return _flat_loss(model, batch["flat"], masks)

@@ -239,6 +239,8 @@ class Guard:
 
 def only(batch: Mapping[str, Any], task: int) -> dict[str, Any]:
     """The batch with the weights of all other tasks' losses 0: the same numbers, one task's part of the gradient."""
+    if "by_task" in batch:
+        return {**batch, "by_task": [entry for entry in batch["by_task"] if entry["task"] == task]}
     if "micro" in batch:
         micros = [{**m, "weights": torch.where(m["task_ids"] == task, m["weights"], 0.0)} for m in batch["micro"]]
         return {**batch, "micro": micros}

@@ -7,6 +7,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,25 @@ def test_two_processes_have_the_gradient_of_one(both, case):
                 torch.testing.assert_close(of_process[step][name], p.grad, rtol=1e-10, atol=1e-10, msg=name)
     for of_process in seen:
         assert of_process[:, 0].tolist() == [sum(n for of, n in counted if of == t) for t in range(3)]
+
+
+@pytest.mark.parametrize("case", script["BALANCED"], ids=lambda c: "-".join(map(str, c)))
+def test_two_processes_weigh_the_tasks_gradients_as_one(both, case):
+    execution, name, _, rates = case
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's own, as in the processes
+        alone = script["balanced"]((execution, name, 1, rates), devices=1, strategy="auto")
+    maker, model = script["maker"](execution, "task", rates), script["model"]()
+    for one in both:
+        assert len(one["balanced"][case]) == len(alone) == script["STEPS"]
+        for step, (gradients, wanted) in enumerate(zip(one["balanced"][case], alone, strict=True)):
+            for key, value in gradients.items():
+                torch.testing.assert_close(value, wanted[key], rtol=1e-4, atol=1e-7)
+            if name == "plain":
+                model.zero_grad()
+                step_loss(model, as_tensors(maker.make(step)))[0].backward()
+                for key, p in model.named_parameters():
+                    torch.testing.assert_close(gradients[key], p.grad, rtol=1e-10, atol=1e-10, msg=key)
 
 
 def test_some_steps_leave_a_process_without_examples():
