@@ -16,6 +16,9 @@ from multitask.storage.folders import safe_name
 from multitask.storage.paths import expanded
 
 OptimizerName = Literal["adafactor", "adamw", "adamw-scaled"]
+ADAPTER_LR = 1e-3
+"""The peak rate of adapters where none is given. Their optimizer is adamw: the others scale a step by the size of its
+matrix, and half of an adapter's matrices begin at 0."""
 LEARNING_RATES: dict[OptimizerName, float] = {"adafactor": 1e-3, "adamw": 1e-4, "adamw-scaled": 1e-2}
 """The peak rate of each optimizer where none is given."""
 
@@ -89,6 +92,20 @@ class TrainConfig:
     """From scratch: v1.1's gated GELU instead of ReLU."""
     copy_head: bool = True
     """From scratch: begin with an attention head that copies from the input, which random weights learn late."""
+    peft: Literal["lora"] | None = None
+    """`lora`: train low-rank adapters beside the matrices of all layers, and keep the model itself as it is (the extra
+    `peft`)."""
+    adapters: Literal["shared", "task"] = "shared"
+    """With `--peft`: one adapter for all tasks, which is merged into the model at the end, or one a task."""
+    lora_rank: int = 8
+    """With `--peft`: the rank of the adapters' matrices; their scaling is 2."""
+    merge: Literal["average", "arithmetic", "ties"] | None = None
+    """Train nothing: merge the models of `--merge-runs`, which began at this `--model`: their average, task arithmetic,
+    or TIES. How much is merged is chosen on held-out rows."""
+    merge_runs: list[str] = field(default_factory=list)
+    """With `--merge`: the folders of finished runs."""
+    merge_scale: float | None = None
+    """With `--merge`: how much is merged (1 is the average itself, or the sum), instead of choosing it."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, a third more time."""
 
@@ -98,10 +115,18 @@ class TrainConfig:
     tokens, as T5. `example`: mean of examples."""
     loss_weights: dict[str, float] = field(default_factory=dict)
     """A factor on a task's loss, {task: factor}; 1 by default."""
+    balance: Literal["sum", "uw", "famo", "imtl", "pcgrad", "gradvac", "cagrad", "upgrad", "mgda", "fairgrad"] = "sum"
+    """How the tasks' losses become one update: `sum`, plainly; by weights from the losses alone (`uw`, `famo`); or by
+    weights from each task's gradient (`imtl`, `pcgrad`, `gradvac`, `cagrad`, `upgrad`, `mgda`, `fairgrad`), which keep
+    a gradient a task in memory and need the extra `balance`."""
+    balance_scale: Literal["sum", "own"] = "sum"
+    """With `--balance`: `sum` gives the update the norm of the plain sum (from losses alone: weights of mean 1), so
+    that one learning rate fits all methods; `own` leaves it as the method has it."""
     optimizer: OptimizerName | None = None
-    """How weights are updated; by default adafactor for a pretrained model and adamw-scaled from scratch."""
+    """How weights are updated; by default adafactor for a pretrained model and adamw-scaled from scratch (and for
+    adapters adamw)."""
     lr: float | None = None
-    """Peak learning rate; by default 1e-3 for adafactor, 1e-2 for adamw-scaled, 1e-4 for adamw."""
+    """Peak learning rate; by default 1e-3 for adafactor, 1e-2 for adamw-scaled, 1e-4 for adamw, 1e-3 for adapters."""
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] | None = None
@@ -224,7 +249,9 @@ def selection_size(config: TrainConfig) -> int:
 
     0 if nothing is chosen. Both must be made on the same rows, and neither on the reported split.
     """
+    merges = config.merge in ("arithmetic", "ties") and config.merge_scale is None
     chosen = config.select != "last" or config.patience or config.hold_selection or config.evaluate_on == "selection"
+    chosen = chosen or merges
     return config.selection_rows if chosen else 0
 
 

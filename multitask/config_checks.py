@@ -9,7 +9,7 @@ import math
 import operator
 from typing import Any, get_args, get_origin, get_type_hints
 
-from multitask.config import DEFAULT_STEPS, LEARNING_RATES, PATHS, OptimizerName, TrainConfig, flag
+from multitask.config import ADAPTER_LR, DEFAULT_STEPS, LEARNING_RATES, PATHS, OptimizerName, TrainConfig, flag
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
 from multitask.storage.schema import problem_of
@@ -41,6 +41,7 @@ def check_config(config: TrainConfig) -> None:
         ("validation_rows", 1),
         ("weight_decay", 0),
         ("warmup_steps", 0),
+        ("lora_rank", 1),
     ):
         value = getattr(config, name)
         if value is not None and value < low:
@@ -90,6 +91,21 @@ def check_config(config: TrainConfig) -> None:
         raise UserError("--patience counts evaluations during training: give --eval-every STEPS too.")
     if config.select != "last" and not config.eval_every:
         raise UserError(f"--select {config.select} chooses among evaluations during training: give --eval-every STEPS.")
+    if config.adapters == "task" and not config.peft:
+        raise UserError("--adapters task gives each task an adapter of its own: give --peft lora too.")
+    if config.adapters == "task" and config.balance != "sum":
+        raise UserError(
+            f"--balance {config.balance} weighs the tasks' pulls on the weights that they share, and with --adapters "
+            "task they share none that are trained: leave one out."
+        )
+    if config.peft and config.ema:
+        raise UserError("--ema averages a whole model's weights, and --peft trains adapters alone: leave one out.")
+    if (config.merge is None) != (not config.merge_runs):
+        raise UserError("--merge says how finished runs are merged, and --merge-runs which: give both.")
+    if config.merge_scale is not None and config.merge is None:
+        raise UserError("--merge-scale says how much is merged: give --merge and --merge-runs too.")
+    if config.merge and config.select != "last":
+        raise UserError(f"--select {config.select} chooses a checkpoint of a training, and --merge trains nothing.")
     if config.resume and config.overwrite:
         raise UserError("--resume continues the run in --out and --overwrite replaces it: give one of them.")
     for logger in config.loggers:
@@ -202,8 +218,9 @@ def parse_options(options: dict[str, Any]) -> dict[str, Any]:
 
 def fill_defaults(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
     """The config with every default that depends on the model filled in: what `config.yaml` in the run folder says."""
-    optimizer: OptimizerName = config.optimizer or ("adamw-scaled" if from_scratch else "adafactor")
-    lr = config.lr or LEARNING_RATES[optimizer]
+    usual: OptimizerName = "adamw" if config.peft else "adamw-scaled" if from_scratch else "adafactor"
+    optimizer = config.optimizer or usual
+    lr = config.lr or (ADAPTER_LR if config.peft else LEARNING_RATES[optimizer])
     trainer = {"max_steps": DEFAULT_STEPS, **parse_options(config.trainer)}
     check_trainer(trainer)
     steps = int(trainer["max_steps"])

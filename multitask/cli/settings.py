@@ -21,9 +21,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule"),
         *("batch_size", "per_step", "rate_base", "twin", "shuffle_targets"),
     ),
-    "model": ("model", "revision", "vocab", "vocab_size", "dropout", "gated", "copy_head", "gradient_checkpointing"),
+    "model": (
+        *("model", "revision", "vocab", "vocab_size", "dropout", "gated", "copy_head", "peft", "adapters", "lora_rank"),
+        *("merge", "merge_runs", "merge_scale", "gradient_checkpointing"),
+    ),
     "training": (
-        *("trainer", "loss", "loss_weights", "optimizer", "lr", "weight_decay", "schedule", "warmup_steps", "clip"),
+        *("trainer", "loss", "loss_weights", "balance", "balance_scale"),
+        *("optimizer", "lr", "weight_decay", "schedule", "warmup_steps", "clip"),
         *("on_nonfinite", "ema", "execution", "precision", "seed", "workers"),
     ),
     "evaluation": (
@@ -50,6 +54,7 @@ PLANNED = CHECKED | frozenset(GROUPS["mixture"])
 """What a planned mixture follows from."""
 STUDIED = SETTINGS - {
     *("mixing", "temperature", "temperature_end", "cap", "scale", "max_epochs", "rate_schedule", "batch_size"),
+    *("merge", "merge_runs", "merge_scale"),
     *("twin", "shuffle_targets", "rate_base", "patience", "labels_by", "resume"),
 }
 """What a study leaves to its user; it says itself why it sets the others."""
@@ -82,6 +87,9 @@ _METAVARS: Mapping[str, str] = {
     "vocab": "DIR",
     "vocab_size": "PIECES",
     "dropout": "RATE",
+    "balance": "METHOD",
+    "merge_runs": "FOLDERS",
+    "merge_scale": "NUMBER",
     "lr": "RATE",
     "weight_decay": "RATE",
     "warmup_steps": "STEPS",
@@ -121,6 +129,9 @@ _DEFAULTS: Mapping[str, str] = {
     "shuffle_targets": "none",
     "revision": "the newest",
     "patience": "never stops early",
+    "merge": "none: a model is trained",
+    "merge_scale": "chosen",
+    "peft": "none: all weights are trained",
 }
 """Defaults that are no value."""
 

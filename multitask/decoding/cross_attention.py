@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multitask.model.unpadded.forward import of_layers
+from multitask.model.unpadded.forward import linear, of_layers
 
 LOGITS = 1 << 20
 """Logits that are held at once: 4 MiB in fp32, so that they stay in a core's cache while they are reduced."""
@@ -74,8 +74,8 @@ class CrossAttentionCache(NamedTuple):
             bias = encoded.new_full((slots.rows * slots.width,), -torch.inf).index_fill_(0, slots.places, 0.0)
             bias = bias.view(slots.rows, 1, 1, slots.width)
         return cls(
-            tuple(slots.spread(F.linear(encoded, a.k.weight), a.n_heads).contiguous() for a in layers),
-            tuple(slots.spread(F.linear(encoded, a.v.weight), a.n_heads).contiguous() for a in layers),
+            tuple(slots.spread(linear(a.k, encoded), a.n_heads).contiguous() for a in layers),
+            tuple(slots.spread(linear(a.v, encoded), a.n_heads).contiguous() for a in layers),
             bias,
         )
 

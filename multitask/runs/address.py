@@ -19,7 +19,17 @@ NUMERICS = 2
 not taken for one another."""
 
 
-ADDED: dict[str, Any] = {"shuffle_targets": []}
+ADDED: dict[str, Any] = {
+    "shuffle_targets": [],
+    "balance": "sum",
+    "balance_scale": "sum",
+    "peft": None,
+    "adapters": "shared",
+    "lora_rank": 8,
+    "merge": None,
+    "merge_runs": [],
+    "merge_scale": None,
+}
 """Settings that came after runs had been trained, and the value that those had, which is left out of an address: or
 theirs would be others now."""
 
@@ -40,6 +50,8 @@ def run_address(config: TrainConfig, mix: PlannedMixture) -> str:
     settings = {k: v for k, v in config_dict(config).items() if k not in (*OPERATIONAL, "data", "include")}
     for name in ("vocab", "model"):
         settings[name] = _content(settings[name])
+    # By name: those of a study end with their addresses, and are not there yet when this one's is asked for.
+    settings["merge_runs"] = [Path(run).name for run in settings["merge_runs"]]
     for name, plain in ADDED.items():
         if settings[name] == plain:
             del settings[name]

@@ -24,10 +24,21 @@ def announce_run(model: Any, start: Start, data: RunData, watched: Watched, noti
     config, mix = start.config, data.mix
     parameters = sum(p.numel() for p in model.parameters())
     origin = "random weights" if is_from_scratch(config.model) else "pretrained"
+    trained = ""
+    if config.peft:
+        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        whose = "one for all tasks" if config.adapters == "shared" else "one a task"
+        trained = f"LoRA of rank {config.lora_rank}, {whose} ({count:,} parameters), "
+    how = "" if config.balance == "sum" else f"balance {config.balance}, "
     notices.say(
-        f"model {config.model} ({parameters:,} parameters, {origin}), {config.optimizer} lr {config.lr:g}, "
-        f"loss {config.loss}, {config.precision}, seed {config.seed}"
+        f"model {config.model} ({parameters:,} parameters, {origin}), {trained}{config.optimizer} lr {config.lr:g}, "
+        f"loss {config.loss}, {how}{config.precision}, seed {config.seed}"
     )
+    if config.peft and is_from_scratch(config.model):
+        notices.warn(
+            f"--peft {config.peft} on random weights: adapters change a model that knows something, and here all else "
+            "stays as it was drawn; give a pretrained --model."
+        )
     for line in data_notes(mix):
         if line.startswith(WARNING):
             notices.warn(line.removeprefix(WARNING))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
+from multitask.model.adapters import ADAPTERS
 from multitask.model.untrusted import check_model_folder
 from multitask.runs.card import StudyTables, model_card
 from multitask.runs.facts import run_facts
@@ -64,6 +65,11 @@ def export(
     out = Path(expanded(str(folder)))
     config = check_finished(source, PARTS)
     check_model_folder(source / "model")
+    if config.peft and config.adapters == "task":
+        raise UserError(
+            f"{source} has an adapter for each task, and an export is one model: take {source / 'model'} with the "
+            f"adapters beside it, which PeftModel.from_pretrained(model, '{source / 'model' / ADAPTERS}/TASK') reads."
+        )
     _check_target(source, out, overwrite)
     _check_own(out, {path.name for path in _model_files(source / "model")})
     facts = run_facts(source, config, deployed=True)

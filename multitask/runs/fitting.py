@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, NamedTuple
 
+from multitask.config import TrainConfig
+from multitask.errors import UserError
 from multitask.mixing.prepare import PlannedMixture
+from multitask.model.adapters import find_adapters
 from multitask.runs.display import RunDisplay
 from multitask.runs.endings import explained_endings
 from multitask.runs.example_log import ExampleLog, delete_examples_from
@@ -14,6 +18,7 @@ from multitask.runs.run_data import RunData
 from multitask.runs.start import Start
 from multitask.runs.watching import Watched, make_watch, score_and_show
 from multitask.training.execution import choose_execution
+from multitask.training.memory import Peak, forget_peak, peak_memory
 from multitask.training.signals import restore_signal_handlers
 
 
@@ -24,6 +29,10 @@ class Fitted(NamedTuple):
     """The `MultitaskModule`: the model, what it has seen, what its guard has skipped."""
     steps: int
     """Optimizer steps that were made."""
+    seconds: float = 0.0
+    """That training took, evaluation during it included; of a run that was continued since it was."""
+    memory: Peak = Peak(None, None)
+    """The most that it needed."""
 
 
 def fit(
@@ -58,7 +67,10 @@ def fit(
     config, mix = start.config, data.mix
     watch = make_watch(config, data, watched) if config.eval_every > 0 else None
     score = (lambda batches: score_and_show(batches, watched, mix, display, notices)) if watch else None
-    module = _make_module(model, start, mix, log, notices, decode=watch.decode if watch else None, score=score)
+    balancer = _make_balancer(config, mix, trainer)
+    module = _make_module(
+        model, start, mix, log, notices, decode=watch.decode if watch else None, score=score, balancer=balancer
+    )
     first, checkpoint = (start.stored.step, start.stored.path) if start.stored else (0, None)
     maker = _make_steps(model, start, data, trainer)
     if checkpoint:
@@ -75,6 +87,7 @@ def fit(
             delete_examples_from(log.folder, first)
         log.begin({name: d.train for name, d in mix.data.items()}, trainer.global_rank)
         display.describe_tasks(mix, watched.rows if config.eval_every else {})
+        before, began = forget_peak(), time.monotonic()
         with explained_endings(start, trainer, mix.steps):
             if checkpoint is None or first < mix.steps:
                 trainer.fit(module, batches, ckpt_path=checkpoint, weights_only=True)
@@ -86,11 +99,26 @@ def fit(
             module.guard.check_weights(module.model, trainer.global_step)
     steps = max(first, trainer.global_step)
     log.write(steps)
-    return Fitted(module, steps)
+    return Fitted(module, steps, time.monotonic() - began, peak_memory(before))
+
+
+def take_as_trained(model: Any, start: Start, data: RunData, log: ExampleLog, notices: Notices) -> Fitted:
+    """A model that needs no training, as if it had been trained for no step."""
+    module = _make_module(model, start, data.mix, log, notices, decode=None, score=None, balancer=None)
+    module.total_seen = module.seen()
+    return Fitted(module, 0)
 
 
 def _make_module(
-    model: Any, start: Start, mix: PlannedMixture, log: ExampleLog, notices: Notices, *, decode: Any, score: Any
+    model: Any,
+    start: Start,
+    mix: PlannedMixture,
+    log: ExampleLog,
+    notices: Notices,
+    *,
+    decode: Any,
+    score: Any,
+    balancer: Any,
 ) -> Any:
     from multitask.training.module import MultitaskModule
     from multitask.training.nonfinite import Guard
@@ -114,6 +142,8 @@ def _make_module(
         score=score,
         record=log.add if config.log_examples else None,
         gradients_every=config.gradients_every,
+        balancer=balancer,
+        adapters=find_adapters(model) if config.adapters == "task" else None,
         guard=Guard(
             names,
             math.log(model.config.vocab_size),
@@ -121,6 +151,20 @@ def _make_module(
             identify=lambda task, row: mix.data[names[task]].train[row].id,
             warn=lambda line: notices.say(f"WARNING: {line}"),
         ),
+    )
+
+
+def _make_balancer(config: TrainConfig, mix: PlannedMixture, trainer: Any) -> Any:
+    from multitask.training.balance import make_balancer
+
+    name = type(trainer.strategy).__name__
+    if config.balance != "sum" and name not in ("SingleDeviceStrategy", "DDPStrategy"):
+        raise UserError(
+            f"--balance {config.balance} needs whole gradients on each device, which {name} divides: use one device, "
+            "or --trainer.strategy ddp."
+        )
+    return make_balancer(
+        config.balance, len(mix.tasks), scale=config.balance_scale, accumulate=trainer.accumulate_grad_batches
     )
 
 
@@ -138,4 +182,5 @@ def _make_steps(model: Any, start: Start, data: RunData, trainer: Any) -> Any:
         data.mix.batch_size,
         data.tokenizer.pad_token_id,
         choose_execution(config, model, strategy.root_device.type, type(strategy).__name__),
+        by_task=config.balance != "sum" or config.adapters == "task",
     )

@@ -19,6 +19,7 @@ from multitask.examples.loading import load_examples, load_task
 from multitask.examples.misfits import undefined_metrics
 from multitask.examples.new_inputs import new_examples
 from multitask.mixing.prepare import fewer_rows, select_tasks
+from multitask.model.adapters import adapter_of, merge_adapter, merged_from
 from multitask.model.pretrained import load_pretrained
 from multitask.model.settings import settle_end
 from multitask.runs.definitions import check_settings_file
@@ -121,7 +122,8 @@ def evaluate(
     scores = {}
     for name, (examples, train) in parts.items():
         tokens = cached.tokenized(chosen[name], examples)
-        with counting(f"evaluating {name}", len(examples)) as counter:
+        own = adapter_of(Path(run) / "model", name)
+        with merged_from(model, own), counting(f"evaluating {name}", len(examples)) as counter:
             scores[name] = evaluate_task(
                 model,
                 tokenizer,
@@ -200,6 +202,9 @@ class Predictor:
             scores: Give the likelihoods of answers too.
         """
         model, tokenizer, config = load_run(run)
+        own = adapter_of(Path(run) / "model", task.name)
+        if own is not None:
+            merge_adapter(model, own)
         return cls(as_trained(task, model), model, tokenizer, config.batch_tokens, scores)
 
     def __call__(self, examples: Sequence[Example]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from multitask.errors import UserError
 from multitask.evaluation.show import print_scores
+from multitask.model.from_scratch import is_from_scratch
 from multitask.runs.address import run_address, shown_settings
 from multitask.runs.definitions import DEFINITION, PLACES, SETTINGS, edited, recorded
 from multitask.runs.finished import run_config
@@ -23,7 +24,7 @@ from multitask.runs.run_data import RunData
 from multitask.runs.scoring import RunScores
 from multitask.runs.start import Start
 from multitask.runs.trainer import EVENTS
-from multitask.runs.writing import save_model, write_config, write_scores
+from multitask.runs.writing import save_adapters, save_model, write_config, write_scores
 from multitask.storage.checksums import digests
 from multitask.storage.json_files import write_json
 from multitask.storage.paths import tilde
@@ -95,6 +96,7 @@ def write_run(
         elapsed: Gives the seconds since the run began.
     """
     out, guard = start.out, fitted.module.guard
+    save_adapters(fitted.module.model, out / "model", _hub_id(start.config.model))
     save_model(fitted.module.model, data.tokenizer, out / "model")
     if scores.deployed:
         write_json(out / "deployed.json", {name: s.numbers for name, s in scores.deployed.items()})
@@ -110,7 +112,7 @@ def write_run(
             f"{guard.skipped:,} of {fitted.steps:,} steps made no update, for their loss or gradient was not finite: "
             f"{which}{', …' if guard.skipped > 10 else ''}; why is in run.json."
         )
-    for line in unseen(realised):
+    for line in unseen(realised) if not start.config.merge else ():
         notices.warn(line)
     notices.warnings += [line for s in scores.reported.values() for line in s.warnings]  # said with the scores
     _restore_settings(start, notices)
@@ -121,6 +123,8 @@ def write_run(
         "steps": fitted.steps,
         "parameters": sum(p.numel() for p in fitted.module.model.parameters()),
         "seconds": round(seconds, 1),
+        "training_seconds": round(fitted.seconds, 3),
+        "peak_memory": {"process_mb": fitted.memory.process, "device_mb": fitted.memory.device},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **facts,
         "warnings": notices.warnings,
@@ -129,6 +133,11 @@ def write_run(
     }
     write_json(out / "run.json", tilde(record), sealed=True)
     return seconds
+
+
+def _hub_id(model: str) -> str | None:
+    """The name of a model on the Hub: a folder's would be a path of this machine."""
+    return None if is_from_scratch(model) or Path(model).is_dir() else model
 
 
 def write_run_page(out: Path, say: Callable[[str], None]) -> None:

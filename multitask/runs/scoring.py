@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from multitask.evaluation.scores import TaskScores, evaluate_task
 from multitask.examples.dataset import Examples
+from multitask.model.adapters import find_adapters
 from multitask.runs.notices import Notices
 from multitask.runs.run_data import RunData, scored_examples, tokenize_parts
 from multitask.runs.start import Start
@@ -60,7 +61,9 @@ def _evaluate_one(
     model: Any, start: Start, data: RunData, name: str, examples: Examples, tokens: TokenizedTask
 ) -> TaskScores:
     show = counting(f"evaluating {name}", len(examples)) if wants_progress(start) else contextlib.nullcontext()
-    with show as counter:
+    adapters = find_adapters(model)
+    merged = adapters.merged(adapters.name_for(name)) if adapters else contextlib.nullcontext()
+    with merged, show as counter:
         return evaluate_task(
             model,
             data.tokenizer,

@@ -14,6 +14,7 @@ from typing import Any
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.mixing.prepare import load_plugins, select_tasks
+from multitask.model.adapters import SHARED, add_adapters
 from multitask.registry import did_you_mean
 from multitask.runs.announcement import announce_run
 from multitask.runs.definitions import definition
@@ -21,7 +22,8 @@ from multitask.runs.display import RunDisplay
 from multitask.runs.endings import say_how_to_resume
 from multitask.runs.example_log import ExampleLog
 from multitask.runs.finished import load_includes, run_config
-from multitask.runs.fitting import fit
+from multitask.runs.fitting import fit, take_as_trained
+from multitask.runs.merging import check_merge, merge_runs
 from multitask.runs.notices import Notices
 from multitask.runs.resuming import check_same
 from multitask.runs.run import Run
@@ -147,6 +149,7 @@ def _train(
 ) -> None:
     """The stages of a run in order, each with what those before it found."""
     config = start.config
+    check_merge(config)
     load_plugins(config.include)
     tasks = select_tasks(config.tasks, config.columns)[1]
     # Now: a formatter may change a state when it is called.
@@ -163,11 +166,23 @@ def _train(
     with seeded_generators(config.seed):
         model = make_initial_model(config, data.tokenizer, notices.warn)
         model.config.task_specific_params = {name: task_settings(task) for name, task in data.mix.tasks.items()}
+        if config.peft:
+            names = list(data.mix.tasks) if config.adapters == "task" else [SHARED]
+            add_adapters(model, names, rank=config.lora_rank, seed=config.seed)
         # Only now, when nothing is wrong with the new run, may an old one be deleted.
         open_run_folder(start, data, facts, stack)
         announce_run(model, start, data, watched, notices)
+        if config.merge:
+            merged = merge_runs(model, config, data, cache, notices)
+            facts = {
+                **facts,
+                "merged": {"scale": merged.scale, "points": {f"{s:g}": p for s, p in merged.points.items()}},
+            }
         with display.show():
-            fitted = fit(model, start, data, watched, trainer, log=log, display=display, notices=notices)
+            if config.merge:
+                fitted = take_as_trained(model, start, data, log, notices)
+            else:
+                fitted = fit(model, start, data, watched, trainer, log=log, display=display, notices=notices)
             if not start.first_process:
                 return
             scores = _evaluate(fitted.module, start, data, trainer, cache, notices)

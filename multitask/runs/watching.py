@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from multitask.evaluation.scores import TaskScores, mean_points, points_of, scor
 from multitask.examples.dataset import Examples
 from multitask.examples.misfits import undefined_metrics
 from multitask.mixing.prepare import PlannedMixture
+from multitask.model.adapters import find_adapters
 from multitask.runs.display import RunDisplay
 from multitask.runs.notices import Notices
 from multitask.runs.run_data import RunData
@@ -86,7 +88,15 @@ def make_watch(config: TrainConfig, data: RunData, watched: Watched) -> Watch:
         Decoder(tasks[n], data.tokenizer, part, t.inputs, t.targets, config.labels_by)
         for (n, part), t in zip(watched.rows.items(), tokens.values(), strict=True)
     ]
-    return Watch(lambda model, batch: [(batch.task_id, p) for p in decoders[batch.task_id](model, batch.rows)], tokens)
+    names = tuple(tasks)
+
+    def decode(model: Any, batch: Any) -> list[tuple[int, Any]]:
+        adapters = find_adapters(model)
+        merged = adapters.merged(adapters.name_for(names[batch.task_id])) if adapters else contextlib.nullcontext()
+        with merged:
+            return [(batch.task_id, p) for p in decoders[batch.task_id](model, batch.rows)]
+
+    return Watch(decode, tokens)
 
 
 def score_and_show(

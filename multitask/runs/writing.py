@@ -12,6 +12,7 @@ from typing import Any
 
 from multitask.config import TrainConfig
 from multitask.evaluation.scores import TaskScores
+from multitask.model.adapters import ADAPTERS, CONFIG, SHARED, find_adapters, write_adapter
 from multitask.runs.address import shown_settings
 from multitask.storage.atomic import atomic, atomic_files
 from multitask.storage.json_files import write_json
@@ -53,9 +54,30 @@ def save_model(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     Raises:
         OSError: If it cannot be written.
     """
+    adapters = find_adapters(model)
+    if adapters:
+        adapters.strip(SHARED if adapters.names == (SHARED,) else None)
     with _from_rust(folder), atomic_files(folder, last="config.json") as temporary:
         model.cpu().save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+
+
+def save_adapters(model: Any, folder: Path, base: str | None) -> None:
+    """Write a model's adapters, if it has some, in PEFT's format: `adapters/NAME/` in the folder of the model.
+
+    Args:
+        model: Before `save_model`, which takes them off.
+        folder: `model/`.
+        base: The model that an adapter for all tasks belongs to, by its id on the Hub; None if it has none. Those of
+            one task each belong to the model in `folder`.
+    """
+    adapters = find_adapters(model)
+    if adapters is None:
+        return
+    for name in adapters.names:
+        own = folder / ADAPTERS / name
+        with _from_rust(own), atomic_files(own, last=CONFIG) as temporary:
+            write_adapter(adapters, name, temporary, base if name == SHARED else "../..")
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

@@ -137,7 +137,7 @@ def results(folder: Path, out: Path | None = None) -> dict[str, bytes]:
     parts = sorted((folder / "examples").glob("*.parquet"), key=lambda p: int(p.name.split("-")[1]))
     found["examples"] = pd.concat([pd.read_parquet(p) for p in parts]).to_csv(index=False).encode()
     record = json.loads((folder / "run.json").read_text())
-    for name in ("seconds", "finished", "sha256"):
+    for name in ("seconds", "training_seconds", "peak_memory", "finished", "sha256"):
         if name == "finished":  # the page says where, when and in what time
             page = found["report.html"].decode().replace(f"Run {(out or folder).name}<", "Run OUT<")
             found["report.html"] = re.sub(rf"{re.escape(record[name])}, [\d:]+", "WHEN", page).encode()

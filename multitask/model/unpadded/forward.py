@@ -12,6 +12,7 @@ Legend: N input tokens, M target tokens, D model width, H heads, K width of a he
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -49,7 +50,7 @@ def encoder_states(model: Any, embedded: Tensor, layout: Layout, masks: Masks = 
         own = block.layer[0].SelfAttention
         q, k, v = _projections(block.layer[0], x)
         out = attention(q, k, v, heads=own.n_heads, queries=layout, keys=layout, masks=masks, biases=bias)
-        x = add_dropped(x, F.linear(out, own.o.weight), masks)
+        x = add_dropped(x, linear(own.o, out), masks)
         x = _feed_forward(block.layer[-1], x, masks)
     return dropped(_norm(stack.final_layer_norm, x), masks)
 
@@ -74,9 +75,9 @@ def decoder_pass(
     x = dropped(embedded, masks)
     for i, block in enumerate(stack.block):
         own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
-        x = add_dropped(x, F.linear(among(i, *_projections(block.layer[0], x)), own.o.weight), masks)
-        q = F.linear(_norm(block.layer[1].layer_norm, x), cross.q.weight)
-        x = add_dropped(x, F.linear(across(i, q), cross.o.weight), masks)
+        x = add_dropped(x, linear(own.o, among(i, *_projections(block.layer[0], x))), masks)
+        q = linear(cross.q, _norm(block.layer[1].layer_norm, x))
+        x = add_dropped(x, linear(cross.o, across(i, q)), masks)
         x = _feed_forward(block.layer[-1], x, masks)
     x = dropped(_norm(stack.final_layer_norm, x), masks)
     return x * model.model_dim**-0.5 if scales_output(model) else x
@@ -94,7 +95,7 @@ def _decoder_states(
 
     def across(i: int, q: Tensor) -> Tensor:
         own = model.decoder.block[i].layer[1].EncDecAttention
-        k, v = F.linear(encoded, own.k.weight), F.linear(encoded, own.v.weight)
+        k, v = linear(own.k, encoded), linear(own.v, encoded)
         none = [None] * len(layout.groups)
         return attention(q, k, v, heads=heads, queries=layout, keys=inputs, masks=masks, biases=none)
 
@@ -147,8 +148,9 @@ def scales_output(model: Any) -> bool:
 def agrees(model: Any) -> bool:
     """Whether this module computes what the model's own `forward` does, tried on three short examples.
 
-    It stands in for knowing every class and version: a model with other layers, an adapter or a hook fails here and
-    is run by its own code.
+    It stands in for knowing every class and version: a model with other layers or a hook fails here and is run by its
+    own code. So does one with weights that this module does not see: those of a fresh adapter change no value, as half
+    of them are 0, but they have a gradient.
     """
     was_training = model.training
     model.eval()
@@ -168,24 +170,42 @@ def _agrees(model: Any) -> bool:
         [torch.from_numpy(draw.integers(3, min(model.config.vocab_size, 250), n)) for n in side] for side in lengths
     ]
     padded = [torch.nn.utils.rnn.pad_sequence(r, batch_first=True, padding_value=-100).to(device) for r in rows]
-    logits = model(
-        input_ids=padded[0].clamp_min(0),
-        attention_mask=(padded[0] >= 0).long(),
-        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(padded[1]),
-        use_cache=False,
-    ).logits
-    nll = F.cross_entropy(logits.flatten(0, 1).double(), padded[1].flatten(), ignore_index=-100, reduction="none")
-    expected = nll[padded[1].flatten() >= 0]
     flat = [torch.cat(r).to(device) for r in rows]
     layouts = [layout_of(model, [n]) for n in lengths]
     starts = torch.tensor([0, *np.cumsum(lengths[1])[:-1]], device=device)
-    _, found = unpadded_loss(
-        model, flat[0], layouts[0], flat[1], layouts[1], starts, torch.ones(len(flat[1]), device=device)
+    # Decoding has no gradients, and needs none: what it looks at is the values.
+    learned = [p for p in model.parameters() if p.requires_grad] if not torch.is_inference_mode_enabled() else []
+    with torch.enable_grad() if learned else contextlib.nullcontext():
+        own = model(
+            input_ids=padded[0].clamp_min(0),
+            attention_mask=(padded[0] >= 0).long(),
+            decoder_input_ids=model.prepare_decoder_input_ids_from_labels(padded[1]),
+            use_cache=False,
+        )
+        total, found = unpadded_loss(
+            model, flat[0], layouts[0], flat[1], layouts[1], starts, torch.ones(len(flat[1]), device=device)
+        )
+        sides = (own.logits.sum(), total)
+    nll = F.cross_entropy(
+        own.logits.detach().flatten(0, 1).double(), padded[1].flatten(), ignore_index=-100, reduction="none"
     )
-    return bool(torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-3))
+    if not torch.allclose(found.double(), nll[padded[1].flatten() >= 0], rtol=1e-3, atol=1e-3):
+        return False
+    if not learned:
+        return True
+    seen = [[g is not None for g in torch.autograd.grad(side, learned, allow_unused=True)] for side in sides]
+    return seen[0] == seen[1]
 
 
 # -------------------------------------------------------------------------------------------------------------- layers
+
+
+def linear(layer: Any, x: Tensor) -> Tensor:
+    """[N, out] a projection of a layer without bias; one with adapters goes through those that are active."""
+    if type(layer) is torch.nn.Linear:  # straight: a module's call costs ten times what this does
+        return F.linear(x, layer.weight)
+    out: Tensor = layer(x)
+    return out
 
 
 def _norm(layer: Any, x: Tensor) -> Tensor:
@@ -195,19 +215,19 @@ def _norm(layer: Any, x: Tensor) -> Tensor:
 def _projections(layer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Self-attention's queries, keys and values [N, H * K]."""
     own, normed = layer.SelfAttention, _norm(layer.layer_norm, x)
-    return F.linear(normed, own.q.weight), F.linear(normed, own.k.weight), F.linear(normed, own.v.weight)
+    return linear(own.q, normed), linear(own.k, normed), linear(own.v, normed)
 
 
 def _feed_forward(layer: Any, x: Tensor, masks: Masks) -> Tensor:
     own = layer.DenseReluDense
     normed = _norm(layer.layer_norm, x)
     if hasattr(own, "wi_0"):
-        inner = dropped(own.act(F.linear(normed, own.wi_0.weight)) * F.linear(normed, own.wi_1.weight), masks)
+        inner = dropped(own.act(linear(own.wi_0, normed)) * linear(own.wi_1, normed), masks)
     elif isinstance(own.act, torch.nn.ReLU):
-        inner = relu_dropped(F.linear(normed, own.wi.weight), masks)
+        inner = relu_dropped(linear(own.wi, normed), masks)
     else:
-        inner = dropped(own.act(F.linear(normed, own.wi.weight)), masks)
-    return add_dropped(x, F.linear(inner, own.wo.weight), masks)
+        inner = dropped(own.act(linear(own.wi, normed)), masks)
+    return add_dropped(x, linear(own.wo, inner), masks)
 
 
 T = TypeVar("T")
