@@ -162,6 +162,9 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
             for task in tasks
             for arm in ("single", "joint")
         ],
+        "treatments": [],
+        "sweeps": [],
+        "strengths": [],
         "updates": [
             {
                 "task": task,

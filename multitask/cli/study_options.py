@@ -46,6 +46,29 @@ def add_study_options(parser: Any) -> None:
         help="Noise control: train each task once more with all others, whose targets are shuffled.",
     )
     add(
+        "--treatments",
+        metavar="NAMES",
+        default="",
+        help="Ways of training all tasks together, compared with the joint arm: names with commas (uw, famo, pcgrad, "
+        "cagrad, upgrad, …, lora, lora-task, merge, groups, weights, temperature, equal, dropout, decay), or your own, "
+        '"NAME: setting=value setting=value".',
+    )
+    add(
+        "--simple_treatments",
+        metavar="true|false",
+        type=bool,
+        default=plain.simple_treatments,
+        help="With --treatments: also train the simple ways that match them in the literature: static weights, "
+        "temperature mixing, more dropout, weight decay. (default: true)",
+    )
+    add(
+        "--rates_sweep",
+        metavar="TASKS",
+        default="",
+        help="Train the joint arm with these tasks at other rates (TASK, or TASK=0.25/0.5/2), to tell weak "
+        "interference, which the best rate removes, from strong.",
+    )
+    add(
         "--lr_grid",
         metavar="RATES",
         default="",
@@ -112,7 +135,7 @@ def study_config(train: TrainConfig, own: dict[str, Any]) -> StudyConfig:
         train = dataclasses.replace(train, select=selection)
     lists: dict[str, Any] = {
         name: [part for part in (own.pop(name) or "").split(",") if part]
-        for name in ("arms", "match", "null", "control")
+        for name in ("arms", "match", "null", "control", "treatments", "rates_sweep")
     }
     grid = own.pop("lr_grid")
     return StudyConfig(train=train, lr_grid=parse_numbers(grid, "--lr-grid") if grid else [], **lists, **own)

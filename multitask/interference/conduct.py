@@ -22,7 +22,7 @@ from multitask.interference.results.assemble import make_record
 from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.setup import StudySetup, find_missing, needed_runs, prepare_setup, study_values
 from multitask.interference.study import Study, write_study_files
-from multitask.interference.train import train_missing
+from multitask.interference.train import delete_kept_models, train_missing
 from multitask.interference.vocabulary import train_study_vocabulary
 from multitask.runs.folder import ORPHANS
 from multitask.runs.reader import RunReader
@@ -79,6 +79,7 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
         train_study_vocabulary(setup, setup.vocab)
     facts, setup = _find_facts(setup, stored, quiet=quiet)
     runs = needed_runs(setup)
+    trained = [run for run in runs if not run.config.merge]
     missing, changed = find_missing(setup, runs)
     facts["warnings"] += [
         f"the code of the formatter of task '{task}' changed since models of this study were trained; it makes "
@@ -99,10 +100,39 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
     for run in runs:
         if run not in missing:
             partial.add(run.arm, run.seed, run.folder)
-    train_missing(setup, missing, done=len(runs) - len(missing), partial=partial)
+    # Merged models are made of the single ones, and the suggested groups follow from the pairs: they come after them.
+    for part in ([run for run in missing if run in trained], [run for run in missing if run not in trained]):
+        train_missing(setup, part, done=len(runs) - len(part), partial=partial)
+    delete_kept_models(setup, runs)
+    setup, runs = _train_groups(setup, runs, facts, quiet=quiet)
+    write_json(out / "cells.json", [_listed(run, out) for run in runs])
     with counting("intervals of task", len(request.tasks)) as counter:
         record = make_record(_study_inputs(setup, runs, facts), counter.advance)
     return Conducted(write_study_files(out, record), printed)
+
+
+def _train_groups(
+    setup: StudySetup, runs: list[StudyRun], facts: dict[str, Any], *, quiet: bool
+) -> tuple[StudySetup, list[StudyRun]]:
+    """Train the suggested grouping, if that is a treatment, as far as its groups are no arms of the study already."""
+    design = setup.request.design
+    if not any(t.kind == "groups" for t in design.treatments):
+        return setup, runs
+    advice = make_record(_study_inputs(setup, runs, facts))["advice"]
+    if advice is None:
+        facts["notes"] = [*facts.get("notes", []), "The treatment groups was left out: no grouping could be suggested."]
+        return setup, runs
+    grouping = tuple(tuple(group["tasks"]) for group in advice["groups"])
+    left = [t for t in design.tasks if not any(t in group for group in grouping)]
+    grouped = dataclasses.replace(design, grouping=(*grouping, *((t,) for t in left)))
+    setup = dataclasses.replace(setup, request=dataclasses.replace(setup.request, design=grouped))
+    runs = needed_runs(setup)
+    missing = find_missing(setup, runs).runs
+    if not quiet:
+        named = " | ".join(" + ".join(group) for group in grouping)
+        say(f"the suggested grouping: {named}; {len(missing)} more models")
+    train_missing(setup, missing, done=len(runs) - len(missing))
+    return setup, runs
 
 
 def _find_facts(setup: StudySetup, stored: dict[str, Any] | None, *, quiet: bool) -> tuple[dict[str, Any], StudySetup]:

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
-from multitask.interference.design.arms import Arm, label
+from multitask.interference.design.arms import Arm, Design, label
 from multitask.interference.design.folder import study_dict
 from multitask.interference.design.runs import StudyRun, run_config
+from multitask.interference.design.treatments import treated_rates
 from multitask.interference.execution.runs import address_of_run, is_finished, mix_of_run, resolve_settings
 from multitask.interference.request import StudyRequest
 from multitask.interference.undefined import check_selection
 from multitask.mixing.prepare import PlannedMixture, prepare_mixture
 from multitask.model.pretrained import check_pretrained
 from multitask.runs.definitions import FORMATTER, changes, definitions_in, said
+from multitask.runs.finished import has_model
 from multitask.storage.folders import safe_name
 from multitask.storage.json_files import read_json
 from multitask.terminal.output import say
@@ -93,7 +95,8 @@ def prepare_setup(
     )
     lr = resolve_settings(base).lr
     assert lr is not None
-    rates = dict.fromkeys(sorted({design.family(arm) for arm in design.needed() if arm.control is None}), lr)
+    rates = {family: _own_rate(base, design, arm, lr) for arm in design.needed() for family in [design.family(arm)]}
+    rates = {f: v for f, v in sorted(rates.items()) if f in _rated(design)}
     if stored and stored["lr_grid"] and stored["lr"]:
         rates.update({f: v for f, v in stored["lr"].items() if f in rates})
     if not request.from_scratch:
@@ -102,8 +105,33 @@ def prepare_setup(
         say(f"loading the data of {', '.join(design.tasks)} …")
     mix = prepare_mixture(dataclasses.replace(resolve_settings(base), vocab=None))
     check_selection(config, request.tasks, mix)
+    sizes = {name: len(d.train) for name, d in mix.data.items()}
+    treated = {t.name: treated_rates(t, design.per_step, sizes, steps) for t in design.treatments if t.rates}
+    # Of tasks of one size temperature mixing is the joint arm: a model of its own would only be it once more.
+    same = {t.name for t in design.treatments if t.simple and not t.settings and treated.get(t.name) == design.per_step}
+    kept = tuple(t for t in design.treatments if t.name not in same)
+    design = dataclasses.replace(design, treatments=kept, rates={n: v for n, v in treated.items() if n not in same})
+    request = dataclasses.replace(request, design=design)
     threads = config.threads or (stored or {}).get("threads") or request.threads
     return StudySetup(request, out, threads, rate_base, vocab, vocabulary, base, mix, rates)
+
+
+def _rated(design: Design) -> set[str]:
+    """The kinds of arm that have a learning rate of their own."""
+    merges = {t.name for t in design.treatments if t.kind == "merge"}
+    sweeps = {s.name for s in design.sweeps}
+    return {design.family(a) for a in design.needed() if a.control is None} - merges - sweeps - {"group"}
+
+
+def _own_rate(base: TrainConfig, design: Design, arm: Arm, lr: float) -> float:
+    """The learning rate of an arm that is not tuned: the study's, unless a treatment has one, or another optimizer."""
+    treatment = design.treatment_of(arm)
+    settings = {} if treatment is None else dict(treatment.settings)
+    if not {"lr", "optimizer", "peft"} & set(settings):
+        return lr
+    own = resolve_settings(dataclasses.replace(base, **{"lr": None, "optimizer": None, **settings})).lr
+    assert own is not None
+    return own
 
 
 def study_values(setup: StudySetup, *, lr: dict[str, float] | None = None) -> dict[str, Any]:
@@ -132,8 +160,14 @@ def make_run(
     design = setup.request.design
     family = design.family(arm)
     # The null control's two arms share a rate, or the rate would be their difference; noise has that of all together.
-    rated = {"null": "single", "noise": "joint"}.get(family, family)
-    own = setup.lr.get(rated, next(iter(setup.lr.values())))
+    rated = {"null": "single", "noise": "joint", "group": "pair"}.get(family, family)
+    own = setup.lr.get(rated, setup.lr.get("joint", next(iter(setup.lr.values()))))
+    treatment = design.treatment_of(arm)
+    if treatment is not None and treatment.kind == "merge":
+        singles = [make_run(setup, design.arm([t]), seed, where=where).folder for t in arm.tasks]
+        changed = {"merge_runs": [str(folder) for folder in singles], **changed}
+    if treatment is not None and {"peft", "optimizer"} & set(treatment.settings):
+        changed = {"optimizer": treatment.settings.get("optimizer"), **changed}
     config = run_config(
         setup.base,
         design,
@@ -145,7 +179,9 @@ def make_run(
         **changed,
     )
     name = f"{safe_name(label(arm, family))}-seed{seed}-{address_of_run(config, setup.mix)[:10]}"
-    return StudyRun(arm, family, seed, config, setup.out / where / name)
+    merges = any(t.kind == "merge" for t in design.treatments)
+    keep = where == "cells" and merges and arm in [design.arm([t]) for t in design.tasks]
+    return StudyRun(arm, family, seed, config, setup.out / where / name, keep_model=keep)
 
 
 def needed_runs(setup: StudySetup) -> list[StudyRun]:
@@ -172,7 +208,10 @@ def find_missing(setup: StudySetup, runs: Sequence[StudyRun]) -> Missing:
         UserError: If one was trained, or begun, on another task of that name.
     """
     changed = [task for run in runs for task in _changed_tasks(setup, run)]
-    return Missing([run for run in runs if not is_finished(run.folder)], changed)
+    missing = [run for run in runs if not is_finished(run.folder)]
+    merging = {run.seed for run in missing if run.config.merge}
+    lacking = [r for r in runs if r.keep_model and r.seed in merging and not has_model(r.folder)]
+    return Missing([run for run in runs if run in missing or run in lacking], changed)
 
 
 def _changed_tasks(setup: StudySetup, run: StudyRun) -> list[str]:

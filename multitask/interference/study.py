@@ -91,6 +91,13 @@ class Study:
 
         return pd.DataFrame(self.record["exposure"])
 
+    @property
+    def treatments(self) -> pd.DataFrame:
+        """A row a way of training together, the plain joint arm first: mean and worst Δ, front, time, memory."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record["treatments"])
+
     def matrix(self, kind: str = "pair", *, match: str | None = None, value: str = "delta") -> pd.DataFrame:
         """Rows: tasks evaluated; columns: companions; NaN on the diagonal and where nothing was measured.
 

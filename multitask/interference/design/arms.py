@@ -3,7 +3,9 @@
 Words
     study       tasks, arms, seeds and one set of training settings
     run         one model: an arm's tasks, its examples per step, a seed
-    family      arms with the same definition: `single`, `joint`, `pair`, `without`, the null control's two, and `noise`
+    family      arms with the same definition: `single`, `joint`, `pair`, `without`, the null control's two, `noise`,
+                `group` (of the suggested grouping), and each treatment and each sweep under its own name
+    treatment   a change of the joint arm; see `design.treatments`
     noise       the noise control of a task: the joint plan, in which all others have shuffled targets
     budget      examples per step, over all tasks of a run; the steps are the same everywhere
     rate base   the reference batch size, which a task's examples per step are divided by to weight its loss: the budget
@@ -19,11 +21,12 @@ Two definitions may be one run (of three tasks, `without u` is a pair; of two, t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from multitask.errors import UserError
+from multitask.interference.design.treatments import Sweep, Treatment
 from multitask.registry import did_you_mean
 
 ARMS = ("single", "joint", "pair", "without")
@@ -41,6 +44,9 @@ class Arm(NamedTuple):
     """The task twice, as disjoint halves of its rows."""
     control: str | None = None
     """The task whose noise control this is: the only one with targets of its own."""
+
+    treatment: str = ""
+    """The treatment or sweep of the joint arm that this is, by name."""
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -81,6 +87,8 @@ class Design:
         seeds: Of weights, streams and dropout.
         null: The tasks that get a null control.
         noise: Whether each task gets a noise control.
+        treatments: Ways of training together that are compared with the joint arm.
+        sweeps: The joint arm with one task at another rate.
     """
 
     tasks: tuple[str, ...]
@@ -90,6 +98,12 @@ class Design:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     null: tuple[str, ...] = ()
     noise: bool = False
+    treatments: tuple[Treatment, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    rates: Mapping[str, Mapping[str, Fraction]] = field(default_factory=dict)
+    """{treatment: examples of each task in a step}, of those whose rates differ; known when the data is."""
+    grouping: tuple[tuple[str, ...], ...] = ()
+    """The suggested groups, which the treatment `groups` trains; known when the pairs are."""
 
     def __post_init__(self) -> None:
         for name, given, known in (("arms", self.arms, ARMS), ("match", self.match, MATCHES)):
@@ -114,9 +128,24 @@ class Design:
             raise UserError(
                 "--control noise stands between a task alone and all together: --arms needs single and joint."
             )
+        self._check_treatments()
         for task in self.null:
             if task not in self.tasks:
                 raise UserError(f"--null {task}: {did_you_mean(task, list(self.tasks))}")
+
+    def _check_treatments(self) -> None:
+        has = set(self.arms)
+        what = "--treatments" if self.treatments else "--rates-sweep"
+        if (self.treatments or self.sweeps) and (len(self.tasks) < 2 or "joint" not in has):
+            raise UserError(f"{what} changes the joint arm of two tasks or more: --arms needs joint.")
+        if any(t.kind == "merge" for t in self.treatments) and "single" not in has:
+            raise UserError("--treatments merge merges the single models: --arms needs single.")
+        if any(t.kind == "groups" for t in self.treatments) and not {"single", "pair"} <= has:
+            raise UserError(
+                "--treatments groups trains the grouping that the pairs suggest: --arms needs single and pair."
+            )
+        if self.sweeps and "single" not in has and len(self.tasks) == 2:
+            raise UserError("--rates-sweep of two tasks compares with each alone: --arms needs single.")
 
     # ---- arms ----------------------------------------------------------------------------------------------------
 
@@ -159,6 +188,22 @@ class Design:
         """
         return self.joint._replace(control=task)
 
+    def treated(self, treatment: Treatment, task: str) -> Arm | None:
+        """The arm whose score is a task's under a treatment; None for `groups` before there are any."""
+        if treatment.kind != "groups":
+            return self.joint._replace(treatment=treatment.name)
+        group = next((g for g in self.grouping if task in g), None)
+        return None if group is None else self.arm(group)
+
+    def swept(self, sweep: Sweep) -> Arm:
+        """The joint arm with one task at another rate; the others' examples stay what they are."""
+        more = (sweep.factor - 1) * self.per_step[sweep.companion]
+        return self.joint._replace(treatment=sweep.name, budget=self.joint.budget + more)
+
+    def treatment_of(self, arm: Arm) -> Treatment | None:
+        """The treatment that an arm is; None for one that is none, and for a sweep."""
+        return next((t for t in self.treatments if t.name == arm.treatment), None)
+
     # ---- effects -------------------------------------------------------------------------------------------------
 
     def contrasts(self) -> list[Contrast]:
@@ -198,9 +243,34 @@ class Design:
                 terms = ((noise, 1), (self.single(task, match, self.tasks), -1))
                 found.append(Contrast("noise", task, None, match, terms))
             found.append(Contrast("content", task, None, None, ((self.joint, 1), (noise, -1))))
+        found += self._of_treatments(task)
         if task in self.null:
             copied, alone_twice = self.twins(task)
             found.append(Contrast("null", task, None, "steps", ((copied, 1), (alone_twice, -1))))
+        return found
+
+    def _of_treatments(self, task: str) -> list[Contrast]:
+        found = []
+        for treatment in self.treatments:
+            arm = self.treated(treatment, task)
+            if arm is None:
+                continue
+            if arm != self.joint:  # of one group the suggested grouping is the joint arm itself
+                found.append(Contrast("treatment", task, treatment.name, None, ((arm, 1), (self.joint, -1))))
+            for match in self.match if "single" in self.arms else ():
+                single = self.single(task, match, self.tasks)
+                if arm != single:
+                    found.append(Contrast("treated", task, treatment.name, match, ((arm, 1), (single, -1))))
+        for sweep in self.sweeps:
+            if sweep.companion != task:
+                arm = self.swept(sweep)
+                base = self.without(sweep.companion, "examples")
+                found.append(Contrast("rate", task, sweep.name, None, ((arm, 1), (base, -1))))
+                found.append(Contrast("rate_change", task, sweep.name, None, ((arm, 1), (self.joint, -1))))
+        for companion in dict.fromkeys(s.companion for s in self.sweeps if s.companion != task):
+            base = self.without(companion, "examples")
+            name = Sweep(companion, Fraction(1)).name
+            found.append(Contrast("rate", task, name, None, ((self.joint, 1), (base, -1))))
         return found
 
     def needed(self) -> list[Arm]:
@@ -219,7 +289,9 @@ class Design:
         return sorted(found, key=_order(self.joint))
 
     def family(self, arm: Arm) -> str:
-        """The name of an arm's kind in the record: single, joint, pair, without, null or noise."""
+        """Its kind in the record: single, joint, pair, without, null, noise, group, or the name of a treatment."""
+        if arm.treatment:
+            return arm.treatment
         if arm.twin:
             return "null"
         if arm.control is not None:
@@ -228,18 +300,26 @@ class Design:
             return "single"
         if arm.tasks == self.joint.tasks:
             return "joint"
-        return "pair" if len(arm.tasks) == 2 and "pair" in self.arms else "without"
+        if len(arm.tasks) == 2 and "pair" in self.arms:
+            return "pair"
+        # A group of the suggested grouping may be an arm of the study too.
+        return "without" if len(arm.tasks) == len(self.tasks) - 1 else "group"
 
     def per_step_of(self, arm: Arm) -> dict[str, Fraction]:
         """Examples a step of each of the arm's tasks; of a twin, of each half."""
         if arm.twin:
             return {arm.tasks[0]: arm.budget / 2}
+        if arm.treatment in self.rates:
+            return dict(self.rates[arm.treatment])
+        sweep = next((s for s in self.sweeps if s.name == arm.treatment), None)
+        if sweep is not None:
+            return {t: self.per_step[t] * (sweep.factor if t == sweep.companion else 1) for t in arm.tasks}
         own = self.budget(arm.tasks)
         return {t: self.per_step[t] * arm.budget / own for t in arm.tasks}
 
 
 def _order(joint: Arm) -> Callable[[Arm], tuple[Any, ...]]:
-    return lambda a: (a != joint, len(a.tasks), a.twin, a.control or "", a.budget, a.tasks)
+    return lambda a: (a != joint, len(a.tasks), a.twin, a.control or "", a.treatment, a.budget, a.tasks)
 
 
 def label(arm: Arm, family: str) -> str:
@@ -248,7 +328,7 @@ def label(arm: Arm, family: str) -> str:
     >>> label(Arm(("span", "sst2"), Fraction(32)), "pair")
     'pair-span-sst2'
     """
-    return "joint" if family == "joint" else "-".join((family, *arm.scored))
+    return "joint" if family == "joint" else arm.treatment or "-".join((family, *arm.scored))
 
 
 def parse_seeds(text: str | int | Sequence[int], first: int = 0) -> tuple[int, ...]:

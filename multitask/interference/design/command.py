@@ -37,6 +37,11 @@ def study_command(config: StudyConfig, design: Design) -> str:
         words += ["--null", ",".join(design.null)]
     if design.noise:
         words += ["--control", "noise"]
+    if config.treatments:
+        words += ["--treatments", ",".join(config.treatments)]
+        words += [] if config.simple_treatments else ["--simple-treatments", "false"]
+    if config.rates_sweep:
+        words += ["--rates-sweep", ",".join(config.rates_sweep)]
     for name in ("margin", "intervals", "resamples", "groups"):
         if getattr(config, name) != getattr(StudyConfig(), name):
             words += [f"--{name}", f"{value:g}" if isinstance(value := getattr(config, name), float) else str(value)]

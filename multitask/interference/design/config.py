@@ -11,6 +11,7 @@ from multitask.config import TrainConfig, expand_paths, flag, folder_name
 from multitask.config_checks import check_config
 from multitask.errors import UserError
 from multitask.interference.design.arms import ARMS, Design, parse_seeds
+from multitask.interference.design.treatments import parse_sweeps, parse_treatments
 from multitask.mixing.schedule import exact
 from multitask.registry import did_you_mean
 
@@ -38,6 +39,13 @@ class StudyConfig:
     """Tasks that get a null control; `all` for each."""
     control: list[str] = field(default_factory=list)
     """`noise`: train each task with all others once more, whose targets are shuffled; what any company does."""
+    treatments: list[str] = field(default_factory=list)
+    """Ways of training all tasks together to compare with the joint arm: names, or `NAME: setting=value …`."""
+    simple_treatments: bool = True
+    """With `treatments`: also the simple ones that critics found to match them (static weights, temperature mixing,
+    more dropout, weight decay)."""
+    rates_sweep: list[str] = field(default_factory=list)
+    """Train the joint arm with this task at other rates: `TASK`, or `TASK=0.25/0.5/2` with the factors."""
     lr_grid: list[float] = field(default_factory=list)
     """Learning rates to choose from for each kind of arm, on held-out training rows, before the seeds run."""
     margin: float = 1.0
@@ -54,6 +62,11 @@ class StudyConfig:
     """Threads of each; by default the cores are shared equally."""
     keep_models: bool = False
     """Keep each run's weights, which the tables do not need."""
+
+
+def merges_scaled(treatments: Sequence[str]) -> bool:
+    """Whether a merge is among these treatments whose scale is chosen on rows that no model may have trained on."""
+    return any(t.strip() in ("merge", "merge-arithmetic", "merge-ties") for t in treatments)
 
 
 def study_folder(config: StudyConfig) -> str:
@@ -95,7 +108,7 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
             )
     if train.batch_size != TrainConfig.batch_size:
         raise UserError("--batch-size is a step's over all tasks; a study fixes each task's own: give --per-step.")
-    for name in ("twin", "rate_base"):
+    for name in ("twin", "rate_base", "merge"):
         if getattr(train, name) is not None:
             raise UserError(f"{flag(name)} is set by the study for its cells.")
     if train.labels_by == "generate":
@@ -131,7 +144,7 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
         trainer={"max_steps": STEPS, **train.trainer},
         labels_by="both",
         data_seed=data_seed,
-        hold_selection=train.hold_selection or bool(config.lr_grid),
+        hold_selection=train.hold_selection or bool(config.lr_grid) or merges_scaled(config.treatments),
     )
     check_config(train)
     return dataclasses.replace(config, train=train)
@@ -155,6 +168,7 @@ def design_of(config: StudyConfig, tasks: Sequence[str]) -> Design:
                 f"--per-step must give task '{task}' some examples in a step. Got {given.get(task, 'none')}."
             )
     null = list(tasks) if config.null == ["all"] else config.null
+    treatments = parse_treatments(config.treatments, list(tasks), simple=config.simple_treatments, train=config.train)
     return Design(
         tuple(tasks),
         {t: exact(given[t]) for t in tasks},
@@ -163,6 +177,8 @@ def design_of(config: StudyConfig, tasks: Sequence[str]) -> Design:
         seeds=parse_seeds(config.seeds, config.train.seed),
         null=tuple(null),
         noise="noise" in config.control,
+        treatments=tuple(treatments),
+        sweeps=tuple(parse_sweeps(config.rates_sweep, list(tasks))),
     )
 
 
@@ -180,7 +196,7 @@ def parse_settings(settings: dict[str, Any]) -> StudyConfig:
     study: dict[str, Any] = {n: v for n, v in settings.items() if n in own and v is not None}
     if study.get("lr_grid"):
         study["lr_grid"] = parse_numbers(study["lr_grid"], "--lr-grid")
-    for name in ("arms", "match", "null", "control"):
+    for name in ("arms", "match", "null", "control", "treatments", "rates_sweep"):
         if isinstance(study.get(name), str):
             study[name] = [part for part in study[name].split(",") if part]
     if study.get("null") is True:

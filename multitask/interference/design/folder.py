@@ -60,6 +60,9 @@ def study_dict(
         "seeds": list(design.seeds),
         "null": list(design.null),
         "control": list(config.control),
+        "treatments": list(config.treatments),
+        "simple_treatments": config.simple_treatments,
+        "rates_sweep": list(config.rates_sweep),
         "lr": lr,
         "lr_grid": config.lr_grid,
         "margin": config.margin,
@@ -142,9 +145,9 @@ def check_same(out: Path, stored: dict[str, Any], now: dict[str, Any]) -> None:
     if stored["lr_grid"] != now["lr_grid"]:
         raise differ("lr_grid", stored["lr_grid"], now["lr_grid"])
     if not now["lr_grid"] and now["lr"] and stored["lr"]:
-        asked_lr, had = next(iter(now["lr"].values())), next(iter(stored["lr"].values()))
-        if asked_lr != had:
-            raise differ("lr", had, asked_lr)
+        for family in now["lr"].keys() & stored["lr"].keys():
+            if now["lr"][family] != stored["lr"][family]:
+                raise differ("lr", stored["lr"][family], now["lr"][family])
 
 
 def check_study_folder(out: Path, *, overwrite: bool) -> None:

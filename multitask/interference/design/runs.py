@@ -18,11 +18,13 @@ class StudyRun:
 
     arm: Arm
     family: str
-    """single, joint, pair, without or null."""
+    """single, joint, pair, without, null, noise, group, or the name of a treatment."""
     seed: int
     config: TrainConfig
     """All that trains it."""
     folder: Path
+    keep_model: bool = False
+    """Whether its weights are needed by another run: a merge."""
 
     @property
     def name(self) -> str:
@@ -45,6 +47,8 @@ def run_config(
     of_arm: dict[str, Any] = {
         name: {t: v for t, v in getattr(base, name).items() if t in arm.tasks} for name in ("columns", "loss_weights")
     }
+    treatment = design.treatment_of(arm)
+    own = {} if treatment is None else dict(treatment.settings)
     return dataclasses.replace(
         base,
         tasks=list(arm.tasks),
@@ -57,6 +61,5 @@ def run_config(
         vocab=str(vocab) if vocab else base.vocab,
         resume=False,
         overwrite=False,
-        **of_arm,
-        **changes,
+        **{**of_arm, **own, **changes},
     )

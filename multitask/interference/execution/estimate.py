@@ -113,6 +113,7 @@ def measure(base: TrainConfig, full: PlannedMixture, tokenizer: Any, threads: in
 
 def seconds_of(runs: Sequence[StudyRun], speed: Speed, rows: dict[str, int], jobs: int) -> tuple[float, float]:
     """Seconds of training and of evaluation of all `runs`, `jobs` at a time."""
-    train = sum(float(c.arm.budget) * int(c.config.trainer["max_steps"]) * speed.trained for c in runs)
+    trained = [run for run in runs if not run.config.merge]
+    train = sum(float(c.arm.budget) * int(c.config.trainer["max_steps"]) * speed.trained for c in trained)
     evaluate = sum(rows[t] * speed.evaluated[t] for c in runs for t in c.arm.scored)
     return train / jobs, evaluate / jobs

@@ -97,8 +97,9 @@ def _train_here(
             for number in order:
                 run = progress.runs[number]
                 say("start", number)
+                keep = keep_models or run.keep_model
                 try:
-                    finish_run(run.config, run.folder, keep_models, data, functools.partial(say, number=number))
+                    finish_run(run.config, run.folder, keep, data, functools.partial(say, number=number))
                 except UserError as error:
                     raise UserError(f"{run.name}: {error}") from error
                 except StoppedError as stopped:
@@ -144,7 +145,7 @@ def _train_apart(
     context = multiprocessing.get_context("spawn")  # a forked process must not use torch's threads
     waiting, messages = context.Queue(), context.Queue()
     for i in order:
-        waiting.put((i, runs[i].config, runs[i].folder, keep_models))
+        waiting.put((i, runs[i].config, runs[i].folder, keep_models or runs[i].keep_model))
     for _ in range(jobs):
         waiting.put(None)
     with _environment(OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false"):

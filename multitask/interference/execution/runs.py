@@ -13,6 +13,7 @@ from multitask.interference.design.runs import StudyRun
 from multitask.mixing.mixture import parse_tasks
 from multitask.mixing.prepare import PlannedMixture, plan_mixture
 from multitask.model.from_scratch import is_from_scratch
+from multitask.model.merging import SCALES
 from multitask.runs import folder as folders
 from multitask.runs.address import run_address
 
@@ -65,4 +66,6 @@ def is_finished(folder: Path) -> bool:
 
 def relative_cost(run: StudyRun, evaluated: int) -> float:
     """How long a run takes, in examples: trained ones, and evaluated ones at about the same price."""
+    if run.config.merge:
+        return float(len(SCALES[run.config.merge]) * evaluated)
     return float(run.arm.budget) * int(run.config.trainer["max_steps"]) + evaluated

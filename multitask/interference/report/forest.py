@@ -118,6 +118,10 @@ def _task(
     groups.append(("Dilution", effects_of(record, "dilution", None, one)))
     noise = [*(e for m in (lead, *others) for e in effects_of(record, "noise", m, one))]
     groups.append(("Noise control", [*noise, *effects_of(record, "content", None, one)]))
+    treated = [e for kind, m in (("treatment", None), ("treated", lead)) for e in effects_of(record, kind, m, one)]
+    groups.append(("Treatments", treated))
+    swept = [e for kind in ("rate", "rate_change") for e in effects_of(record, kind, None, one)]
+    groups.append(("Rates of a companion", swept))
     for kind, title in (("non_additivity", "Do its pairs add up to the whole?"), ("null", "Null control")):
         groups.append((title, [e for m in (lead, *others) for e in effects_of(record, kind, m, one)]))
     if not any(effects for _, effects in groups):
@@ -194,6 +198,10 @@ def _label(e: Effect) -> str:
         "null": "with a copy of itself",
         "noise": "with all, targets shuffled",
         "content": "with all − targets shuffled",
+        "treatment": f"{companion} − plain sum",
+        "treated": f"{companion} − alone",
+        "rate": f"{companion} − without",
+        "rate_change": f"{companion} − × 1",
         "dilution": "equal compute − equal exposure",
         "non_additivity": "with all − sum of pairs",
     }.get(e["kind"], e["kind"])
@@ -218,6 +226,9 @@ def arms_of(record: StudyRecord, e: Effect) -> tuple[Score | None, Score | None]
         "without": (("without" if len(others) > 2 else "pair", others - {companion}), ("joint", None)),
         "noise": (("single", set()), ("noise", None)),
         "content": (("noise", None), ("joint", None)),
+        "treatment": (("joint", None), (companion, None)),
+        "treated": (("single", set()), (companion, None)),
+        "rate_change": (("joint", None), (companion, None)),
     }
     if e["kind"] not in ways:
         return None, None

@@ -8,7 +8,7 @@ from typing import Any
 from multitask.interference.report import tables
 from multitask.interference.report.forest import MANY, forest
 from multitask.interference.report.matrix import agreement, matrix
-from multitask.interference.report.pictures import alone, curves
+from multitask.interference.report.pictures import alone, curves, front, sweeps
 from multitask.interference.results.answer import answer
 from multitask.interference.results.learned import unlearned_tasks
 from multitask.interference.results.lookup import BUDGETS, SYMBOLS, confidence, likelihood, of_primary, primary, short
@@ -69,6 +69,8 @@ def _values(record: StudyRecord) -> dict[str, Any]:
             for s in record["summary"]
             if s["split_half"] is not None
         ],
+        "front": front(record),
+        "sweeps": sweeps(record),
         "tables": tables.by_place(record, opened),
         "facts": _facts(record),
         "made": record["made"],

@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from multitask.interference.figures.canvas import any_number
 from multitask.interference.results.learned import learned
-from multitask.interference.results.lookup import of_primary, primary, score_of, unit_of_metric
+from multitask.interference.results.lookup import of_primary, primary, score_of, short, unit_of_metric
 from multitask.interference.results.ranges import blind_tasks, range_of
 from multitask.interference.results.record import Curve, StudyRecord
 from multitask.interference.tables.cells import detectable_cell, measured_number, shown_score
 from multitask.pages import charts
+from multitask.pages.scatter import Point, scatter
 from multitask.tables.numbers import plain
 
 
@@ -86,6 +87,44 @@ def curves(record: StudyRecord) -> list[CurvesView]:
             of_loss = charts.curves(loss, label=f"Training loss of {task}", unit="loss, nats a token")
             of_score = charts.curves(score, label=f"Score of {task}", unit=f"score, {unit_of_metric(metric)[1]}")
             found.append(CurvesView(task, of_loss if loss else Markup(), of_score if score else Markup()))
+    return found
+
+
+class SweepView(NamedTuple):
+    """What a companion does to a task, over its rates."""
+
+    title: str
+    chart: Markup
+
+
+def front(record: StudyRecord) -> Markup:
+    """Each treatment by its mean over tasks and its worst task."""
+    points = [
+        Point(t["mean"], t["worst"], short(t["name"], 24), "gain" if t["front"] else "quiet")
+        for t in record["treatments"]
+        if t["mean"] is not None and t["worst"] is not None
+    ]
+    if not points:
+        return Markup()
+    return scatter(
+        points,
+        label="Mean over tasks and worst task of each treatment, against each task alone",
+        across="mean Δ over tasks, points",
+        up="worst task's Δ, points",
+    )
+
+
+def sweeps(record: StudyRecord) -> list[SweepView]:
+    """A chart a task and companion: Δ over the factor on the companion's rate."""
+    found = []
+    for s in record["strengths"]:
+        own = [p for p in record["sweeps"] if (p["task"], p["companion"]) == (s["task"], s["companion"])]
+        x = [p["factor"] for p in own]
+        line = charts.Series("joint", x, *([p[part] for p in own] for part in ("delta", "low", "high")))
+        zero = charts.Series("quiet", [0.0, max(x)], [0.0, 0.0])
+        title = f"{s['task']}, by the rate of {s['companion']}: {s['strength']}"
+        label = f"Effect of {s['companion']} on {s['task']} at other rates"
+        found.append(SweepView(title, charts.curves([zero, line], label=label, unit="Δ, points; × its rate")))
     return found
 
 

@@ -20,6 +20,7 @@ from multitask.interference.tables.background import (
 from multitask.interference.tables.company import budgets_table, exposure_table, summary_table
 from multitask.interference.tables.control import noise_control_table, updates_table
 from multitask.interference.tables.effects import all_effects_table, effects_table
+from multitask.interference.tables.treatments import front_table, sweeps_table, treated_table, treatments_table
 from multitask.pages import scroll
 from multitask.tables.cells import visible_in
 from multitask.tables.html import html_notes, html_table
@@ -44,6 +45,12 @@ def by_place(record: StudyRecord, opened: Mapping[int, str]) -> dict[str, list[M
             *(noise_control_table(record, m, metrics) for m in matches),
             updates_table(record),
         ],
+        "treatments": [
+            treatments_table(record, metrics),
+            *(treated_table(record, m, metrics) for m in matches),
+            front_table(record),
+        ],
+        "sweeps": [sweeps_table(record)],
         "confusion": [confusion_table(record)],
         "gaps": [gaps_table(record)],
         "rates": [learning_rates_table(record)],

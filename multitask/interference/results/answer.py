@@ -7,7 +7,8 @@ sentence or counted by one; effects on a task that was not learned have no verdi
 
 Words
     finding   an effect with the verdict gain or loss, of a task that was learned
-    topic     of a sentence: setting, finding, more, mean, rest, not learned, learned, budget, control, advice, report
+    topic     of a sentence: setting, finding, more, mean, rest, not learned, learned, budget, control, treatments,
+              advice, report
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from multitask.interference.results.learned import learned, unlearned_tasks
 from multitask.interference.results.lookup import BUDGETS, confidence, effects_of, measured, of_primary, primary
 from multitask.interference.results.ranges import blind_effects
 from multitask.interference.results.record import FEW_ROWS, LIKELIHOOD, Effect, StudyRecord
+from multitask.interference.results.treatment_words import treatments_sentence
 from multitask.tables.cells import MARKS
 from multitask.tables.numbers import interval, plain, signed
 from multitask.terminal.escaping import visible
@@ -126,7 +128,11 @@ def answer(
     for more in (_mean(record, facts), _all_learned(record, facts)):  # where there is room
         if more is not None and _height([*sentences, more], width) <= lines:
             after = max(i for i, s in enumerate(sentences) if s.topic in ("setting", "finding", "more", "mean"))
-            at = after + 1 if more.topic == "mean" else _before(sentences, ("budget", "control", "advice", "report"))
+            at = (
+                after + 1
+                if more.topic == "mean"
+                else _before(sentences, ("budget", "control", "treatments", "advice", "report"))
+            )
             sentences = [*sentences[:at], more, *sentences[at:]]
     return Answer(tuple(sentences))
 
@@ -187,6 +193,7 @@ def _others(record: StudyRecord, facts: _Facts) -> list[_Draft | None]:
         _not_learned(record, facts),
         *(_budget(record, facts, match) for match in record["setting"]["match"][1:]),
         _control(record),
+        _Draft("treatments", words) if (words := treatments_sentence(record)) else None,
         _advice(record, facts),
     ]
 

@@ -23,6 +23,7 @@ from multitask.interference.results.record import (
     StudyRecord,
     Summary,
 )
+from multitask.interference.results.treatments import compare_treatments, strengths, sweep_points
 from multitask.interference.statistics.intervals import CONFIDENCE
 from multitask.interference.statistics.moderation import LEAST_ARMS, Moderation
 from multitask.interference.statistics.verdicts import (
@@ -83,9 +84,13 @@ def make_record(inputs: StudyInputs, advance: Callable[[int], None] = lambda _: 
         "advice": None,
         "gaps": [g for f in found for g in f.gaps],
         "learning_rates": _learning_rates(inputs),
+        "treatments": compare_treatments(inputs, found, effects),
+        "sweeps": sweep_points(inputs, effects),
+        "strengths": [],
         "null": _null(effects),
         "made": _made(inputs),
     }
+    record["strengths"] = strengths(record["sweeps"])
     record["advice"] = advise(record, inputs.groups)
     return record
 

@@ -15,7 +15,8 @@ def complete_record(record: dict[str, Any]) -> None:
     for task in _dicts(record.get("tasks")):
         if "low" not in task:
             task["low"], task["high"] = earlier_range(str(task.get("unit")), str(task.get("metric")))
-    record.setdefault("updates", [])
+    for name in ("updates", "treatments", "sweeps", "strengths"):
+        record.setdefault(name, [])
     record.setdefault("made", {"versions": {}, "finished": None, "data": {}})
     setting = record.get("setting")
     if isinstance(setting, dict):

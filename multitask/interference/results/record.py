@@ -13,6 +13,10 @@ Words
                content         joint − noise: what the companions' targets add to that
                dilution        D = C − I: single at equal examples − single at equal compute
                non_additivity  company − the sum of the pairs' effects
+               treatment       joint, trained in another way − joint as it is
+               treated         joint, trained in another way − single
+               rate            joint with the companion at some rate − joint without it
+               rate_change     joint with the companion at some rate − joint as it is
     match      the budget that was matched: `examples` (I, equal exposure) or `steps` (C, equal compute)
 
 A number that was not measured, or is not defined, is None (null in JSON) and never 0.
@@ -130,7 +134,8 @@ class Effect(TypedDict):
     task: str
     """The task evaluated."""
     companion: str | None
-    """`pair`: the companion. `without`: the task whose presence is judged. Else None."""
+    """`pair`: the companion. `without`: the task whose presence is judged. `treatment`, `treated`: the name of the
+    treatment. `rate`, `rate_change`: the companion and the factor on its rate, "sst2 × 0.5". Else None."""
     match: str | None
     metric: str
     score: float | None
@@ -329,6 +334,72 @@ class LearningRate(TypedDict):
     chosen: bool
 
 
+class TreatmentRecord(TypedDict):
+    """One way of training all tasks together, over all of them; the first is the joint arm as it is."""
+
+    name: str
+    kind: str
+    """train, merge or groups"""
+    says: str
+    """The settings that it changes, or the groups."""
+    simple: bool
+    """One of the simple ways that stand beside any others."""
+    models: int
+    """That serve all tasks."""
+    seconds: float | None
+    """Wall time of training and evaluating them on the study's machine, mean over seeds; of a merge with the single
+    models; None if it was not recorded."""
+    memory_mb: float | None
+    """Peak memory of training in megabytes, of the largest of them: of the GPU where there was one, else of the process
+    beyond what it held before."""
+    mean: float | None
+    """Mean over tasks of Δ against single, in points; None if one is undefined."""
+    mean_low: float | None
+    mean_high: float | None
+    mean_over_joint: float | None
+    """Mean over tasks of Δ against the joint arm; None of that itself."""
+    over_low: float | None
+    over_high: float | None
+    over_q: float | None
+    """After Benjamini–Hochberg over the treatments."""
+    over_verdict: str | None
+    """One of VERDICTS, of the mean over tasks; None of the joint arm itself, with one seed or where it is undefined."""
+    worst: float | None
+    """The smallest Δ against single."""
+    worst_task: str | None
+    front: bool
+    """Whether no other beats it in both the mean and the worst task, by the estimates."""
+
+
+class SweepPoint(TypedDict):
+    """What a companion does to a task at one of its rates."""
+
+    task: str
+    companion: str
+    factor: float
+    """Of the companion's examples a step; 1 is the study's."""
+    delta: float | None
+    """Joint with the companion at this rate − joint without it, in points."""
+    low: float | None
+    high: float | None
+    verdict: str | None
+    change: float | None
+    """Against the study's own rate; None there."""
+    change_verdict: str | None
+
+
+class Strength(TypedDict):
+    """Whether another rate of a companion removes what it does to a task."""
+
+    task: str
+    companion: str
+    strength: str
+    """none seen, weak, strong, undecided or not judged; see `results.treatments.strengths`."""
+    best_factor: float | None
+    """The rate that was best for the task, by the estimates."""
+    best_delta: float | None
+
+
 class Made(TypedDict):
     """When and from what the models were made, as their run folders say."""
 
@@ -364,6 +435,11 @@ class StudyRecord(TypedDict):
     advice: Advice | None
     gaps: list[Gap]
     learning_rates: list[LearningRate]
+    treatments: list[TreatmentRecord]
+    """Empty without --treatments."""
+    sweeps: list[SweepPoint]
+    strengths: list[Strength]
+    """Both empty without --rates-sweep."""
     null: dict[str, Any] | None
     """{"cells": int, "alarms": int, "rate": float}: gains and losses among the `null` effects."""
     made: Made

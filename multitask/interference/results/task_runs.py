@@ -65,7 +65,7 @@ class TaskRuns:
     def _match(self, arm: Arm) -> str | None:
         """Which budget an arm that is compared against has been given."""
         design = self.inputs.design
-        if design.family(arm) in ("null", "noise", "joint", "pair"):
+        if arm.treatment or design.family(arm) in ("null", "noise", "joint", "pair"):
             return None
         return "examples" if arm.budget == design.budget(arm.tasks) else "steps"
 

@@ -5,6 +5,7 @@ effects      lists of effects: of one kind, and all of them
 company      the joint run against each task alone: effects, budgets, summary, exposure
 matrices     pairs, and leaving one out
 background   the tasks, the scores, the noise, formats, checkpoints, learning rates, advice
+treatments   ways of training together, and the rates of a companion
 planned      the arms before any is trained
 render       all of them in an order, and in a format
 """

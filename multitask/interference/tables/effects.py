@@ -31,6 +31,10 @@ COMPARISONS = {
     "null": "copy − single (null)",
     "noise": "noise − single",
     "content": "joint − noise",
+    "treatment": "treatment − joint",
+    "treated": "treatment − single",
+    "rate": "rate − without",
+    "rate_change": "rate − joint",
     "dilution": "dilution C − I",
     "non_additivity": "joint − sum of pairs",
 }

@@ -63,6 +63,10 @@ def compared(effect: Effect) -> str:
         "null": f"{task} with a copy of itself",
         "noise": f"{task} with all, their targets shuffled",
         "content": f"{task} with all, beyond their targets shuffled",
+        "treatment": f"{task} with all, by {companion} instead of the plain sum",
+        "treated": f"{task} with all, by {companion}",
+        "rate": f"{companion} among all, for {task}",
+        "rate_change": f"{companion} among all instead of × 1, for {task}",
         "dilution": f"{task}, dilution",
         "non_additivity": f"{task} with all, beyond the sum of its pairs",
     }.get(effect["kind"], task)
@@ -78,6 +82,10 @@ def sides(effect: Effect) -> tuple[str, str]:
         "null": ("alone", "with a copy"),
         "noise": ("alone", "with noise"),
         "content": ("with noise", "with all"),
+        "treatment": ("plain sum", companion),
+        "treated": ("alone", companion),
+        "rate": (f"without {companion.partition(' × ')[0]}", companion),
+        "rate_change": ("× 1", companion),
         "dilution": ("alone, equal exposure", "alone, equal compute"),
     }.get(effect["kind"], ("without", "with"))
 

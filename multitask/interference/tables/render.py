@@ -28,6 +28,7 @@ from multitask.interference.tables.company import budgets_table, company_table, 
 from multitask.interference.tables.control import noise_control_table, updates_table
 from multitask.interference.tables.effects import effects_table
 from multitask.interference.tables.matrices import matrix_table
+from multitask.interference.tables.treatments import front_table, sweeps_table, treated_table, treatments_table
 from multitask.storage.json_files import finite
 from multitask.tables.cells import Preface
 from multitask.tables.csv import csv_lines
@@ -81,6 +82,10 @@ def tables(record: StudyRecord) -> list[Table]:
         *(noise_control_table(record, match, main) for match in matches),
         updates_table(record),
         summary_table(record),
+        treatments_table(record, main),
+        *(treated_table(record, match, main) for match in matches),
+        front_table(record),
+        sweeps_table(record),
         *(matrix_table(record, kind, match, main) for kind in ("pair", "without") for match in matches),
         *(effects_table(record, "non_additivity", match, main) for match in matches),
         advice_table(record),
@@ -93,6 +98,7 @@ def tables(record: StudyRecord) -> list[Table]:
     in_nats = [
         *(company_table(record, match, nats) for match in matches),
         budgets_table(record, nats),
+        treatments_table(record, nats),
         *(noise_control_table(record, match, nats) for match in matches),
         *(matrix_table(record, kind, match, nats) for kind in ("pair", "without") for match in matches),
         *(effects_table(record, "non_additivity", match, nats) for match in matches),
