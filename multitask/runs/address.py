@@ -51,7 +51,8 @@ def run_address(config: TrainConfig, mix: PlannedMixture) -> str:
     for name in ("vocab", "model"):
         settings[name] = _content(settings[name])
     # By name: those of a study end with their addresses, and are not there yet when this one's is asked for.
-    settings["merge_runs"] = [Path(run).name for run in settings["merge_runs"]]
+    if settings.get("merge_runs"):
+        settings["merge_runs"] = [Path(run).name for run in settings["merge_runs"]]
     for name, plain in ADDED.items():
         if settings[name] == plain:
             del settings[name]

@@ -234,8 +234,15 @@ def test_every_model_of_the_family_is_recognised(tiny_model, kind):
 
 
 def test_a_model_with_another_layer_is_not(t5):
-    t5.encoder.block[0].layer[0].SelfAttention.o = torch.nn.Sequential(t5.encoder.block[0].layer[0].SelfAttention.o)
+    norm = t5.encoder.block[0].layer[0].layer_norm
+    t5.encoder.block[0].layer[0].layer_norm = torch.nn.Sequential(norm)
     assert not agrees(t5)
+
+
+def test_a_projection_that_is_another_module_is_gone_through(t5):
+    own = t5.encoder.block[0].layer[0].SelfAttention
+    own.o = torch.nn.Sequential(own.o)
+    assert agrees(t5)
 
 
 def test_a_model_that_computes_something_else_is_not(t5):
