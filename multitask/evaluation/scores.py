@@ -171,12 +171,13 @@ def evaluate_task(
     examples: Sequence[Example],
     tokens: TokenizedTask,
     *,
-    train: Sequence[Example] = (),
+    train: Sequence[Example] | None = (),
+    errors: bool = True,
     batch_tokens: int = 4096,
     labels_by: Literal["rank", "generate", "both"] = "rank",
     advance: Callable[[int], None] | None = None,
 ) -> TaskScores:
-    """Decode a whole split and score it; `advance(n)` is called as rows are done."""
+    """Decode a whole split and score it as `score_task`; `advance(n)` is called as rows are done."""
     decoder = Decoder(task, tokenizer, examples, tokens.inputs, tokens.targets, labels_by)
     predictions: list[Prediction] = []
     lengths = tokens.inputs.lengths
@@ -184,7 +185,7 @@ def evaluate_task(
         predictions += decoder(model, rows)
         if advance:
             advance(len(rows))
-    return score_task(task, examples, predictions, train=train, errors=True)
+    return score_task(task, examples, predictions, train=train, errors=errors)
 
 
 def mean_points(

@@ -79,7 +79,6 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
         train_study_vocabulary(setup, setup.vocab)
     facts, setup = _find_facts(setup, stored, quiet=quiet)
     runs = needed_runs(setup)
-    trained = [run for run in runs if not run.config.merge]
     missing, changed = find_missing(setup, runs)
     facts["warnings"] += [
         f"the code of the formatter of task '{task}' changed since models of this study were trained; it makes "
@@ -101,7 +100,7 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
         if run not in missing:
             partial.add(run.arm, run.seed, run.folder)
     # Merged models are made of the single ones, and the suggested groups follow from the pairs: they come after them.
-    for part in ([run for run in missing if run in trained], [run for run in missing if run not in trained]):
+    for part in ([run for run in missing if not run.config.merge], [run for run in missing if run.config.merge]):
         train_missing(setup, part, done=len(runs) - len(part), partial=partial)
     delete_kept_models(setup, runs)
     setup, runs = _train_groups(setup, runs, facts, quiet=quiet)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from multitask.errors import UserError
-from multitask.model.private_generator import private_generator
+from multitask.model.private_generator import private_generator, seed_of
 from multitask.storage.json_files import read_json
 
 MATRICES = ("q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo")
@@ -136,16 +136,13 @@ def add_adapters(model: Any, names: Sequence[str], *, rank: int, seed: int) -> A
         rank: r.
         seed: A of an adapter is drawn by (seed, its name), whatever others there are.
     """
-    import hashlib
-
     from peft import LoraConfig, inject_adapter_in_model
 
     # By kind: T5's layers hold Linear modules of these names, and nothing else does.
     targets = sorted({n.rpartition(".")[2] for n, _ in model.named_modules()} & set(MATRICES))
     for i, name in enumerate(names):
         config = LoraConfig(r=rank, lora_alpha=int(SCALING * rank), target_modules=list(targets), lora_dropout=0.0)
-        own = hashlib.blake2b(f"{seed}/adapter/{name}".encode(), digest_size=8).digest()
-        with private_generator(int.from_bytes(own, "little") >> 1), warnings.catch_warnings():
+        with private_generator(seed_of(f"{seed}/adapter/{name}")), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # of the adapter before
             inject_adapter_in_model(config, model, adapter_name=f"adapter{i}")
     found = Adapters(model, tuple(names), _layers_of(model), rank)

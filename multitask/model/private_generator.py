@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator
 from typing import Any
+
+
+def seed_of(name: str) -> int:
+    """A seed for what has this name, from 0 to below 2^63."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
 
 
 @contextlib.contextmanager

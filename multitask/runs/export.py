@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
-from multitask.model.adapters import ADAPTERS
 from multitask.model.untrusted import check_model_folder
 from multitask.runs.card import StudyTables, model_card
 from multitask.runs.facts import run_facts
@@ -66,6 +65,8 @@ def export(
     config = check_finished(source, PARTS)
     check_model_folder(source / "model")
     if config.peft and config.adapters == "task":
+        from multitask.model.adapters import ADAPTERS  # it imports torch, which an export does without
+
         raise UserError(
             f"{source} has an adapter for each task, and an export is one model: take {source / 'model'} with the "
             f"adapters beside it, which PeftModel.from_pretrained(model, '{source / 'model' / ADAPTERS}/TASK') reads."

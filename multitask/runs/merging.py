@@ -7,13 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from multitask.batching.grouping import batches_of
 from multitask.config import TrainConfig, expand_paths
-from multitask.decoding.decoder import Decoder
 from multitask.errors import UserError
-from multitask.evaluation.scores import mean_points, score_task
+from multitask.evaluation.scores import evaluate_task, mean_points
 from multitask.examples.misfits import undefined_metrics
 from multitask.model.from_scratch import is_from_scratch
 from multitask.model.merging import SCALES, merged_vector, scaled
@@ -150,13 +146,14 @@ def _points(
     found = {}
     for scale in scales:
         _put(model, scaled(start, vector, scale))
-        scores = {}
-        for name, part in held.items():
-            task, own = mix.tasks[name], tokens[name]
-            decoder = Decoder(task, data.tokenizer, part, own.inputs, own.targets)
-            order = np.argsort(-own.inputs.lengths, kind="stable")
-            batches = batches_of(order, own.inputs.lengths, config.batch_tokens)
-            predictions = [p for rows in batches for p in decoder(model, rows)]
-            scores[name] = score_task(task, part, predictions, train=None)
+        scores = {
+            name: evaluate_task(
+                *(model, data.tokenizer, mix.tasks[name], part, tokens[name]),
+                train=None,
+                errors=False,
+                batch_tokens=config.batch_tokens,
+            )
+            for name, part in held.items()
+        }
         found[scale] = mean_points(scores, mix.tasks, undecided)
     return found

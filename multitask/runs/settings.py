@@ -9,10 +9,8 @@ from typing import NamedTuple
 from multitask.config import TrainConfig, default_folder, expand_paths
 from multitask.config_checks import check_config, check_precision, check_trainer_names, fill_defaults
 from multitask.examples.choose_source import data_setting
-from multitask.model.adapters import check_peft
 from multitask.model.availability import check_model
 from multitask.model.from_scratch import is_from_scratch
-from multitask.training.balance import check_balance
 
 
 class RunSettings(NamedTuple):
@@ -38,8 +36,14 @@ def prepare_settings(config: TrainConfig) -> RunSettings:
     check_config(config)
     check_trainer_names(config.trainer)
     check_model(config.model, config.revision)
-    check_balance(config)
+    # Both import torch, for which a mistake in the other settings should not wait.
+    if config.balance != "sum":
+        from multitask.training.balance import check_balance
+
+        check_balance(config)
     if config.peft:
+        from multitask.model.adapters import check_peft
+
         check_peft()
     out = Path(config.out or default_folder(config))
     return RunSettings(dataclasses.replace(config, out=str(out)), out, own_warmup)

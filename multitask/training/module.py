@@ -5,7 +5,6 @@ Legend: E examples of a step, B of a micro-batch, S input tokens, T target token
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,10 +17,11 @@ from torch.nn import functional as F
 
 from multitask.batching.arrays import IGNORED
 from multitask.model.adapters import Adapters
+from multitask.model.private_generator import seed_of
 from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.pointwise import Masks
 from multitask.training.data_module import EvalBatch
-from multitask.training.distributed import gathered
+from multitask.training.distributed import gathered, is_distributed, summed
 from multitask.training.gradients import own_gradients
 from multitask.training.nonfinite import LOOK_EVERY, Guard, StepPart, total_norm
 from multitask.training.optim import OptimizerSettings, configure
@@ -97,8 +97,7 @@ class MultitaskModule(pl.LightningModule):
 
         What happened before, an evaluation for instance, cannot change it either.
         """
-        key = f"{self.seed}/{self.trainer.global_rank}/{batch['index']}".encode()
-        self._step_seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+        self._step_seed = seed_of(f"{self.seed}/{self.trainer.global_rank}/{batch['index']}")
         torch.manual_seed(self._step_seed)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -134,20 +133,12 @@ class MultitaskModule(pl.LightningModule):
         if self._balancer.needs_gradients:
             self._terms = terms
             return _sum(terms.values())
-        found = mean_losses(self._everywhere(here))
+        found = mean_losses(summed(here, self.device))
         # A part of a step may lack a task of it: a method that needs its loss keeps the gradients; see `make_balancer`.
         weights = self._balancer.weights_of_losses({t: found.get(t, 1.0) for t in batch["present"]})
         if self._is_logged(batch["step"]):
             self._log_weights(weights)
         return _sum(weights.get(t, 1.0) * term for t, term in terms.items())
-
-    def _everywhere(self, here: Tensor) -> Tensor:
-        """[tasks, 4] summed over the processes, on the CPU."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return here
-        total = here.to(self.device)
-        torch.distributed.all_reduce(total)
-        return total.cpu()
 
     def _log_weights(self, weights: Mapping[int, float]) -> None:
         for t, weight in weights.items():
@@ -184,11 +175,10 @@ class MultitaskModule(pl.LightningModule):
         tasks = gradients.tasks
         if hasattr(self._balancer, "weights_of_gramian"):
             gramian = gradients.gramian()
-            key = f"{self.seed}/balance/{part.batch['step']}".encode()
-            seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+            seed = seed_of(f"{self.seed}/balance/{part.batch['step']}")
             weights = self._balancer.weights_of_gramian(gramian, tasks, seed).tolist()
         else:
-            weighed = self._balancer.weights_of_losses(mean_losses(self._everywhere(self._pending.float())))
+            weighed = self._balancer.weights_of_losses(mean_losses(summed(self._pending.float(), self.device)))
             weights = [weighed.get(t, 1.0) for t in tasks]
         if self._is_logged(part.batch["step"]):
             self._log_weights(dict(zip(tasks, weights, strict=True)))
@@ -280,7 +270,7 @@ class MultitaskModule(pl.LightningModule):
 
     def _learn_weights(self) -> None:
         """Tell the balancer of the step's losses: before the update, and if it asks, of the same examples after it."""
-        before = mean_losses(self._everywhere(self._pending.float()))
+        before = mean_losses(summed(self._pending.float(), self.device))
         if hasattr(self._balancer, "learn"):
             self._balancer.learn(before)
         if not self._balancer.looks_back:
@@ -291,7 +281,7 @@ class MultitaskModule(pl.LightningModule):
                 _, pieces = step_loss(self.model, part.batch, part.seed, self._activate)
                 for piece in pieces:
                     after += piece.by_task(len(self.tasks))
-        self._balancer.look_back(before, mean_losses(self._everywhere(after.cpu())))
+        self._balancer.look_back(before, mean_losses(summed(after.cpu(), self.device)))
 
     def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Decode a batch of a watched split."""
@@ -316,12 +306,7 @@ class MultitaskModule(pl.LightningModule):
 
     def seen(self) -> Tensor:
         """[tasks, 4] float64: examples, input tokens, target tokens and summed loss in nats, over all processes."""
-        total = self._seen.clone()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            on_device = total.to(self.device)
-            torch.distributed.all_reduce(on_device)
-            total = on_device.cpu()
-        return total
+        return summed(self._seen.clone(), self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what was seen (every process calls this, so the sum over processes is safe here)."""
@@ -336,8 +321,7 @@ class MultitaskModule(pl.LightningModule):
             self.guard.restore(checkpoint["multitask_guard"])
         if self._balancer and "multitask_balance" in checkpoint:
             self._balancer.restore(checkpoint["multitask_balance"])
-        first = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-        if first or torch.distributed.get_rank() == 0:
+        if not is_distributed() or torch.distributed.get_rank() == 0:
             self._seen = checkpoint["multitask_seen"].clone()
 
     def configure_optimizers(self) -> Any:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from multitask.training.distributed import is_distributed
+
 
 class TaskGradients:
     """A gradient for each task of a step, as flat vectors [P] of all parameters.
@@ -46,7 +48,7 @@ class TaskGradients:
         Args:
             tasks: Of the whole step, the same in every process; one that has no examples of a task gives zeros.
         """
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if not is_distributed():
             return
         first = self.parameters[0]
         size = sum(p.numel() for p in self.parameters)

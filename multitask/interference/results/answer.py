@@ -128,11 +128,8 @@ def answer(
     for more in (_mean(record, facts), _all_learned(record, facts)):  # where there is room
         if more is not None and _height([*sentences, more], width) <= lines:
             after = max(i for i, s in enumerate(sentences) if s.topic in ("setting", "finding", "more", "mean"))
-            at = (
-                after + 1
-                if more.topic == "mean"
-                else _before(sentences, ("budget", "control", "treatments", "advice", "report"))
-            )
+            later = ("budget", "control", "treatments", "advice", "report")
+            at = after + 1 if more.topic == "mean" else _before(sentences, later)
             sentences = [*sentences[:at], more, *sentences[at:]]
     return Answer(tuple(sentences))
 
