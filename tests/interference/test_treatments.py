@@ -48,6 +48,15 @@ def study(tmp_path_factory) -> Iterator[Study]:
             TASKS.discard(name)
 
 
+def test_groups_of_single_tasks_lose_nothing_and_one_group_is_the_joint_arm(study):
+    plain, groups = (next(t for t in study.record["treatments"] if t["name"] == n) for n in ("sum", "groups"))
+    if groups["models"] == 2:
+        assert (groups["mean"], groups["mean_low"], groups["mean_high"], groups["worst"]) == (0, 0, 0, 0)
+        assert groups["front"] or any((t["mean"] or 0) > 0 for t in study.record["treatments"])
+    else:
+        assert groups["mean"] == plain["mean"]
+
+
 def test_every_treatment_stands_beside_the_joint_arm_with_its_cost(study):
     assert study.treatments["name"].tolist() == ["sum", *NAMES]
     assert study.treatments["front"].any()

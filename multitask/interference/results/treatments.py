@@ -96,9 +96,10 @@ def _compare(
         "models": 1 if treatment is None or treatment.kind != "groups" else len(models),
         "seconds": costs.seconds,
         "memory_mb": costs.memory,
-        "mean": None if mean is None else mean.delta,
-        "mean_low": None if mean is None else mean.low,
-        "mean_high": None if mean is None else mean.high,
+        # Where each task is a group of its own nothing is lost, by definition and not by measurement.
+        "mean": 0.0 if len(alone) == len(found) else None if mean is None else mean.delta,
+        "mean_low": 0.0 if len(alone) == len(found) else None if mean is None else mean.low,
+        "mean_high": 0.0 if len(alone) == len(found) else None if mean is None else mean.high,
         "mean_over_joint": None if over is None else over.delta,
         "over_low": None if over is None else over.low,
         "over_high": None if over is None else over.high,
