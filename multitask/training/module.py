@@ -97,6 +97,12 @@ class MultitaskModule(pl.LightningModule):
 
         What happened before, an evaluation for instance, cannot change it either.
         """
+        if self._is_logged(batch["step"]):
+            # Lightning repeats the last value of what is not logged in each step, a task's own loss or part of the
+            # gradient, in every line after it, and a resumed run could not.
+            results = self.trainer._results
+            if results is not None:
+                results.clear()
         self._step_seed = seed_of(f"{self.seed}/{self.trainer.global_rank}/{batch['index']}")
         torch.manual_seed(self._step_seed)
 
