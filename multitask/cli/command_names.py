@@ -10,6 +10,8 @@ COMMANDS = {
     "metrics": "list the metrics, or describe one: direction, range, what it counts",
     "mix": "show the planned mixture without training",
     "interference": "train matched runs and tell which tasks help and hurt each other",
+    "cell": "train one model of a study, for a scheduler",
+    "watch": "how far a run or a study is, from its folder alone",
     "report": "the tables of a run or a study again, in any format",
     "export": "a finished run as a folder to take home: model, model card and predict.py",
     "cache": "what was tokenised and is kept for the next run; cache clear deletes it",

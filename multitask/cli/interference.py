@@ -34,6 +34,7 @@ COMMAND = Command(
         "multitask interference --tasks span,sst2,stsb --data DIR --out runs/study",
         "multitask interference --tasks span,sst2 --seeds 10 --arms single,joint --dry-run",
         "multitask interference --runs 'runs/*'",
+        "multitask interference runs/study --status",
     ),
     refuses=False,
 )
@@ -48,6 +49,9 @@ def run(arguments: list[str]) -> int:
     train, own = parse_command(COMMAND, arguments)
     runs, dry_run, format, verbose = (own.pop(name) for name in ("runs", "dry_run", "format", "verbose"))
     assert format in FORMATS
+    study, status = own.pop("study"), own.pop("status")
+    if study or status:
+        return _print_status(study or train.out, format, status=status)
     config = study_config(train, own)
     out, overwrite = train.out, train.overwrite
     where = Path(out or study_folder(config))
@@ -67,13 +71,33 @@ def run(arguments: list[str]) -> int:
         from multitask.interference.conduct import conduct_study
         from multitask.interference.dry_run import print_dry_run
         from multitask.interference.request import prepare_request
+        from multitask.interference.train import HandedOver
 
     request, quiet = prepare_request(config), format != "table"
     if dry_run:
         print_dry_run(request, where, quiet=quiet, overwrite=overwrite)
         return 0
-    study, printed = conduct_study(request, where, quiet=quiet, overwrite=overwrite)
+    try:
+        study, printed = conduct_study(request, where, quiet=quiet, overwrite=overwrite)
+    except HandedOver as handed:
+        say(str(handed))
+        return 0
     print_study(study, format, verbose=verbose, printed=printed)
+    return 0
+
+
+def _print_status(folder: str | None, format: str, *, status: bool) -> int:
+    from multitask.errors import UserError
+    from multitask.interference.watch import print_status
+
+    if not folder:
+        raise UserError("--status needs the study's folder: multitask interference STUDY --status.")
+    if not status:
+        raise UserError(
+            f"multitask interference {folder}: a folder is given with --status alone; the command that began the "
+            "study, with its --tasks, goes on with it."
+        )
+    print_status(Path(folder), as_json=format == "json")
     return 0
 
 

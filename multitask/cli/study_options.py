@@ -8,7 +8,7 @@ from typing import Any
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.interference.design.arms import ARMS
-from multitask.interference.design.config import INTERVALS, StudyConfig, parse_numbers
+from multitask.interference.design.config import ENGINES, INTERVALS, StudyConfig, parse_numbers
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 SELECTIONS = ("last", "per-task", "mean")
@@ -18,6 +18,8 @@ def add_study_options(parser: Any) -> None:
     """Add them to a parser of training settings."""
     plain = StudyConfig()
     add = parser.add_argument
+    add("study", nargs="?", metavar="STUDY", default=None, help="With --status: the study's folder.")
+    add("--status", action="store_true", help="Print which models of STUDY are finished, running or failed, and stop.")
     add(
         "--arms",
         metavar="NAMES",
@@ -110,6 +112,30 @@ def add_study_options(parser: Any) -> None:
         default=None,
         help="Threads of each; by default the cores are shared equally.",
     )
+    add(
+        "--engine",
+        choices=ENGINES,
+        default=plain.engine,
+        help="What trains the models: processes of this machine, an array of SLURM jobs, or a Ray cluster (extra ray).",
+    )
+    add("--per_gpu", metavar="N", type=int, default=None, help="Models that share a GPU. (default: 1)")
+    add(
+        "--retries", metavar="N", type=int, default=plain.retries, help="How often a model that crashed is tried again."
+    )
+    add(
+        "--ray_address",
+        metavar="ADDRESS",
+        default=None,
+        help="With --engine ray: of a cluster; by default RAY_ADDRESS, or one that is started on this machine.",
+    )
+    add(
+        "--slurm_options",
+        metavar="TEXT",
+        default="",
+        help='With --engine slurm: more options of sbatch, as in --slurm-options="--partition gpu --gpus 1".',
+    )
+    add("--submit", action="store_true", help="With --engine slurm: send the script, and the tables after it.")
+    add("--plan_only", action="store_true", help="Write the cells for multitask cell, and train nothing.")
     add("--keep_models", action="store_true", help="Keep each model's weights, which the tables do not need.")
     add("--dry_run", action="store_true", help="Print the cells and an estimate of their cost, and train nothing.")
     add(

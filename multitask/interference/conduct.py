@@ -22,7 +22,7 @@ from multitask.interference.results.assemble import make_record
 from multitask.interference.results.inputs import StudyInputs
 from multitask.interference.setup import StudySetup, find_missing, needed_runs, prepare_setup, study_values
 from multitask.interference.study import Study, write_study_files
-from multitask.interference.train import delete_kept_models, train_missing
+from multitask.interference.train import delete_kept_models, train_missing, write_plan
 from multitask.interference.vocabulary import train_study_vocabulary
 from multitask.runs.folder import ORPHANS
 from multitask.runs.reader import RunReader
@@ -87,13 +87,14 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
     ]
     facts["warnings"] = merge_alike(facts["warnings"])
     write_json(out / "facts.json", facts, sealed=True)
-    write_json(out / "cells.json", [_listed(run, out) for run in runs])
+    write_plan(setup, runs)
     printed = [] if quiet else list(facts["warnings"])
     if not quiet:
         say(*(f"WARNING: {line}" for line in printed))
+        engine = {"local": f"{request.jobs} at a time, "}.get(request.config.engine, f"on {request.config.engine}, ")
         say(
-            f"{len(runs)} models, {len(runs) - len(missing)} of them finished; {request.jobs} at a time, "
-            f"{setup.threads} thread{'s'[: setup.threads != 1]} each, in {out}"
+            f"{len(runs)} models, {len(runs) - len(missing)} of them finished; {engine}{setup.threads} "
+            f"thread{'s'[: setup.threads != 1]} each, in {out}"
         )
     partial = Partial(request.design, request.tasks)
     for run in runs:
@@ -104,7 +105,6 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
         train_missing(setup, part, done=len(runs) - len(part), partial=partial)
     delete_kept_models(setup, runs)
     setup, runs = _train_groups(setup, runs, facts, quiet=quiet)
-    write_json(out / "cells.json", [_listed(run, out) for run in runs])
     with counting("intervals of task", len(request.tasks)) as counter:
         record = make_record(_study_inputs(setup, runs, facts), counter.advance)
     return Conducted(write_study_files(out, record), printed)
@@ -130,6 +130,7 @@ def _train_groups(
     if not quiet:
         named = " | ".join(" + ".join(group) for group in grouping)
         say(f"the suggested grouping: {named}; {len(missing)} more models")
+    write_plan(setup, runs)
     train_missing(setup, missing, done=len(runs) - len(missing))
     return setup, runs
 
@@ -152,20 +153,6 @@ def _find_facts(setup: StudySetup, stored: dict[str, Any] | None, *, quiet: bool
         setup = dataclasses.replace(setup, lr=lr)
     write_study(out, study_values(setup))
     return facts, setup
-
-
-def _listed(run: StudyRun, out: Path) -> dict[str, Any]:
-    """The entry of a run in cells.json."""
-    return {
-        "name": run.name,
-        "arm": run.family,
-        "tasks": list(run.arm.tasks),
-        "per_step": run.config.per_step,
-        "twin": run.arm.twin,
-        "seed": run.seed,
-        "lr": run.config.lr,
-        "folder": str(run.folder.relative_to(out)),
-    }
 
 
 def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]) -> StudyInputs:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from multitask.interference.design.runs import StudyRun
 from multitask.interference.setup import StudySetup, find_missing, make_run
-from multitask.interference.train import train_missing
+from multitask.interference.train import train_missing, write_plan
 from multitask.interference.undefined import undefined_on_selection
 from multitask.runs.reader import RunReader
 from multitask.task import Task
@@ -50,6 +50,7 @@ def choose_learning_rates(setup: StudySetup, *, quiet: bool = False) -> Tuned:
     missing = find_missing(setup, trials).runs
     if not quiet:
         say(f"{len(trials)} trials of the learning rate, {len(trials) - len(missing)} of them finished")
+    write_plan(setup, trials)
     train_missing(setup, missing, done=len(trials) - len(missing))
     means = _mean_scores(trials, {name: t for name, t in setup.request.tasks.items() if name not in undefined})
     chosen = dict(setup.lr)

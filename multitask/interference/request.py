@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multitask.errors import UserError
 from multitask.interference.design.arms import Design
 from multitask.interference.design.config import StudyConfig, check_study_config, design_of
+from multitask.interference.execution.slots import plan_slots, visible_gpus
 from multitask.mixing.prepare import load_plugins, select_tasks
 from multitask.model.from_scratch import is_from_scratch
 from multitask.runs.definitions import definition
@@ -29,6 +32,8 @@ class StudyRequest:
     from_scratch: bool
     jobs: int
     """Models that are trained side by side."""
+    slots: Sequence[str | None]
+    """The GPU of each of them; None for a CPU."""
     threads: int
     """Threads of each."""
 
@@ -55,20 +60,27 @@ def prepare_request(config: StudyConfig) -> StudyRequest:
     definitions = {name: definition(task) for name, task in tasks.items()}
     design = design_of(config, list(tasks))
     from_scratch = is_from_scratch(train.model)
-    jobs, threads = _count_workers(config, from_scratch)
+    gpus = visible_gpus(str(train.trainer.get("accelerator", "auto"))) if config.engine != "slurm" else []
+    jobs, threads = _count_workers(config, from_scratch, len(gpus))
     own = [name for name in tasks if not TASKS.is_reloadable(name)]
+    if own and config.engine != "local":
+        raise UserError(
+            f"--engine {config.engine}: task '{own[0]}' is registered by this program itself, so other processes do "
+            "not know it: put the registration in a file and give --include FILE."
+        )
     if own and jobs > 1:  # said even if quiet: it takes longer than it might
-        jobs, threads = _count_workers(dataclasses.replace(config, jobs=1), from_scratch)
+        jobs, threads = _count_workers(dataclasses.replace(config, jobs=1), from_scratch, len(gpus))
         sys.stderr.write(
             f"multitask: {'tasks' if len(own) > 1 else 'task'} {', '.join(map(repr, own))} "
             f"{'are' if len(own) > 1 else 'is'} registered by this program itself, so other processes do not know "
             f"{'them' if len(own) > 1 else 'it'}: the models are trained here, one after another. To train them "
             "side by side, put the registration in a file and give include=[FILE].\n"
         )
-    return StudyRequest(config, tasks, definitions, design, from_scratch, jobs, threads)
+    slots = plan_slots(gpus, config.per_gpu, jobs) if config.engine == "local" else [None] * jobs
+    return StudyRequest(config, tasks, definitions, design, from_scratch, jobs, slots, threads)
 
 
-def _count_workers(config: StudyConfig, from_scratch: bool) -> tuple[int, int]:
+def _count_workers(config: StudyConfig, from_scratch: bool, gpus: int) -> tuple[int, int]:
     """Choose how many models are trained side by side, and the threads of each.
 
     A small model gains little from a second thread and loses much when it has to wait for it (measured: two single
@@ -77,7 +89,7 @@ def _count_workers(config: StudyConfig, from_scratch: bool) -> tuple[int, int]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     accelerator = str(config.train.trainer.get("accelerator", "auto"))
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not _has_accelerator())
-    jobs = config.jobs or (cores if from_scratch and on_cpu else 1)
+    jobs = config.jobs or (gpus * (config.per_gpu or 1) if gpus else cores if from_scratch and on_cpu else 1)
     return jobs, config.threads or max(1, cores // jobs)
 
 

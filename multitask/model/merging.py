@@ -15,10 +15,10 @@ when merging models". Wortsman et al. 2022, "Model soups", for the average.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # what a study's list of models costs is asked where torch is not needed
+    from torch import Tensor
 
 Method = Literal["average", "arithmetic", "ties"]
 SCALES: Mapping[str, tuple[float, ...]] = {
@@ -45,6 +45,7 @@ def merged_vector(
         models: Those of each, the same names and shapes.
         method: One of `SCALES`.
 
+    >>> import torch
     >>> start = {"w": torch.zeros(5)}
     >>> models = [{"w": torch.tensor([4.0, -1.0, 0, 0, 0])}, {"w": torch.tensor([-2.0, 3.0, 0, 0, 0])}]
     >>> merged_vector(start, models, "arithmetic")["w"].tolist()
@@ -52,6 +53,8 @@ def merged_vector(
     >>> merged_vector(start, models, "ties")["w"].tolist()  # one value of five is kept of each
     [4.0, 3.0, 0.0, 0.0, 0.0]
     """
+    import torch
+
     if not models:
         raise ValueError("merging needs one model or more.")
     names = [name for name, w in start.items() if w.is_floating_point()]
@@ -76,6 +79,8 @@ def merged_vector(
 
 def _trimmed(vector: Tensor) -> Tensor:
     """The vector with all but its largest values 0."""
+    import torch
+
     count = max(1, round(KEPT * vector.numel()))
     least = vector.abs().kthvalue(vector.numel() - count + 1).values
     return torch.where(vector.abs() >= least, vector, 0.0)

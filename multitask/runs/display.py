@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from multitask.evaluation.baselines import score_baselines
 from multitask.mixing.prepare import PlannedMixture
+from multitask.runs.progress_file import ProgressWriter
 from multitask.task import Example
 from multitask.terminal.escaping import visible
 from multitask.terminal.live import Display, live
@@ -20,10 +21,11 @@ class RunDisplay:
 
     Args:
         shown: Whether it is shown at all: in the first process, and if progress is wanted.
+        file: What writes the same into the run folder.
     """
 
-    def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
+    def __init__(self, *, shown: bool, file: ProgressWriter) -> None:
+        self.shown, self.file = shown, file
         self.events = TrainProgress()
         """A callback for the Trainer."""
         self._display: Display | None = None
@@ -56,6 +58,7 @@ class RunDisplay:
             )
             for name, task in mix.tasks.items()
         ]
+        self.file.describe(list(mix.data), self.events.tasks)
         self.events.watched = {visible(name): len(part) for name, part in watched.items()}
 
     def show_scores(

@@ -25,6 +25,7 @@ from multitask.runs.finished import load_includes, run_config
 from multitask.runs.fitting import fit, take_as_trained
 from multitask.runs.merging import check_merge, merge_runs
 from multitask.runs.notices import Notices
+from multitask.runs.progress_file import ProgressWriter
 from multitask.runs.resuming import check_same
 from multitask.runs.run import Run
 from multitask.runs.run_data import RunData, load_run_data
@@ -154,9 +155,10 @@ def _train(
     tasks = select_tasks(config.tasks, config.columns)[1]
     # Now: a formatter may change a state when it is called.
     definitions = {name: definition(task) for name, task in tasks.items()}
-    display = RunDisplay(shown=start.first_process and wants_progress(start))
+    file = ProgressWriter(start.out, enabled=start.first_process)
+    display = RunDisplay(shown=start.first_process and wants_progress(start), file=file)
     log = ExampleLog(start.out / "examples")
-    trainer = make_trainer(start, list(tasks), callbacks, display.events, log.write)
+    trainer = make_trainer(start, list(tasks), [*callbacks, file.callback()], display.events, log.write)
     cache = Cache(say=notices.say)
     data = prepared or load_run_data(config, cache, notices, vocabulary=start.out / "model" if start.stored else None)
     facts = known_facts(start, data, definitions)
@@ -188,6 +190,7 @@ def _train(
             scores = _evaluate(fitted.module, start, data, trainer, cache, notices)
             display.finish()
     seconds = write_run(start, data, fitted, scores, facts, notices, elapsed)
+    file.end()
     if prepared is None:
         write_run_page(start.out, notices.say)
     notices.say(f"run folder: {start.out}  ({duration(seconds)})")

@@ -124,8 +124,9 @@ def score_and_show(
         values[f"val/{name}/log_likelihood"] = scores.log_likelihood
         values[f"val/{name}"] = points_of(task, scores.metrics[task.primary.name])
     values["val/mean"] = mean_points(scored, mix.tasks, watched.undecided)
+    primary = {name: s.metrics[mix.tasks[name].primary.name] for name, s in scored.items()}
+    display.file.score(primary, values["val/mean"])
     if display.is_rewritten:
-        primary = {name: s.metrics[mix.tasks[name].primary.name] for name, s in scored.items()}
         display.show_scores(primary, values["val/mean"], watched.rows, mix)
     elif not notices.quiet:
         shown = "  ".join(f"{n} {number_text(values[f'val/{n}'], 1)}" for n in watched.rows)

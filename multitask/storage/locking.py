@@ -29,6 +29,11 @@ HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """Neither through a link nor waiting for the other end of a pipe; Windows has neither."""
 
+
+class LockedError(UserError):
+    """Another process holds the folder: the same may work later."""
+
+
 _tokens: dict[Path, str] = {}
 """{folder that this process owns: its token}."""
 
@@ -57,7 +62,8 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
         wait: Seconds to wait for a process that may be ending.
 
     Raises:
-        UserError: If another process holds it, or it cannot be written to.
+        LockedError: If another process holds it.
+        UserError: If it cannot be written to.
     """
     check_lock(folder)
     deadline = time.monotonic() + wait
@@ -69,12 +75,22 @@ def locked(folder: Path, what: str, wait: float = 0.0) -> Iterator[None]:
     try:
         while not (_flocked(handle) and not _is_at_work(_owner(folder))):
             if time.monotonic() >= deadline:
-                raise UserError(f"another process is working on the {what} in {folder}: wait for it, or stop it.")
+                raise LockedError(f"another process is working on the {what} in {folder}: wait for it, or stop it.")
             time.sleep(0.1)
         with _owning(folder):
             yield
     finally:
         os.close(handle)
+
+
+def is_held(folder: Path) -> bool | None:
+    """Whether a process is at work in a folder; None where one of another machine was, of which nothing is known."""
+    owner = _owner(folder)
+    if not owner:
+        return False
+    if (owner["host"], owner["boot"]) != (platform.node(), _boot()):
+        return None
+    return _is_at_work(owner) or (owner["pid"] == os.getpid() and owner["token"] in _tokens.values())
 
 
 def _flocked(handle: int) -> bool:

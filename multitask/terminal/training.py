@@ -91,6 +91,11 @@ class TrainingView:
         self.evaluating: tuple[str, int, int] | None = None
         self.mean = math.nan
 
+    def passed(self, seconds: float) -> None:
+        """Training began so many seconds ago: who looks on from outside comes later."""
+        self._began -= seconds
+        self._first -= seconds
+
     # ---- what happens ----------------------------------------------------------------------------------------------
 
     def due(self, step: int) -> bool:

@@ -30,7 +30,7 @@ HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "
 
 COMMANDS = (
     *("train", "eval", "predict", "tasks", "metrics", "mix"),
-    *("interference", "report", "export", "cache", "completion"),
+    *("interference", "cell", "watch", "report", "export", "cache", "completion"),
 )
 
 _SCRIPT = f"""
@@ -117,7 +117,8 @@ def test_every_option_has_a_text_and_its_default_in_words():
 def test_a_page_has_the_commands_own_options_first_then_the_groups_that_it_uses(command, capsys, monkeypatch):
     text = page(*command.name.split(), columns=80, capsys=capsys, monkeypatch=monkeypatch)
     titles = re.findall(r"^([a-z ]+):$", text, flags=re.MULTILINE)
-    assert titles == ["options", *(t for t, names in GROUPS.items() if command.settings & {*names}), "examples"]
+    own = ["arguments", "options"] if command is STUDY else ["options"]
+    assert titles == [*own, *(t for t, names in GROUPS.items() if command.settings & {*names}), "examples"]
     shown = set(re.findall(r"^  --([a-z-]+)", text, flags=re.MULTILINE))
     assert {name.replace("_", "-") for name in command.settings} <= shown
     assert not {name.replace("_", "-") for name in SETTINGS - command.settings} & shown

@@ -38,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 12,
     "log_every": 1,
     "checkpoint_every": 2,
+    "gradients_every": 3,
     "quiet": True,
 }
 

@@ -130,7 +130,11 @@ def test_a_study_has_the_cells_of_its_design(study):
         "study_order@8 0",
         "study_order@8 twin 0",
     }
-    assert {p.name for p in study.folder.iterdir() if not p.name.startswith(".")} == set(PARTS) - {"trials"}
+    assert {p.name for p in study.folder.iterdir() if not p.name.startswith(".")} == set(PARTS) - {
+        "trials",
+        "logs",
+        "slurm.sh",
+    }
 
 
 @pytest.mark.parametrize("task", ["study_order", "study_first"])

@@ -18,6 +18,7 @@ from multitask.registry import did_you_mean
 STEPS = 500
 """Optimizer steps of a run when `--trainer.max_steps` is not given."""
 CONTROLS = ("noise",)
+ENGINES = ("local", "slurm", "ray")
 INTERVALS = ("moderated", "separate")
 PER_STEP = 16.0
 """Examples of each task in a step when `--per-step` is not given."""
@@ -62,6 +63,20 @@ class StudyConfig:
     """Threads of each; by default the cores are shared equally."""
     keep_models: bool = False
     """Keep each run's weights, which the tables do not need."""
+    engine: str = "local"
+    """What trains the models: `local` processes, a `slurm` array, or a `ray` cluster. The numbers are the same."""
+    per_gpu: int | None = None
+    """Models that share a GPU; by default one."""
+    retries: int = 1
+    """How often a model that crashed is tried again."""
+    ray_address: str | None = None
+    """With `engine` ray: of a cluster; by default RAY_ADDRESS, or one that is started on this machine."""
+    slurm_options: str = ""
+    """With `engine` slurm: more options of sbatch, in one text."""
+    submit: bool = False
+    """With `engine` slurm: send the script to sbatch instead of only writing it."""
+    plan_only: bool = False
+    """Write cells.json, and train nothing."""
 
 
 def merges_scaled(treatments: Sequence[str]) -> bool:
@@ -129,7 +144,8 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
         raise UserError(f"--intervals {config.intervals}: {did_you_mean(config.intervals, list(INTERVALS))}")
     if config.resamples < 200:
         raise UserError(f"--resamples must be at least 200 for a 95 % interval. Got {config.resamples}.")
-    for name in ("groups", "jobs", "threads"):
+    _check_engine(config)
+    for name in ("groups", "jobs", "threads", "per_gpu"):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UserError(f"{flag(name)} must be at least 1. Got {value}.")
@@ -148,6 +164,21 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
     )
     check_config(train)
     return dataclasses.replace(config, train=train)
+
+
+def _check_engine(config: StudyConfig) -> None:
+    if config.engine not in ENGINES:
+        raise UserError(f"--engine {config.engine}: {did_you_mean(config.engine, list(ENGINES))}")
+    own: dict[str, tuple[Any, str]] = {
+        "ray_address": (config.ray_address, "ray"),
+        "slurm_options": (config.slurm_options, "slurm"),
+        "submit": (config.submit, "slurm"),
+    }
+    for name, (value, engine) in own.items():
+        if value and config.engine != engine:
+            raise UserError(f"{flag(name)} is of --engine {engine}; the engine here is {config.engine}.")
+    if config.retries < 0:
+        raise UserError(f"--retries must be 0 or more. Got {config.retries}.")
 
 
 def design_of(config: StudyConfig, tasks: Sequence[str]) -> Design:

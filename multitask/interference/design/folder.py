@@ -2,11 +2,13 @@
 
 STUDY/
 study.yaml           all settings; a study is continued, or grows by a task or a seed, with the same command
-cells.json           the models that the study needs: name, tasks, examples a step, seed, folder
+cells.json           the models that the study needs, each with all that `multitask cell STUDY N` trains it by
 facts.json           what was found in the data: overlap between tasks, what is generated, held out or skipped
 vocab/               from scratch: one vocabulary for all runs, trained on the text of all tasks
 cells/NAME/          the run folder of each model; without its weights, unless --keep-models
 trials/NAME/         with --lr-grid: the runs that the learning rates were chosen by
+logs/                what models said that failed, or were tried again; with --engine slurm each job's own
+slurm.sh             with --engine slurm: the array of jobs
 interference.json    everything that was found; the tables, figures and the report are made of it alone
 interference.csv     a row an effect
 report.html          one file for people
@@ -35,7 +37,7 @@ FORMAT = 2
 
 
 PARTS = (
-    *("study.yaml", "cells.json", "facts.json", "vocab", "cells", "trials"),
+    *("study.yaml", "cells.json", "facts.json", "vocab", "cells", "trials", "logs", "slurm.sh"),
     *("interference.json", "interference.csv", "report.html", "figures"),
 )
 """What a study's folder may hold; `--overwrite` deletes these and nothing else."""

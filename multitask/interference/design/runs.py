@@ -31,6 +31,11 @@ class StudyRun:
         """For people."""
         return f"{label(self.arm, self.family)} seed {self.seed}"
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return int(self.config.trainer["max_steps"])
+
 
 def run_config(
     base: TrainConfig,

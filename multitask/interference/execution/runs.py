@@ -68,4 +68,4 @@ def relative_cost(run: StudyRun, evaluated: int) -> float:
     """How long a run takes, in examples: trained ones, and evaluated ones at about the same price."""
     if run.config.merge:
         return float(len(SCALES[run.config.merge]) * evaluated)
-    return float(run.arm.budget) * int(run.config.trainer["max_steps"]) + evaluated
+    return float(run.arm.budget) * run.steps + evaluated

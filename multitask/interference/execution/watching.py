@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from multitask.interference.design.runs import StudyRun
+from multitask.interference.design.arms import Arm
 from multitask.interference.execution.partial import Partial, SoFar
 from multitask.interference.results.lookup import BUDGETS
 from multitask.tables.numbers import MISSING, plain, signed
@@ -47,6 +48,26 @@ class Work(NamedTuple):
     evaluating: bool = False
 
 
+class Model(Protocol):
+    """What is shown of a model: a run of a study, as its program or its cells.json has it."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+
+
 class Progress:
     """Which models are done, under way and to come.
 
@@ -56,12 +77,21 @@ class Progress:
         done: Models that were there already.
         jobs: Processes that train.
         partial: Differences so far; None where the models make up no table (trials of learning rates).
+        arms: Of each model, for the differences.
     """
 
     def __init__(
-        self, runs: Sequence[StudyRun], costs: Sequence[float], *, done: int, jobs: int, partial: Partial | None
+        self,
+        runs: Sequence[Model],
+        costs: Sequence[float],
+        *,
+        done: int,
+        jobs: int,
+        partial: Partial | None,
+        arms: Sequence[Arm] = (),
     ) -> None:
         self.runs, self.costs, self.jobs, self.partial = runs, costs, jobs, partial
+        self.arms = arms
         self.done, self.total = done, done + len(runs)
         self.spent = 0.0
         self.running: dict[int, Work] = {}
@@ -88,11 +118,15 @@ class Progress:
         self.done += 1
         if self.partial is not None:
             run = self.runs[number]
-            self.partial.add(run.arm, run.seed, run.folder)
+            self.partial.add(self.arms[number], run.seed, run.folder)
+
+    def dropped(self, number: int) -> None:
+        """A model failed; it may come again."""
+        self.running.pop(number, None)
 
     def steps(self, number: int) -> int:
         """The number of steps of a model, in all."""
-        return int(self.runs[number].config.trainer["max_steps"])
+        return self.runs[number].steps
 
     def part(self, number: int, work: Work) -> float:
         """How much of a model is done."""

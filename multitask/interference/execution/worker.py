@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.interference.execution.failures import heading, note, written_to
 from multitask.interference.execution.runs import mix_of_run, resolve_settings
 from multitask.storage.system_errors import system_error, told
 from multitask.terminal.quiet import quiet_libraries, quiet_lightning
@@ -32,6 +33,19 @@ class Message(NamedTuple):
     """ready, start, step, evaluate, done, stopped, refused, failed."""
     run: int
     value: Any = None
+
+
+class Order(NamedTuple):
+    """To a worker: a run to train."""
+
+    run: int
+    config: TrainConfig
+    folder: Path
+    keep_model: bool
+    log: Path
+    """For what it says."""
+    attempt: int
+    """From 1."""
 
 
 class StudyExamples:
@@ -65,13 +79,12 @@ class StudyExamples:
         return self._tokens[key]
 
 
-def work(base: TrainConfig, runs: Any, messages: Any, threads: int, parent: int) -> None:
-    """A worker process: train runs from the queue `runs` until it gives None.
+def work(base: TrainConfig, connection: Any, threads: int, parent: int) -> None:
+    """A worker process: train runs as they are ordered, until None is.
 
     Args:
         base: The settings of the joint run: what data to load.
-        runs: Queue of (number, settings, folder, keep the model) or None.
-        messages: Queue for `Message`s.
+        connection: `Order`s come, `Message`s go.
         threads: For torch.
         parent: The process that started it; when that one is gone, so is this.
     """
@@ -88,31 +101,42 @@ def work(base: TrainConfig, runs: Any, messages: Any, threads: int, parent: int)
         number = -1
         try:
             data = StudyExamples(base)
-            messages.put(Message("ready", -1))
-            while not asked.is_set() and (given := runs.get()) is not None:
-                number, config, folder, keep = given
-                messages.put(Message("start", number))
-                finish_run(config, folder, keep, data, functools.partial(_tell, messages, asked, number))
-                messages.put(Message("done", number))
-            messages.put(Message("stopped", number))
+            connection.send(Message("ready", -1))
+            while not asked.is_set() and (order := connection.recv()) is not None:
+                number = order.run
+                connection.send(Message("start", number))
+                with written_to(order.log):
+                    note(order.log, heading(order.attempt))
+                    tell = functools.partial(_tell, connection, asked, number)
+                    try:
+                        finish_run(order.config, order.folder, order.keep_model, data, tell)
+                    except Exception:
+                        note(order.log, traceback.format_exc())
+                        raise
+                if order.attempt == 1:
+                    order.log.unlink(missing_ok=True)
+                connection.send(Message("done", number))
+                number = -1
+            connection.send(Message("stopped", number))
+        except (BrokenPipeError, EOFError):  # the parent is gone
+            os._exit(1)
         except UserError as error:
-            messages.put(Message("refused", number, str(error)))
+            connection.send(Message("refused", number, str(error)))
         except BaseException as error:
             from multitask.runs.run import StoppedError
 
             found = system_error(error)
             if isinstance(error, (StoppedError, KeyboardInterrupt)):
-                messages.put(Message("stopped", number))
+                connection.send(Message("stopped", number))
             elif found is not None:
-                messages.put(Message("refused", number, f"{told(found)}."))
+                connection.send(Message("refused", number, f"{told(found)}."))
             else:
-                messages.put(Message("failed", number, traceback.format_exc()))
-        messages.close()
-        messages.join_thread()
+                connection.send(Message("failed", number, traceback.format_exc()))
+        connection.close()
 
 
-def _tell(messages: Any, asked: threading.Event, number: int, what: str, value: Any = None) -> None:
-    messages.put(Message(what, number, value))
+def _tell(connection: Any, asked: threading.Event, number: int, what: str, value: Any = None) -> None:
+    connection.send(Message(what, number, value))
     if asked.is_set():  # while the run was being prepared; now its training has taken the signals over, and saves
         asked.clear()
         os.kill(os.getpid(), signal.SIGINT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import queue
 import re
 import threading
 import time
@@ -18,11 +17,9 @@ from rich.console import Console
 
 from multitask import Task
 from multitask.config import TrainConfig
-from multitask.errors import UserError
 from multitask.interference.design.arms import Arm, Design
 from multitask.interference.design.runs import StudyRun
 from multitask.interference.execution.partial import Partial
-from multitask.interference.execution.pool import _follow
 from multitask.interference.execution.watching import Progress
 from multitask.interference.execution.worker import _tell
 from multitask.metrics.metric import METRICS
@@ -57,7 +54,7 @@ def write_scores(run: StudyRun, score: float | None) -> None:
 def progress(of: Design, folder: Path, *, finished: int = 0, running: int = 2) -> Progress:
     every = runs(of, folder)
     part = Partial(of, {t: a_task(t) for t in of.tasks})
-    shown = Progress(every, [1.0] * len(every), done=0, jobs=running, partial=part)
+    shown = Progress(every, [1.0] * len(every), done=0, jobs=running, partial=part, arms=[run.arm for run in every])
     for i in range(min(finished, len(every))):
         every[i].folder.mkdir(parents=True, exist_ok=True)
         write_scores(every[i], 0.4 + 0.001 * i)
@@ -164,13 +161,14 @@ def test_arms_are_told_apart_by_their_budget() -> None:
 
 
 def test_a_stop_that_was_asked_while_a_model_was_prepared_is_passed_on_when_its_training_begins() -> None:
-    messages: queue.SimpleQueue = queue.SimpleQueue()
+    sent: list = []
+    messages = SimpleNamespace(send=sent.append)
     asked = threading.Event()
     _tell(messages, asked, 3, "step", 1)
     asked.set()
     with pytest.raises(KeyboardInterrupt):
         _tell(messages, asked, 3, "evaluate")
-    assert [messages.get()[:2] for _ in range(2)] == [("step", 3), ("evaluate", 3)]
+    assert [message[:2] for message in sent] == [("step", 3), ("evaluate", 3)]
     assert not asked.is_set()
 
 
@@ -181,9 +179,3 @@ def test_the_time_that_is_left_is_not_guessed_from_the_first_steps(tmp_path: Pat
     assert re.fullmatch(r"1:\d\d left", shown.left)
     shown.spent = 0.01
     assert shown.left == "… left"
-
-
-def test_a_worker_that_was_killed_is_one_sentence_with_what_to_do() -> None:
-    workers = [SimpleNamespace(exitcode=-9), SimpleNamespace(exitcode=None)]
-    with pytest.raises(UserError, match=r"was killed \(signal 9\), perhaps for want of memory: .*, with --jobs 1 in"):
-        _follow(workers, queue.Queue(), None, None)  # type: ignore[arg-type]
