@@ -145,8 +145,11 @@ class TrainConfig:
     """How a step is computed, which changes rounding and dropout's masks, nothing else. `flat`: on its tokens without
     padding, the fastest on a CPU. `grouped`: by the model's own code, padded in groups of similar length. `auto`: flat
     in fp32 on a CPU for a model that it is exact for, else grouped."""
-    precision: str = "fp32"
-    """`fp32`, or `bf16`: autocast with fp32 weights. fp16 overflows in T5 and is refused."""
+    precision: str = "auto"
+    """`fp32`, or `bf16`: autocast with fp32 weights. `auto`: bf16 on a CUDA device that computes in it, else fp32. fp16
+    overflows in T5 and is refused."""
+    tf32: bool = False
+    """On a CUDA device: let matrix products of fp32 round their factors to TF32 (ten bits), which is faster."""
     seed: int = 0
     """Seed of the weights, the order of examples and dropout."""
     data_seed: int | None = None

@@ -197,8 +197,8 @@ def check_precision(value: str) -> None:
             f"precision {value} is refused: T5's activations overflow in fp16 and the loss becomes NaN. "
             "Use --precision bf16 or fp32."
         )
-    if value not in ("fp32", "bf16"):
-        raise UserError(f"--precision is fp32 or bf16. Got {value}.")
+    if value not in ("auto", "fp32", "bf16"):
+        raise UserError(f"--precision is auto, fp32 or bf16. Got {value}.")
 
 
 def parse_options(options: dict[str, Any]) -> dict[str, Any]:

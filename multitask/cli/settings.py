@@ -28,7 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "training": (
         *("trainer", "loss", "loss_weights", "balance", "balance_scale"),
         *("optimizer", "lr", "weight_decay", "schedule", "warmup_steps", "clip"),
-        *("on_nonfinite", "ema", "execution", "precision", "seed", "workers"),
+        *("on_nonfinite", "ema", "execution", "precision", "tf32", "seed", "workers"),
     ),
     "evaluation": (
         *("eval_every", "eval_limit", "select", "patience", "selection_rows", "hold_selection", "validation_rows"),
@@ -95,7 +95,7 @@ _METAVARS: Mapping[str, str] = {
     "warmup_steps": "STEPS",
     "clip": "NORM",
     "ema": "DECAY",
-    "precision": "fp32|bf16",
+    "precision": "auto|fp32|bf16",
     "eval_every": "STEPS",
     "eval_limit": "ROWS",
     "select": "last|mean|TASK|per-task",

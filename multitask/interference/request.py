@@ -17,6 +17,7 @@ from multitask.mixing.prepare import load_plugins, select_tasks
 from multitask.model.from_scratch import is_from_scratch
 from multitask.runs.definitions import definition
 from multitask.task import TASKS, Task
+from multitask.training.precision import settle_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,10 @@ def prepare_request(config: StudyConfig) -> StudyRequest:
     from multitask.training.callbacks import named_callbacks
 
     config = check_study_config(config)
-    train = config.train
-    check_precision(train.precision)
+    check_precision(config.train.precision)
+    # Settled here: all models of a table compute alike, on whichever machine each of them is trained.
+    train = settle_precision(config.train)
+    config = dataclasses.replace(config, train=train)
     check_trainer_names(train.trainer)
     if train.callbacks:
         named_callbacks(train.callbacks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from multitask.config import TrainConfig
 from multitask.examples.misfits import one_kind, undefined_metrics
 from multitask.mixing.prepare import WARNING
 from multitask.mixing.summary import data_notes, print_mix
@@ -32,7 +33,7 @@ def announce_run(model: Any, start: Start, data: RunData, watched: Watched, noti
     how = "" if config.balance == "sum" else f"balance {config.balance}, "
     notices.say(
         f"model {config.model} ({parameters:,} parameters, {origin}), {trained}{config.optimizer} lr {config.lr:g}, "
-        f"loss {config.loss}, {how}{config.precision}, seed {config.seed}"
+        f"loss {config.loss}, {how}{config.precision}{_device(config)}, seed {config.seed}"
     )
     if config.peft and is_from_scratch(config.model):
         notices.warn(
@@ -55,6 +56,17 @@ def announce_run(model: Any, start: Start, data: RunData, watched: Watched, noti
     _look_at_tokens(data, notices)
     if not notices.quiet:
         print_mix(mix, data.mean_tokens)
+
+
+def _device(config: TrainConfig) -> str:
+    """The GPU that it is trained on, and how to have other numbers; nothing on a CPU."""
+    import torch
+
+    if str(config.trainer.get("accelerator", "auto")) == "cpu" or not torch.cuda.is_available():
+        return ""
+    also = " and TF32" if config.tf32 and config.precision == "fp32" else ""
+    other = "fp32" if config.precision == "bf16" else "bf16"
+    return f"{also} on {torch.cuda.get_device_name()} (--precision {other} for {other})"
 
 
 def _look_at_watched(name: str, part: Sequence[Example], data: RunData, watched: Watched, notices: Notices) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ from multitask.runs.notices import Notices
 from multitask.runs.run_data import RunData
 from multitask.runs.start import Start
 from multitask.runs.watching import Watched, make_watch, score_and_show
-from multitask.training.execution import choose_execution
+from multitask.tokenization.disk_cache import cache_folder
+from multitask.training.execution import FORMS, choose_execution, measured_execution
 from multitask.training.memory import Peak, forget_peak, peak_memory
 from multitask.training.signals import restore_signal_handlers
 
@@ -72,7 +74,8 @@ def fit(
         model, start, mix, log, notices, decode=watch.decode if watch else None, score=score, balancer=balancer
     )
     first, checkpoint = (start.stored.step, start.stored.path) if start.stored else (0, None)
-    maker = _make_steps(model, start, data, trainer)
+    maker = _make_steps(model, start, data, trainer, notices)
+    module.execution = maker.execution
     if checkpoint:
         notices.say(f"continuing at step {first:,} of {mix.steps:,} from {checkpoint}")
     batches = MultitaskData(
@@ -168,12 +171,13 @@ def _make_balancer(config: TrainConfig, mix: PlannedMixture, trainer: Any) -> An
     )
 
 
-def _make_steps(model: Any, start: Start, data: RunData, trainer: Any) -> Any:
+def _make_steps(model: Any, start: Start, data: RunData, trainer: Any, notices: Notices) -> Any:
     from multitask.batching.step_maker import StepMaker
 
     config, names = start.config, tuple(data.mix.tasks)
     strategy = trainer.strategy
-    return StepMaker(
+    device = strategy.root_device
+    maker = StepMaker(
         data.mix.plan,
         names,
         tuple(data.train[n] for n in names),
@@ -181,6 +185,30 @@ def _make_steps(model: Any, start: Start, data: RunData, trainer: Any) -> Any:
         tuple(config.loss_weights.get(n, 1.0) for n in names),
         data.mix.batch_size,
         data.tokenizer.pad_token_id,
-        choose_execution(config, model, strategy.root_device.type, type(strategy).__name__),
         by_task=config.balance != "sum" or config.adapters == "task",
     )
+
+    def measure() -> Any:
+        if start.stored and (before := _execution_before(start.stored.path)):
+            return before  # another would have other masks of dropout: a resumed run would not be the same
+        return measured_execution(
+            maker,
+            model,
+            device,
+            trainer.precision_plugin.train_step_context,
+            precision=config.precision,
+            cache=cache_folder(),
+            say=notices.say,
+        )
+
+    # Several processes would have to agree on what they measured.
+    known = measure if trainer.world_size == 1 else None
+    execution = choose_execution(config, model, device.type, type(strategy).__name__, measure=known)
+    return dataclasses.replace(maker, execution=execution)
+
+
+def _execution_before(checkpoint: Any) -> str | None:
+    from multitask.training.checkpoints import state_of
+
+    found = state_of(checkpoint).get("multitask_execution")
+    return found if found in FORMS else None

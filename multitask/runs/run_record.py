@@ -123,6 +123,7 @@ def write_run(
         "steps": fitted.steps,
         "parameters": sum(p.numel() for p in fitted.module.model.parameters()),
         "seconds": round(seconds, 1),
+        "execution": fitted.module.execution,
         "training_seconds": round(fitted.seconds, 3),
         "peak_memory": {"process_mb": fitted.memory.process, "device_mb": fitted.memory.device},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

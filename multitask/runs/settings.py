@@ -11,6 +11,7 @@ from multitask.config_checks import check_config, check_precision, check_trainer
 from multitask.examples.choose_source import data_setting
 from multitask.model.availability import check_model
 from multitask.model.from_scratch import is_from_scratch
+from multitask.training.precision import settle_precision
 
 
 class RunSettings(NamedTuple):
@@ -45,5 +46,6 @@ def prepare_settings(config: TrainConfig) -> RunSettings:
         from multitask.model.adapters import check_peft
 
         check_peft()
+    config = settle_precision(config)
     out = Path(config.out or default_folder(config))
     return RunSettings(dataclasses.replace(config, out=str(out)), out, own_warmup)

@@ -6,8 +6,10 @@ that the gradient is the whole step's. Its position in the plan is its index, so
 
 from __future__ import annotations
 
+import itertools
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,21 +37,38 @@ class PlanSteps(IterableDataset[dict[str, Any]]):
     the result, does not depend on how many there are.
     """
 
-    def __init__(self, maker: StepMaker, *, start: int, rank: int, world: int, accumulate: int) -> None:
+    def __init__(
+        self, maker: StepMaker, *, start: int, rank: int, world: int, accumulate: int, ahead: bool = False
+    ) -> None:
         self.maker, self.start, self.rank, self.world, self.accumulate = maker, start, rank, world, accumulate
+        self.ahead = ahead
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
         index, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        index += self.start * self.accumulate
+        numbers = itertools.count(index + self.start * self.accumulate, stride)
+        return _made_ahead(self._batch, numbers) if self.ahead and not worker else map(self._batch, numbers)
+
+    def _batch(self, index: int) -> dict[str, Any]:
         parts = self.world * self.accumulate
-        while True:
-            step, turn = divmod(index, self.accumulate)
-            made = self.maker.batch(step, part=turn * self.world + self.rank, parts=parts)
-            # Lightning averages over processes and over accumulated batches; the weights are the whole step's, so the
-            # parts have to be summed.
-            yield {"step": step, "index": index, "scale": float(parts), **made}
-            index += stride
+        step, turn = divmod(index, self.accumulate)
+        made = self.maker.batch(step, part=turn * self.world + self.rank, parts=parts)
+        # Lightning averages over processes and over accumulated batches; the weights are the whole step's, so the
+        # parts have to be summed.
+        return {"step": step, "index": index, "scale": float(parts), **made}
+
+
+def _made_ahead(make: Callable[[int], Any], numbers: Iterator[int]) -> Iterator[Any]:
+    """What `make` gives for each number, the next one made in a thread while this one is used: for a GPU's sake."""
+    with ThreadPoolExecutor(1, "batches") as thread:
+        coming = thread.submit(make, next(numbers))
+        try:
+            while True:
+                made = coming.result()
+                coming = thread.submit(make, next(numbers))
+                yield made
+        finally:
+            coming.cancel()
 
 
 class EvalRows(IterableDataset[EvalBatch]):
@@ -99,6 +118,7 @@ class MultitaskData(pl.LightningDataModule):
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
             accumulate=self.trainer.accumulate_grad_batches,
+            ahead=_cuda(self.trainer),
         )
         return _PlanLoader(
             steps,

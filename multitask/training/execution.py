@@ -1,16 +1,42 @@
-"""How steps are computed: on unpadded tokens, or as padded micro-batches by the model's own code."""
+"""How steps are computed: on unpadded tokens, or as padded micro-batches by the model's own code.
+
+On a CPU unpadded tokens are the faster, which was measured. On another device which is depends on the device, the
+model and the lengths, so there the first run of a kind times each on steps of its own plan and keeps the answer.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.storage.json_files import read_json, write_json
+from multitask.storage.locking import locked
+from multitask.version import __version__
+
+Execution = Literal["flat", "grouped"]
+FORMS: tuple[Execution, ...] = ("flat", "grouped")
+WARM, TIMED = 2, 6
+"""Steps of each that are not timed, and that are."""
+FILE = "executions.json"
 
 
 def choose_execution(
-    config: TrainConfig, model: Any, device: str, strategy: str = "SingleDeviceStrategy"
-) -> Literal["flat", "grouped"]:
+    config: TrainConfig,
+    model: Any,
+    device: str,
+    strategy: str = "SingleDeviceStrategy",
+    *,
+    measure: Callable[[], Execution] | None = None,
+) -> Execution:
     """Choose how steps are computed; see `TrainConfig.execution`.
 
     Args:
@@ -18,6 +44,7 @@ def choose_execution(
         model: As training begins with it.
         device: Its kind, e.g. cpu.
         strategy: Lightning's, by its class.
+        measure: Times both on a device for which no rule is known; without it `grouped`.
 
     Raises:
         UserError: If unpadded tokens (`flat`) are asked for and cannot be had.
@@ -25,10 +52,12 @@ def choose_execution(
     from multitask.model.unpadded.forward import agrees
 
     asked = config.execution
-    if asked == "grouped" or (asked == "auto" and device != "cpu"):
+    if asked == "grouped":
+        return "grouped"
+    if asked == "auto" and (config.precision == "bf16" if device == "cpu" else measure is None):
         return "grouped"
     needs = {
-        "it runs in fp32 only": config.precision == "fp32" and "precision" not in config.trainer,
+        "it runs in fp32, and in bf16 by autocast alone": "precision" not in config.trainer,
         "it has no gradient checkpointing": not config.gradient_checkpointing,
         f"it has not been tried with {strategy}": strategy in ("SingleDeviceStrategy", "DDPStrategy"),
     }
@@ -37,4 +66,142 @@ def choose_execution(
         against = [f"it does not give what the code of {type(model).__name__} gives"]
     if asked == "flat" and against:
         raise UserError(f"--execution flat: {against[0]}; use --execution grouped, or auto.")
-    return "grouped" if against else "flat"
+    if against:
+        return "grouped"
+    return "flat" if asked == "flat" or device == "cpu" or measure is None else measure()
+
+
+# ------------------------------------------------------------------------------------------------------------ measuring
+
+
+def measured_execution(
+    maker: Any,
+    model: Any,
+    device: Any,
+    context: Callable[[], contextlib.AbstractContextManager[Any]],
+    *,
+    precision: str,
+    cache: Path | None,
+    say: Callable[[str], None],
+) -> Execution:
+    """The faster form on this device, timed on the first steps of a plan, or as it was measured before.
+
+    Neither the model nor any random state is changed. Runs that begin together on one machine wait for the first one's
+    answer: all models of a study compute alike.
+
+    Args:
+        maker: The run's `StepMaker`.
+        model: Moved to the device.
+        device: Of torch.
+        context: In which a forward pass is made: autocast for bf16.
+        precision: fp32 or bf16.
+        cache: The folder that answers are kept in; None for none.
+        say: Told what was found.
+    """
+    name = device_name(device)
+    key = f"{name}, {precision}, {_shape(model, maker)}"
+    with locked(cache / "execution", "measurement of executions", wait=600) if cache else contextlib.nullcontext():
+        path = cache / "execution" / FILE if cache else None
+        known = _read(path)
+        if key in known:
+            seconds = known[key]
+        else:
+            model.to(device)
+            seconds = {form: _time(maker, form, model, device, context) for form in FORMS}
+            if path is not None:
+                write_json(path, {**known, key: seconds})
+    best = min(FORMS, key=lambda form: seconds[form])
+    times = ", ".join(f"{form} {1000 * seconds[form]:.1f} ms" for form in FORMS)
+    say(f"a step on {name}: {times}; {best} is used (--execution chooses)")
+    return best
+
+
+def device_name(device: Any) -> str:
+    """What the device is called."""
+    import torch
+
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _shape(model: Any, maker: Any) -> str:
+    """What the answer depends on besides the device: the model's shape, the step's size, the versions."""
+    import torch
+
+    config = model.config
+    shape = {n: getattr(config, n, None) for n in ("d_model", "d_kv", "d_ff", "num_layers", "num_heads", "vocab_size")}
+    parts = {
+        "shape": shape,
+        "class": type(model).__name__,
+        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "batch": float(maker.batch_size),
+        "torch": torch.__version__,
+        "multitask": __version__,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(path: Path | None) -> dict[str, dict[str, float]]:
+    with contextlib.suppress(UserError):
+        if path is not None and path.is_file():
+            found: dict[str, dict[str, float]] = read_json(path, dict[str, dict[str, float]])
+            return {key: value for key, value in found.items() if set(FORMS) <= set(value)}
+    return {}
+
+
+def _time(maker: Any, form: Execution, model: Any, device: Any, context: Callable[[], Any]) -> float:
+    """Median seconds of a forward and backward pass over a step of the plan; infinite if it fails."""
+    import torch
+
+    own = dataclasses.replace(maker, execution=form)
+    batches = [_moved(own.batch(step), device) for step in range(WARM + TIMED)]
+    seconds: list[float] = []
+    with _as_it_was(model, device):
+        for i, batch in enumerate(batches):
+            _wait(device)
+            began = time.perf_counter()
+            try:
+                with context():
+                    total = _loss(model, batch, i)
+                torch.autograd.backward(total)
+                _wait(device)
+            except RuntimeError:  # out of memory, or an operation that the device has not
+                return float("inf")
+            seconds.append(time.perf_counter() - began)
+            model.zero_grad(set_to_none=True)
+    return statistics.median(seconds[WARM:])
+
+
+def _loss(model: Any, batch: dict[str, Any], seed: int) -> Any:
+    from multitask.training.module import step_loss
+
+    return step_loss(model, batch, seed)[0]
+
+
+def _moved(batch: dict[str, Any], device: Any) -> Any:
+    from lightning_fabric.utilities.apply_func import move_data_to_device
+
+    return move_data_to_device(batch, device)
+
+
+@contextlib.contextmanager
+def _as_it_was(model: Any, device: Any) -> Iterator[None]:
+    """Training inside; the mode, the gradients and the random generators are what they were after it."""
+    import torch
+
+    devices: Sequence[Any] = [device] if torch.device(device).type == "cuda" else []
+    before = model.training
+    with torch.random.fork_rng(devices):
+        model.train()
+        try:
+            yield
+        finally:
+            model.train(before)
+            model.zero_grad(set_to_none=True)
+
+
+def _wait(device: Any) -> None:
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)

@@ -19,6 +19,7 @@ from multitask.batching.arrays import IGNORED
 from multitask.model.adapters import Adapters
 from multitask.model.private_generator import seed_of
 from multitask.model.unpadded.forward import layout_of, unpadded_loss
+from multitask.model.unpadded.layout import send
 from multitask.model.unpadded.pointwise import Masks
 from multitask.training.data_module import EvalBatch
 from multitask.training.distributed import gathered, is_distributed, summed
@@ -82,12 +83,15 @@ class MultitaskModule(pl.LightningModule):
         self._seen = torch.zeros(len(self.tasks), 4, dtype=torch.float64)
         # Of the step that is under way: a checkpoint that is saved on an error must not count a step that it repeats.
         self._pending = torch.zeros_like(self._seen)
+        self._counted: list[Tensor] = []  # on the device, of the parts of the step; read once, with the gradient's norm
         self._parts: list[StepPart] = []  # of the step that is under way
         self._is_bad = False
         self._step_seed = seed
         self._gradients_every = gradients_every
         self._balancer = balancer
         self._adapters = adapters
+        self.execution: str | None = None
+        """How the batches are computed, for checkpoints: a resumed run goes on with it."""
         self._terms: dict[int, Tensor] = {}  # of the part that is under way, each with its graph
         self._task_gradients: TaskGradients | None = None
         self.guard = guard or Guard(self.tasks, math.log(model.config.vocab_size))
@@ -100,7 +104,7 @@ class MultitaskModule(pl.LightningModule):
         if self._is_logged(batch["step"]):
             # Lightning repeats the last value of what is not logged in each step, a task's own loss or part of the
             # gradient, in every line after it, and a resumed run could not.
-            results = self.trainer._results
+            results = getattr(self.trainer, "_results", None)
             if results is not None:
                 results.clear()
         self._step_seed = seed_of(f"{self.seed}/{self.trainer.global_rank}/{batch['index']}")
@@ -115,20 +119,21 @@ class MultitaskModule(pl.LightningModule):
             terms[-1] = self._adapters.unused([self.tasks[t] for t in terms]).to(self.device)
         for piece in pieces:
             self._count(batch["step"], piece, of_task)
-        here = of_task.cpu()
-        total = self._balanced(batch, terms, here) if self._balancer else _sum(terms.values())
-        self._pending += here
+        total = self._balanced(batch, terms, of_task.cpu()) if self._balancer else _sum(terms.values())
+        self._counted.append(of_task)
         self._parts.append(StepPart(batch, self._step_seed, pieces))
-        *_, nll = here.sum(0).tolist()
         loss: Tensor = total * batch["scale"]
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
         if self._is_logged(batch["step"]):  # each value costs a tenth of a millisecond, whether it is written or not
-            for i, (_, _, tokens, summed) in enumerate(here.tolist()):
+            for i, (_, _, tokens, summed) in enumerate(of_task.tolist()):
                 if tokens:
                     self.log(f"train/loss/{self.tasks[i]}", summed / tokens, batch_size=1)
         # Other processes learn of a bad loss here without another word: the gradient that all of them get is NaN too.
         # Of itself an infinite loss may have a finite gradient.
-        return loss if math.isfinite(nll) else loss * math.nan
+        nll = of_task[:, 3].sum()
+        if nll.device.type == "cpu":
+            return loss if math.isfinite(nll) else loss * math.nan
+        return loss * torch.where(nll.isfinite(), 1.0, math.nan)  # a look would wait for it
 
     def _activate(self, task: int) -> None:
         if self._adapters:
@@ -169,7 +174,8 @@ class MultitaskModule(pl.LightningModule):
         part = self._parts[-1]
         parts = self.trainer.accumulate_grad_batches
         # The loss is NaN where a task's is not finite, though its gradient might be; see `training_step`.
-        factor = part.batch["scale"] / parts * (1.0 if math.isfinite(float(loss.detach())) else math.nan)
+        finite = torch.where(loss.detach().isfinite(), 1.0, math.nan)
+        factor = part.batch["scale"] / parts * (float(finite) if finite.device.type == "cpu" else finite)
         terms, self._terms = self._terms, {}
         for task, term in terms.items():
             self._task_gradients.add(task, term * factor)
@@ -184,7 +190,8 @@ class MultitaskModule(pl.LightningModule):
             seed = seed_of(f"{self.seed}/balance/{part.batch['step']}")
             weights = self._balancer.weights_of_gramian(gramian, tasks, seed).tolist()
         else:
-            weighed = self._balancer.weights_of_losses(mean_losses(summed(self._pending.float(), self.device)))
+            here = self._pending.float() + sum(part.cpu() for part in self._counted)
+            weighed = self._balancer.weights_of_losses(mean_losses(summed(here, self.device)))
             weights = [weighed.get(t, 1.0) for t in tasks]
         if self._is_logged(part.batch["step"]):
             self._log_weights(dict(zip(tasks, weights, strict=True)))
@@ -234,7 +241,7 @@ class MultitaskModule(pl.LightningModule):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = total_norm(parameters)
         alike = self._gradients_are_alike()
-        bad = not math.isfinite(float(norm))
+        bad = not math.isfinite(self._read(norm))
         if not alike:
             bad = self.trainer.strategy.reduce_boolean_decision(bad, all=False)
         if bad:
@@ -246,6 +253,18 @@ class MultitaskModule(pl.LightningModule):
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def _read(self, norm: Tensor) -> float:
+        """The gradient's norm, and with it what the step's parts counted: the one wait for the device in a step."""
+        counted, self._counted = self._counted, []
+        if norm.device.type == "cpu":
+            for part in counted:
+                self._pending += part
+            return float(norm)
+        *seen, value = torch.cat([*(part.flatten() for part in counted), norm.flatten().float()]).tolist()
+        for i in range(0, len(seen), self._pending.numel()):
+            self._pending += torch.tensor(seen[i : i + self._pending.numel()]).view_as(self._pending)
+        return float(value)
 
     def _gradients_are_alike(self) -> bool:
         """Whether every process holds the whole gradient, the same one, so that all decide alike by looking at it."""
@@ -262,6 +281,9 @@ class MultitaskModule(pl.LightningModule):
         """Lightning's own, and from then on the step counts as seen, unless its update was left out."""
         super().optimizer_step(*args, **kwargs)
         step = self._parts[-1].batch["step"] + 1
+        for part in self._counted:  # of a strategy that leaves out the hook of clipping
+            self._pending += part.cpu()
+        self._counted.clear()
         if self._balancer and not self._is_bad:
             self._learn_weights()
         self._parts.clear()
@@ -290,9 +312,10 @@ class MultitaskModule(pl.LightningModule):
         self._balancer.look_back(before, mean_losses(summed(after.cpu(), self.device)))
 
     def validation_step(self, batch: EvalBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Decode a batch of a watched split."""
+        """Decode a batch of a watched split, in the model's own numbers as in the final evaluation: not in bf16."""
         if self._watch is not None:
-            self._watched.append(self._watch(self.model, batch))
+            with torch.autocast(self.device.type, enabled=False):
+                self._watched.append(self._watch(self.model, batch))
 
     def on_validation_epoch_end(self) -> None:
         """Gather the rows of all processes and log each task's metrics and their mean."""
@@ -318,6 +341,8 @@ class MultitaskModule(pl.LightningModule):
         """Add what was seen (every process calls this, so the sum over processes is safe here)."""
         checkpoint["multitask_seen"] = self.seen()
         checkpoint["multitask_guard"] = self.guard.state()
+        if self.execution is not None and self.device.type != "cpu":  # on a CPU it follows from the settings
+            checkpoint["multitask_execution"] = self.execution
         if self._balancer:
             checkpoint["multitask_balance"] = self._balancer.state()
 
@@ -441,10 +466,8 @@ def _flat_loss(model: Any, step: Mapping[str, Any], masks: Masks) -> tuple[Tenso
         step["token_weights"],
         masks,
     )
-    inputs, targets = (
-        torch.from_numpy(np.concatenate(step[side])).to(losses.device) for side in ("input_lengths", "target_lengths")
-    )
-    example = torch.arange(len(targets), device=losses.device).repeat_interleave(targets)
+    inputs, targets = (send(np.concatenate(step[side]), losses.device) for side in ("input_lengths", "target_lengths"))
+    example = torch.arange(len(targets), device=losses.device).repeat_interleave(targets, output_size=len(losses))
     nll = torch.zeros(len(targets), dtype=losses.dtype, device=losses.device).index_add_(0, example, losses)
     return total, [Piece(step["task_ids"], step["rows"], step["real"], inputs, targets, nll)]
 

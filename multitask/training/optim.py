@@ -82,25 +82,48 @@ class ScaledAdamW(torch.optim.Optimizer):
         denominators = torch._foreach_div(squares, [1 - beta2**k for k in made])
         torch._foreach_sqrt_(denominators)
         torch._foreach_add_(denominators, eps)
-        norms = torch.stack(torch._foreach_norm(params)).tolist()
-        scales = [max(n / math.sqrt(max(p.numel(), 1)), min_scale) for n, p in zip(norms, params, strict=True)]
+        norms = torch._foreach_norm(params)
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
         updates = torch._foreach_div(means, denominators)
+        if norms[0].device.type != "cpu":  # nobody waits for the norms: what is made of them stays on the device
+            torch._foreach_div_(norms, [math.sqrt(max(p.numel(), 1)) for p in params])
+            torch._foreach_clamp_min_(norms, min_scale)
+            torch._foreach_mul_(norms, [-lr / (1 - beta1**k) for k in made])
+            torch._foreach_mul_(updates, norms)
+            torch._foreach_add_(params, updates)
+            return
+        sizes = torch.stack(norms).tolist()
+        scales = [max(n / math.sqrt(max(p.numel(), 1)), min_scale) for n, p in zip(sizes, params, strict=True)]
         torch._foreach_mul_(updates, [-scale * lr / (1 - beta1**k) for scale, k in zip(scales, made, strict=True)])
         torch._foreach_add_(params, updates)
 
 
+def _adafactor() -> Any:
+    """Hugging Face's Adafactor, which compares each matrix's size on the host; on a GPU that is a wait a matrix."""
+    from transformers import Adafactor
+
+    class AdafactorOnDevice(Adafactor):
+        @staticmethod
+        def _get_lr(param_group: dict[str, Any], param_state: dict[str, Any]) -> Any:
+            size = param_state["RMS"]
+            if not isinstance(size, torch.Tensor) or size.device.type == "cpu" or param_group["relative_step"]:
+                return Adafactor._get_lr(param_group, param_state)  # type: ignore[no-untyped-call]
+            return param_group["lr"] * (size.clamp_min(param_group["eps"][1]) if param_group["scale_parameter"] else 1)
+
+    return AdafactorOnDevice
+
+
 def configure(parameters: Iterable[torch.nn.Parameter], settings: OptimizerSettings) -> dict[str, Any]:
     """The optimiser and its per-step schedule, in the form that `configure_optimizers` returns."""
-    from transformers import Adafactor, get_scheduler
+    from transformers import get_scheduler
 
     params = [p for p in parameters if p.requires_grad]
     optimizer: torch.optim.Optimizer
     if settings.name == "adafactor":
         # T5's fine-tuning settings: a fixed external rate (Raffel et al. 2020, section 3.1.2: 1e-3, constant), steps
         # scaled by the size of each matrix, no first moment.
-        optimizer = Adafactor(  # type: ignore[no-untyped-call]
+        optimizer = _adafactor()(
             params,
             lr=settings.lr,
             scale_parameter=True,

@@ -413,7 +413,7 @@ def test_flat_tokens_and_padded_groups_train_the_same_model(tmp_path):
     "settings, reason",
     [
         ({"gradient_checkpointing": True}, "it has no gradient checkpointing"),
-        ({"precision": "bf16"}, "it runs in fp32 only"),
+        ({"trainer": {"precision": "bf16-true"}}, "it runs in fp32, and in bf16 by autocast alone"),
         ({"strategy": "fsdp"}, "it has not been tried with FSDPStrategy"),
     ],
 )

@@ -16,6 +16,7 @@ from multitask.model.from_scratch import is_from_scratch
 from multitask.model.merging import SCALES
 from multitask.runs import folder as folders
 from multitask.runs.address import run_address
+from multitask.training.precision import settle_precision
 
 SCORES = ("metrics.json", "baselines.json", "mix.json", "predictions")
 """What the tables are made of."""
@@ -28,7 +29,7 @@ class StudyRunError(Exception):
 def resolve_settings(config: TrainConfig) -> TrainConfig:
     """A run's settings with all defaults filled in, as its run folder says them."""
     config = dataclasses.replace(config, data=data_setting(config.data))
-    return fill_defaults(config, from_scratch=is_from_scratch(config.model))
+    return settle_precision(fill_defaults(config, from_scratch=is_from_scratch(config.model)))
 
 
 def mix_of_run(config: TrainConfig, full: PlannedMixture) -> PlannedMixture:

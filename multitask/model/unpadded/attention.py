@@ -51,7 +51,8 @@ class _Attention(torch.autograd.Function):
                 scores += bias
             if gk.padding is not None:
                 scores.masked_fill_(gk.padding[:, None, None, :], -torch.inf)
-            weights = torch.softmax(scores, -1)
+            # Under autocast a softmax is in fp32; its weights go back to what the products are in, as Hugging Face's.
+            weights = torch.softmax(scores, -1).to(scores.dtype)
             mask = masks.like(weights)
             kept = weights if mask is None else _scaled(weights, mask, masks.scale)
             outs.append(torch.bmm(kept.view(-1, gq.width, gk.width), vs[i]))

@@ -45,6 +45,10 @@ def embed(weight: Tensor, ids: Tensor, tied: TiedGradient | None = None) -> Tens
     return out
 
 
+def _exact(hidden: Tensor) -> torch.dtype:
+    return torch.promote_types(hidden.dtype, torch.float32) if hidden.dtype == torch.bfloat16 else hidden.dtype
+
+
 LOGITS = 1 << 24
 """Logits that the loss holds at once: 64 MiB in fp32."""
 
@@ -54,6 +58,11 @@ class _TokenLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, weights: Tensor, tied: TiedGradient | None
     ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device):
+            low = torch.get_autocast_dtype(device)
+            with torch.autocast(device, enabled=False):
+                return _TokenLoss._forward_low(ctx, hidden, weight, labels, weights, tied, low)
         chunk = max(1, LOGITS // weight.shape[0])
         learned = ctx.needs_input_grad[1]
         of_hidden = torch.empty_like(hidden)
@@ -83,13 +92,43 @@ class _TokenLoss(torch.autograd.Function):
         return (nll * weights).sum(), nll
 
     @staticmethod
+    def _forward_low(
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, weights: Tensor, tied: TiedGradient | None, low: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The same with matrix products in bf16; all of the softmax is in fp32, as are the sums of gradients."""
+        chunk = max(1, LOGITS // weight.shape[0])
+        learned = ctx.needs_input_grad[1]
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        matrix, states = weight.to(low), hidden.to(low)
+        of_hidden = torch.empty_like(hidden)
+        of_weight = torch.zeros_like(weight) if learned else None
+        losses = []
+        for at in range(0, len(hidden), chunk):
+            part, wanted, w = states[at : at + chunk], labels[at : at + chunk, None], weights[at : at + chunk, None]
+            logits = (part @ matrix.t()).to(exact)  # [n, V]
+            chosen = logits.gather(1, wanted)
+            total = torch.logsumexp(logits, 1, keepdim=True)
+            losses.append((total - chosen).squeeze(1))
+            probabilities = (logits - total).exp_().mul_(w)
+            probabilities.scatter_add_(1, wanted, -w.to(exact))
+            narrow = probabilities.to(low)
+            of_hidden[at : at + chunk] = narrow @ matrix
+            if of_weight is not None:
+                of_weight += narrow.t() @ part
+        nll = torch.cat(losses)
+        ctx.save_for_backward(of_hidden)
+        ctx.of_weight, ctx.tied = of_weight, tied
+        ctx.mark_non_differentiable(nll)
+        return (nll * weights).sum(), nll
+
+    @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (of_hidden,) = ctx.saved_tensors
         of_weight, ctx.of_weight = ctx.of_weight, None
         if of_weight is None and ctx.needs_input_grad[1]:
             raise RuntimeError("the loss was differentiated twice; its gradient is kept for once")
         grad = grads[0]
-        if float(grad) != 1.0:
+        if grad.device.type != "cpu" or float(grad) != 1.0:  # to look at it would be to wait for the device
             of_hidden = of_hidden * grad
             of_weight = None if of_weight is None else of_weight.mul_(grad)
         if ctx.tied is not None:
@@ -112,5 +151,5 @@ def token_loss(
         weights: [N] of each token's loss.
         tied: Takes the gradient of `weight` if the embeddings share it.
     """
-    found: tuple[Tensor, Tensor] = _apply(_TokenLoss, hidden, weight, labels, weights.to(hidden.dtype), tied)
+    found: tuple[Tensor, Tensor] = _apply(_TokenLoss, hidden, weight, labels, weights.to(_exact(hidden)), tied)
     return found

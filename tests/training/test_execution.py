@@ -1,0 +1,115 @@
+"""Which form of a step is used: a rule on a CPU, a measurement elsewhere, and what was used before when resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+import torch
+
+from multitask.batching.step_maker import StepMaker
+from multitask.config import TrainConfig
+from multitask.mixing.plan import MixingPlan
+from multitask.runs.fitting import _execution_before
+from multitask.tokenization.ragged import Ragged
+from multitask.tokenization.tokenize import TokenizedTask
+from multitask.training import execution
+from multitask.training.execution import choose_execution, measured_execution
+from multitask.training.precision import settle_precision, tf32
+
+
+@pytest.fixture
+def maker():
+    tokens = TokenizedTask(
+        Ragged.of([[5, 6, 1], [7, 8, 9, 1], [4, 1]]), Ragged.of([[4, 1], [4, 5, 6, 1], [3, 1]]), 0, 0
+    )
+    plan = MixingPlan({"a": 3}, {"a": 2}, 0)
+    return StepMaker(plan, ("a",), (tokens,), "task", (1.0,), 2.0, 0)
+
+
+def test_on_another_device_both_forms_are_timed_once_and_nothing_is_changed(maker, tiny_model, tmp_path):
+    model = tiny_model("t5", dropout=0.3).eval()
+    weights = [p.clone() for p in model.parameters()]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    said: list[str] = []
+
+    def measure():
+        return measured_execution(
+            maker, model, "cpu", contextlib.nullcontext, precision="fp32", cache=tmp_path, say=said.append
+        )
+
+    first = measure()
+    kept = json.loads((tmp_path / "execution" / "executions.json").read_text())
+    ((key, seconds),) = kept.items()
+    assert key.startswith("cpu, fp32, ") and set(seconds) == {"flat", "grouped"}
+    assert first == min(seconds, key=seconds.get)
+    assert torch.equal(state, torch.get_rng_state()) and not model.training
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    assert all(p.grad is None for p in model.parameters())
+    (tmp_path / "execution" / "executions.json").write_text(json.dumps({key: {"flat": 9.0, "grouped": 1.0}}))
+    assert measure() == "grouped"
+    assert said[-1] == "a step on cpu: flat 9000.0 ms, grouped 1000.0 ms; grouped is used (--execution chooses)"
+    (tmp_path / "execution" / "executions.json").write_text("not JSON")
+    assert measure() in ("flat", "grouped")
+
+
+def test_a_form_that_fails_on_the_device_is_not_used(maker, tiny_model, monkeypatch):
+    plain = execution._loss
+
+    def loss(model, batch, seed):
+        if "flat" in batch:
+            raise RuntimeError("an operation that the device has not")
+        return plain(model, batch, seed)
+
+    monkeypatch.setattr(execution, "_loss", loss)
+    said: list[str] = []
+    found = measured_execution(
+        maker, tiny_model("t5"), "cpu", contextlib.nullcontext, precision="fp32", cache=None, say=said.append
+    )
+    assert found == "grouped" and "flat inf ms" in said[0]
+
+
+def test_the_measurement_is_asked_only_where_no_rule_is_known(tiny_model):
+    model = tiny_model("t5")
+    asked: list[int] = []
+
+    def measure():
+        asked.append(1)
+        return "grouped"
+
+    assert choose_execution(TrainConfig(), model, "cpu", measure=measure) == "flat"
+    assert choose_execution(TrainConfig(precision="bf16"), model, "cpu", measure=measure) == "grouped"
+    assert choose_execution(TrainConfig(), model, "cuda") == "grouped"
+    assert choose_execution(TrainConfig(gradient_checkpointing=True), model, "cuda", measure=measure) == "grouped"
+    assert choose_execution(TrainConfig(execution="grouped"), model, "cuda", measure=measure) == "grouped"
+    assert not asked
+    assert choose_execution(TrainConfig(execution="flat", precision="bf16"), model, "cpu") == "flat"
+    assert choose_execution(TrainConfig(precision="bf16"), model, "cuda", measure=measure) == "grouped"
+    assert asked
+
+
+def test_what_was_used_before_is_read_from_the_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("multitask.training.checkpoints.state_of", lambda path: {"multitask_execution": path})
+    assert _execution_before("flat") == "flat"
+    assert _execution_before("rm") is None
+
+
+def test_auto_is_bf16_only_on_a_cuda_device_that_computes_in_it(monkeypatch):
+    assert settle_precision(TrainConfig()).precision == "fp32"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: False)
+    assert settle_precision(TrainConfig()).precision == "fp32"
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    assert settle_precision(TrainConfig()).precision == "bf16"
+    assert settle_precision(TrainConfig(precision="fp32")).precision == "fp32"
+    assert settle_precision(TrainConfig(trainer={"accelerator": "cpu"})).precision == "fp32"
+    assert settle_precision(TrainConfig(trainer={"precision": "bf16-true"})).precision == "fp32"
+
+
+def test_tf32_is_allowed_inside_alone():
+    before = torch.backends.cuda.matmul.allow_tf32
+    with tf32(True):
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32 == before
