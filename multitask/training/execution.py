@@ -107,7 +107,7 @@ def measured_execution(
             seconds = known[key]
         else:
             model.to(device)
-            seconds = {form: _time(maker, form, model, device, context) for form in FORMS}
+            seconds = {form: time_of(maker, form, model, device, context) for form in FORMS}
             if path is not None:
                 write_json(path, {**known, key: seconds})
     best = min(FORMS, key=lambda form: seconds[form])
@@ -149,12 +149,12 @@ def _read(path: Path | None) -> dict[str, dict[str, float]]:
     return {}
 
 
-def _time(maker: Any, form: Execution, model: Any, device: Any, context: Callable[[], Any]) -> float:
+def time_of(maker: Any, form: Execution, model: Any, device: Any, context: Callable[[], Any]) -> float:
     """Median seconds of a forward and backward pass over a step of the plan; infinite if it fails."""
     import torch
 
     own = dataclasses.replace(maker, execution=form)
-    batches = [_moved(own.batch(step), device) for step in range(WARM + TIMED)]
+    batches = [moved(own.batch(step), device) for step in range(WARM + TIMED)]
     seconds: list[float] = []
     with _as_it_was(model, device):
         for i, batch in enumerate(batches):
@@ -178,7 +178,8 @@ def _loss(model: Any, batch: dict[str, Any], seed: int) -> Any:
     return step_loss(model, batch, seed)[0]
 
 
-def _moved(batch: dict[str, Any], device: Any) -> Any:
+def moved(batch: dict[str, Any], device: Any) -> Any:
+    """A batch on the device, as Lightning moves it."""
     from lightning_fabric.utilities.apply_func import move_data_to_device
 
     return move_data_to_device(batch, device)

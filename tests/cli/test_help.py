@@ -30,7 +30,7 @@ HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "
 
 COMMANDS = (
     *("train", "eval", "predict", "tasks", "metrics", "mix"),
-    *("interference", "cell", "watch", "report", "export", "cache", "completion"),
+    *("interference", "cell", "watch", "report", "export", "doctor", "cache", "completion"),
 )
 
 _SCRIPT = f"""
@@ -119,7 +119,7 @@ def test_a_page_has_the_commands_own_options_first_then_the_groups_that_it_uses(
     titles = re.findall(r"^([a-z ]+):$", text, flags=re.MULTILINE)
     own = ["arguments", "options"] if command is STUDY else ["options"]
     assert titles == [*own, *(t for t, names in GROUPS.items() if command.settings & {*names}), "examples"]
-    shown = set(re.findall(r"^  --([a-z-]+)", text, flags=re.MULTILINE))
+    shown = set(re.findall(r"^  --([a-z0-9-]+)", text, flags=re.MULTILINE))
     assert {name.replace("_", "-") for name in command.settings} <= shown
     assert not {name.replace("_", "-") for name in SETTINGS - command.settings} & shown
 
