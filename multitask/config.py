@@ -141,10 +141,11 @@ class TrainConfig:
     averages stay, schedule and plan go on); ten in a row end the run."""
     ema: float = 0.0
     """Use an exponential moving average of the weights with this decay, e.g. 0.998; 0 for none."""
-    execution: Literal["auto", "flat", "grouped"] = "auto"
+    execution: Literal["auto", "flat", "grouped", "packed"] = "auto"
     """How a step is computed, which changes rounding and dropout's masks, nothing else. `flat`: on its tokens without
-    padding, the fastest on a CPU. `grouped`: by the model's own code, padded in groups of similar length. `auto`: flat
-    in fp32 on a CPU for a model that it is exact for, else grouped."""
+    padding, the fastest on a CPU. `grouped`: by the model's own code, padded in groups of similar length. `packed`: by
+    the model's own code in rows of one length that hold several examples, compiled on a GPU. `auto`: flat in fp32 on a
+    CPU for a model that it is exact for, on a GPU what is measured to be the fastest, else grouped."""
     precision: str = "auto"
     """`fp32`, or `bf16`: autocast with fp32 weights. `auto`: bf16 on a CUDA device that computes in it, else fp32. fp16
     overflows in T5 and is refused."""

@@ -66,7 +66,7 @@ def unpadded_step(step: StepExamples, tokens: Sequence[TokenizedTask]) -> Unpadd
     edges = list(itertools.accumulate(map(len, groups), initial=0))
     ends = np.cumsum(step.target_lengths)
     return UnpaddedStep(
-        *_flat_tokens(step, tokens),
+        *flat_tokens(step, tokens),
         np.repeat(step.weights.astype(np.float32), step.target_lengths),
         ends - step.target_lengths,
         [step.input_lengths[a:b] for a, b in itertools.pairwise(edges)],
@@ -77,7 +77,7 @@ def unpadded_step(step: StepExamples, tokens: Sequence[TokenizedTask]) -> Unpadd
     )
 
 
-def _flat_tokens(step: StepExamples, tokens: Sequence[TokenizedTask]) -> tuple[np.ndarray, np.ndarray]:
+def flat_tokens(step: StepExamples, tokens: Sequence[TokenizedTask]) -> tuple[np.ndarray, np.ndarray]:
     """Input and target tokens [sum of lengths] int64 of the examples, one behind the other.
 
     A slice of bytes for each example, joined: an index for each token took three times as long with three tasks, and
@@ -98,7 +98,7 @@ def _joined(flat: Mapping[int, memoryview], ids: list[int], starts: np.ndarray, 
 def _padded(part: StepExamples, tokens: Sequence[TokenizedTask], pad: int) -> MicroBatch:
     sides = []
     for flat, lengths, fill in zip(
-        _flat_tokens(part, tokens), (part.input_lengths, part.target_lengths), (pad, IGNORED), strict=True
+        flat_tokens(part, tokens), (part.input_lengths, part.target_lengths), (pad, IGNORED), strict=True
     ):
         mask = np.arange(max(int(lengths.max()), 1)) < lengths[:, None]
         out = np.full(mask.shape, fill, np.int64)

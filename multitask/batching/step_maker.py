@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from multitask.batching.arrays import MicroBatch, UnpaddedStep, micro_batches, unpadded_step
+from multitask.batching.packing import PackedStep, packed_step, row_shape
 from multitask.batching.step import LossName, StepExamples, gather_step, share_of
 from multitask.tokenization.tokenize import TokenizedTask
 
@@ -16,14 +18,15 @@ if TYPE_CHECKING:
     from multitask.mixing.plan import MixingPlan
 
 
-Execution = Literal["flat", "grouped"]
-"""How a step is computed: on unpadded tokens, or as padded micro-batches by the model's own code."""
+Execution = Literal["flat", "grouped", "packed"]
+"""How a step is computed: on unpadded tokens; by the model's own code, as padded micro-batches or in packed rows."""
+Arrays = UnpaddedStep | list[MicroBatch] | PackedStep
 
 
 class StepByTask(NamedTuple):
     """A piece of a step, task by task."""
 
-    of_task: dict[int, UnpaddedStep | list[MicroBatch]]
+    of_task: dict[int, Arrays]
     """{task: its examples in the piece}"""
     present: list[int]
     """The tasks of the whole step."""
@@ -48,8 +51,13 @@ class StepMaker:
     by_task: bool = False
     """Whether a step is made task by task, each to be computed in a pass of its own."""
 
-    def make(self, step: int, part: int = 0, parts: int = 1) -> UnpaddedStep | list[MicroBatch]:
-        """One of `parts` pieces of step `step`, as unpadded tokens or as micro-batches."""
+    @functools.cached_property
+    def shape(self) -> tuple[int, int]:
+        """Of packed rows."""
+        return row_shape(self.tokens)
+
+    def make(self, step: int, part: int = 0, parts: int = 1) -> Arrays:
+        """One of `parts` pieces of step `step`, as unpadded tokens, as micro-batches or packed."""
         return self._arrays(share_of(self._examples(step), part, parts))
 
     def make_by_task(self, step: int, part: int = 0, parts: int = 1) -> StepByTask:
@@ -65,8 +73,8 @@ class StepMaker:
     def batch(self, step: int, part: int = 0, parts: int = 1) -> dict[str, Any]:
         """What `make`, or with `by_task` `make_by_task`, gives as tensors.
 
-        `{"flat": arrays}`, `{"micro": [arrays, …]}`, or `{"by_task": [{"task": number, "flat" or "micro": …}, …],
-        "present": [numbers of the tasks of the whole step]}`.
+        `{"flat": arrays}`, `{"micro": [arrays, …]}`, `{"packed": arrays}`, or `{"by_task": [{"task": number, "flat",
+        "micro" or "packed": …}, …], "present": [numbers of the tasks of the whole step]}`.
         """
         if not self.by_task:
             return as_tensors(self.make(step, part, parts))
@@ -81,14 +89,22 @@ class StepMaker:
         here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
         return gather_step(self.tokens, here, loss=self.loss, loss_weights=self.factors, batch_size=self.batch_size)
 
-    def _arrays(self, examples: StepExamples) -> UnpaddedStep | list[MicroBatch]:
+    def _arrays(self, examples: StepExamples) -> Arrays:
         if self.execution == "flat":
             return unpadded_step(examples, self.tokens)
+        if self.execution == "packed":
+            # T5 begins to decode with its padding id.
+            return packed_step(examples, self.tokens, shape=self.shape, pad=self.pad, start=self.pad)
         return micro_batches(examples, self.tokens, pad=self.pad)
 
 
-def as_tensors(made: UnpaddedStep | list[MicroBatch]) -> dict[str, Any]:
-    """`{"flat": arrays}` or `{"micro": [arrays, …]}`, as tensors; lengths stay arrays, for the CPU works with them."""
+def as_tensors(made: Arrays) -> dict[str, Any]:
+    """`{"flat": arrays}`, `{"micro": [arrays, …]}` or `{"packed": arrays}`, as tensors.
+
+    Lengths of unpadded tokens stay arrays, for the CPU works with them.
+    """
+    if isinstance(made, PackedStep):
+        return {"packed": {name: torch.from_numpy(array) for name, array in made._asdict().items()}}
     if isinstance(made, UnpaddedStep):
         return {"flat": {n: torch.from_numpy(a) if isinstance(a, np.ndarray) else a for n, a in made._asdict().items()}}
     return {"micro": [{n: torch.from_numpy(a) for n, a in micro._asdict().items()} for micro in made]}

@@ -188,7 +188,7 @@ def _make_steps(model: Any, start: Start, data: RunData, trainer: Any, notices: 
         by_task=config.balance != "sum" or config.adapters == "task",
     )
 
-    def measure() -> Any:
+    def measure(possible: Any) -> Any:
         if start.stored and (before := _execution_before(start.stored.path)):
             return before  # another would have other masks of dropout: a resumed run would not be the same
         return measured_execution(
@@ -196,6 +196,7 @@ def _make_steps(model: Any, start: Start, data: RunData, trainer: Any, notices: 
             model,
             device,
             trainer.precision_plugin.train_step_context,
+            possible,
             precision=config.precision,
             cache=cache_folder(),
             say=notices.say,

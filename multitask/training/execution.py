@@ -1,4 +1,4 @@
-"""How steps are computed: on unpadded tokens, or as padded micro-batches by the model's own code.
+"""How steps are computed: on unpadded tokens, or by the model's own code in padded micro-batches or packed rows.
 
 On a CPU unpadded tokens are the faster, which was measured. On another device which is depends on the device, the
 model and the lengths, so there the first run of a kind times each on steps of its own plan and keeps the answer.
@@ -22,11 +22,13 @@ from multitask.storage.json_files import read_json, write_json
 from multitask.storage.locking import locked
 from multitask.version import __version__
 
-Execution = Literal["flat", "grouped"]
-FORMS: tuple[Execution, ...] = ("flat", "grouped")
+Execution = Literal["flat", "grouped", "packed"]
+FORMS: tuple[Execution, ...] = ("flat", "grouped", "packed")
 WARM, TIMED = 2, 6
 """Steps of each that are not timed, and that are."""
 FILE = "executions.json"
+NEVER = 1e9
+"""Seconds that stand for a form that fails on a device."""
 
 
 def choose_execution(
@@ -35,7 +37,7 @@ def choose_execution(
     device: str,
     strategy: str = "SingleDeviceStrategy",
     *,
-    measure: Callable[[], Execution] | None = None,
+    measure: Callable[[Sequence[Execution]], Execution] | None = None,
 ) -> Execution:
     """Choose how steps are computed; see `TrainConfig.execution`.
 
@@ -44,31 +46,42 @@ def choose_execution(
         model: As training begins with it.
         device: Its kind, e.g. cpu.
         strategy: Lightning's, by its class.
-        measure: Times both on a device for which no rule is known; without it `grouped`.
+        measure: Times those that are possible on a device for which no rule is known; without it `grouped`.
 
     Raises:
-        UserError: If unpadded tokens (`flat`) are asked for and cannot be had.
+        UserError: If one is asked for that cannot be had.
     """
-    from multitask.model.unpadded.forward import agrees
-
     asked = config.execution
     if asked == "grouped":
         return "grouped"
     if asked == "auto" and (config.precision == "bf16" if device == "cpu" else measure is None):
         return "grouped"
-    needs = {
-        "it runs in fp32, and in bf16 by autocast alone": "precision" not in config.trainer,
-        "it has no gradient checkpointing": not config.gradient_checkpointing,
-        f"it has not been tried with {strategy}": strategy in ("SingleDeviceStrategy", "DDPStrategy"),
-    }
-    against = [reason for reason, met in needs.items() if not met]
-    if not against and not agrees(model):
-        against = [f"it does not give what the code of {type(model).__name__} gives"]
-    if asked == "flat" and against:
-        raise UserError(f"--execution flat: {against[0]}; use --execution grouped, or auto.")
-    if against:
-        return "grouped"
-    return "flat" if asked == "flat" or device == "cpu" or measure is None else measure()
+    if asked == "packed" or (asked == "flat" or device == "cpu"):
+        form: Execution = "packed" if asked == "packed" else "flat"
+        reason = _against(form, config, model, strategy)
+        if reason and asked == form:
+            raise UserError(f"--execution {form}: {reason}; use --execution grouped, or auto.")
+        return "grouped" if reason else form
+    possible = [form for form in FORMS if not _against(form, config, model, strategy)]
+    return "grouped" if measure is None or possible == ["grouped"] else measure(possible)
+
+
+def _against(form: Execution, config: TrainConfig, model: Any, strategy: str) -> str:
+    """Why a form cannot be had; empty if it can."""
+    from multitask.model.packed import packed_agrees
+    from multitask.model.unpadded.forward import agrees
+
+    if form == "grouped":
+        return ""
+    if strategy not in ("SingleDeviceStrategy", "DDPStrategy"):
+        return f"it has not been tried with {strategy}"
+    if form == "flat" and "precision" in config.trainer:
+        return "it runs in fp32, and in bf16 by autocast alone"
+    if form == "flat" and config.gradient_checkpointing:
+        return "it has no gradient checkpointing"
+    if not (agrees if form == "flat" else packed_agrees)(model):
+        return f"it does not give what the code of {type(model).__name__} gives"
+    return ""
 
 
 # ------------------------------------------------------------------------------------------------------------ measuring
@@ -79,6 +92,7 @@ def measured_execution(
     model: Any,
     device: Any,
     context: Callable[[], contextlib.AbstractContextManager[Any]],
+    possible: Sequence[Execution] = FORMS,
     *,
     precision: str,
     cache: Path | None,
@@ -94,6 +108,7 @@ def measured_execution(
         model: Moved to the device.
         device: Of torch.
         context: In which a forward pass is made: autocast for bf16.
+        possible: The forms to choose from.
         precision: fp32 or bf16.
         cache: The folder that answers are kept in; None for none.
         say: Told what was found.
@@ -103,15 +118,17 @@ def measured_execution(
     with locked(cache / "execution", "measurement of executions", wait=600) if cache else contextlib.nullcontext():
         path = cache / "execution" / FILE if cache else None
         known = _read(path)
-        if key in known:
-            seconds = known[key]
-        else:
+        seconds = {form: s for form, s in known.get(key, {}).items() if form in possible}
+        if len(seconds) < len(possible):
             model.to(device)
-            seconds = {form: time_of(maker, form, model, device, context) for form in FORMS}
+            seconds = {form: time_of(maker, form, model, device, context) for form in possible}
             if path is not None:
-                write_json(path, {**known, key: seconds})
-    best = min(FORMS, key=lambda form: seconds[form])
-    times = ", ".join(f"{form} {1000 * seconds[form]:.1f} ms" for form in FORMS)
+                # What failed is as slow as can be: JSON has no infinity.
+                write_json(path, {**known, key: {form: min(s, NEVER) for form, s in seconds.items()}})
+    best = min(possible, key=lambda form: seconds[form])
+    times = ", ".join(
+        f"{form} {f'{1000 * seconds[form]:.1f} ms' if seconds[form] < NEVER else 'fails'}" for form in possible
+    )
     say(f"a step on {name}: {times}; {best} is used (--execution chooses)")
     return best
 
@@ -145,7 +162,7 @@ def _read(path: Path | None) -> dict[str, dict[str, float]]:
     with contextlib.suppress(UserError):
         if path is not None and path.is_file():
             found: dict[str, dict[str, float]] = read_json(path, dict[str, dict[str, float]])
-            return {key: value for key, value in found.items() if set(FORMS) <= set(value)}
+            return {key: value for key, value in found.items() if set(value) <= set(FORMS)}
     return {}
 
 
@@ -165,8 +182,8 @@ def time_of(maker: Any, form: Execution, model: Any, device: Any, context: Calla
                     total = _loss(model, batch, i)
                 torch.autograd.backward(total)
                 _wait(device)
-            except RuntimeError:  # out of memory, or an operation that the device has not
-                return float("inf")
+            except Exception:  # out of memory, an operation that the device has not, a compiler that is not there
+                return NEVER
             seconds.append(time.perf_counter() - began)
             model.zero_grad(set_to_none=True)
     return statistics.median(seconds[WARM:])

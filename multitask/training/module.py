@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from multitask.batching.arrays import IGNORED
 from multitask.model.adapters import Adapters
+from multitask.model.packed import packed_losses
 from multitask.model.private_generator import seed_of
 from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.layout import send
@@ -444,6 +445,8 @@ def step_loss(
     if "flat" in batch:
         masks = Masks(model.config.dropout_rate if model.training else 0.0, seed)
         return _flat_loss(model, batch["flat"], masks)
+    if "packed" in batch:
+        return _packed_loss(model, batch["packed"])
     pieces = []
     total = torch.zeros((), device=next(model.parameters()).device)
     for micro in batch["micro"]:
@@ -467,9 +470,24 @@ def _flat_loss(model: Any, step: Mapping[str, Any], masks: Masks) -> tuple[Tenso
         masks,
     )
     inputs, targets = (send(np.concatenate(step[side]), losses.device) for side in ("input_lengths", "target_lengths"))
-    example = torch.arange(len(targets), device=losses.device).repeat_interleave(targets, output_size=len(losses))
-    nll = torch.zeros(len(targets), dtype=losses.dtype, device=losses.device).index_add_(0, example, losses)
-    return total, [Piece(step["task_ids"], step["rows"], step["real"], inputs, targets, nll)]
+    return total, [Piece(step["task_ids"], step["rows"], step["real"], inputs, targets, _sums(losses, targets))]
+
+
+def _packed_loss(model: Any, step: Mapping[str, Any]) -> tuple[Tensor, list[Piece]]:
+    # Compiling pays on a GPU; a CPU has unpadded tokens, which are faster.
+    total, losses = packed_losses(model, step, compiled=step["input_ids"].device.type == "cuda")
+    targets = step["target_lengths"]
+    nll = _sums(losses, targets)
+    return total, [Piece(step["task_ids"], step["rows"], step["real"], step["input_lengths"], targets, nll)]
+
+
+def _sums(losses: Tensor, lengths: Tensor) -> Tensor:
+    """[E] the sums of consecutive stretches of these lengths, added in one order on any device."""
+    if losses.device.type == "cpu":
+        example = torch.arange(len(lengths)).repeat_interleave(lengths)
+        return torch.zeros(len(lengths), dtype=losses.dtype).index_add_(0, example, losses)
+    found: Tensor = torch.segment_reduce(losses, "sum", lengths=lengths, unsafe=True)
+    return found
 
 
 def token_losses(model: Any, micro: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -244,6 +244,13 @@ def only(batch: Mapping[str, Any], task: int) -> dict[str, Any]:
     if "micro" in batch:
         micros = [{**m, "weights": torch.where(m["task_ids"] == task, m["weights"], 0.0)} for m in batch["micro"]]
         return {**batch, "micro": micros}
+    if "packed" in batch:
+        packed = batch["packed"]
+        here = torch.zeros_like(packed["labels"], dtype=torch.bool).flatten()
+        of_task = packed["task_ids"] == task
+        here[packed["slots"]] = of_task.repeat_interleave(packed["target_lengths"])
+        weights = torch.where(here.view_as(packed["labels"]), packed["token_weights"], 0.0)
+        return {**batch, "packed": {**packed, "token_weights": weights}}
     flat = batch["flat"]
     lengths = torch.from_numpy(np.concatenate(flat["target_lengths"])).to(flat["task_ids"].device)
     here = (flat["task_ids"] == task).repeat_interleave(lengths)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import warnings
 from types import MethodType
 
 import numpy as np
@@ -12,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multitask.batching import grouping
-from multitask.batching.arrays import IGNORED, micro_batches, unpadded_step
+from multitask.batching.arrays import IGNORED, flat_tokens, micro_batches, unpadded_step
 from multitask.batching.grouping import attention_groups, group_by_length
+from multitask.batching.packing import packed_step, row_shape
 from multitask.batching.step import gather_step, share_of
 from multitask.batching.step_maker import as_tensors
+from multitask.model.packed import packed_agrees, packed_losses
 from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.tokenize import TokenizedTask
 from multitask.training.module import step_loss
@@ -223,6 +227,67 @@ def test_flat_tokens_have_the_gradient_of_the_plain_padded_batch(tiny_model, kin
     for parts in (2, 3):
         shares = [(float(parts), unpadded_step(share_of(step, k, parts), tokens)) for k in range(parts)]
         assert_same(gradients(model, shares), reference)
+
+
+def packed(step, tokens, shape=None):
+    return packed_step(step, tokens, shape=shape or row_shape(tokens), pad=0, start=0)
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_packed_rows_have_the_gradient_of_the_plain_padded_batch(tiny_model, kind, loss):
+    model = in_double(tiny_model(kind).eval())
+    assert packed_agrees(model)
+    tokens = made_tokens(5)
+    step = made_step(tokens, (4, 3, 5), loss)
+    reference = gradients(model, [(1.0, micro_batches(step, tokens, pad=0, group=False))])
+    made = packed(step, tokens, (40, 16))
+    assert made.input_segments.max() > 1  # several examples in a row
+    assert_same(gradients(model, [(1.0, made)]), reference)
+    shares = [(2.0, packed(share_of(step, k, 2), tokens, (40, 16))) for k in range(2)]
+    assert_same(gradients(model, shares), reference)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 99), st.tuples(*[st.integers(0, 6)] * 3), st.sampled_from(LOSSES))
+def test_every_token_stands_in_a_packed_row_once(seed, counts, loss):
+    tokens = made_tokens(seed)
+    step = made_step(tokens, counts, loss)
+    made = packed(step, tokens)
+    assert made.input_ids.shape[1:] + made.labels.shape[1:] == row_shape(tokens)
+    assert len(made.input_ids) == len(made.labels) and len(made.input_ids) % 4 == 0
+    assert sorted(made.input_ids[made.input_segments > 0]) == sorted(flat_tokens(step, tokens)[0])
+    assert made.labels.flatten()[made.slots].tolist() == flat_tokens(step, tokens)[1].tolist()
+    assert (made.labels != -100).sum() == len(made.slots) == len(set(made.slots.tolist()))
+    assert made.token_weights.sum() == pytest.approx((step.weights * step.target_lengths).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_packed_step_has_the_gradient_of_the_model_itself(tiny_model, monkeypatch, backend):
+    """Captured as one graph for its shape: another step of that shape captures nothing. The slow form compiles it."""
+    model = tiny_model("t5").eval()
+    tokens = made_tokens(5)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+
+    def one(counts, compiled):
+        step = made_step(tokens, counts, "task")
+        tensors = as_tensors(packed(step, tokens, (40, 16)))["packed"]
+        model.zero_grad()
+        total, nll = packed_losses(model, tensors, compiled=compiled)
+        total.backward()
+        return nll, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler's own
+        torch._dynamo.utils.counters.clear()
+        results = [one((4, 3, 5), True), one((3, 4, 4), True)]
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for (nll, gradient), counts in zip(results, ((4, 3, 5), (3, 4, 4)), strict=True):
+        own = one(counts, False)
+        assert torch.allclose(nll, own[0], atol=1e-5)
+        assert float((gradient - own[1]).norm() / own[1].norm()) < 1e-5
+    assert graphs == 1
+    torch._dynamo.reset()
 
 
 @settings(max_examples=25, deadline=None)

@@ -43,16 +43,20 @@ def test_on_another_device_both_forms_are_timed_once_and_nothing_is_changed(make
     first = measure()
     kept = json.loads((tmp_path / "execution" / "executions.json").read_text())
     ((key, seconds),) = kept.items()
-    assert key.startswith("cpu, fp32, ") and set(seconds) == {"flat", "grouped"}
+    assert key.startswith("cpu, fp32, ") and set(seconds) == {"flat", "grouped", "packed"}
     assert first == min(seconds, key=seconds.get)
     assert torch.equal(state, torch.get_rng_state()) and not model.training
     assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
     assert all(p.grad is None for p in model.parameters())
-    (tmp_path / "execution" / "executions.json").write_text(json.dumps({key: {"flat": 9.0, "grouped": 1.0}}))
+    (tmp_path / "execution" / "executions.json").write_text(
+        json.dumps({key: {"flat": 9.0, "grouped": 1.0, "packed": 1e9}})
+    )
     assert measure() == "grouped"
-    assert said[-1] == "a step on cpu: flat 9000.0 ms, grouped 1000.0 ms; grouped is used (--execution chooses)"
+    assert said[-1] == (
+        "a step on cpu: flat 9000.0 ms, grouped 1000.0 ms, packed fails; grouped is used (--execution chooses)"
+    )
     (tmp_path / "execution" / "executions.json").write_text("not JSON")
-    assert measure() in ("flat", "grouped")
+    assert measure() in ("flat", "grouped", "packed")
 
 
 def test_a_form_that_fails_on_the_device_is_not_used(maker, tiny_model, monkeypatch):
@@ -66,28 +70,41 @@ def test_a_form_that_fails_on_the_device_is_not_used(maker, tiny_model, monkeypa
     monkeypatch.setattr(execution, "_loss", loss)
     said: list[str] = []
     found = measured_execution(
-        maker, tiny_model("t5"), "cpu", contextlib.nullcontext, precision="fp32", cache=None, say=said.append
+        maker,
+        tiny_model("t5"),
+        "cpu",
+        contextlib.nullcontext,
+        ["flat", "grouped"],
+        precision="fp32",
+        cache=None,
+        say=said.append,
     )
-    assert found == "grouped" and "flat inf ms" in said[0]
+    assert found == "grouped" and "flat fails" in said[0]
 
 
 def test_the_measurement_is_asked_only_where_no_rule_is_known(tiny_model):
     model = tiny_model("t5")
-    asked: list[int] = []
+    asked: list[list[str]] = []
 
-    def measure():
-        asked.append(1)
+    def measure(possible):
+        asked.append(list(possible))
         return "grouped"
 
     assert choose_execution(TrainConfig(), model, "cpu", measure=measure) == "flat"
     assert choose_execution(TrainConfig(precision="bf16"), model, "cpu", measure=measure) == "grouped"
     assert choose_execution(TrainConfig(), model, "cuda") == "grouped"
-    assert choose_execution(TrainConfig(gradient_checkpointing=True), model, "cuda", measure=measure) == "grouped"
     assert choose_execution(TrainConfig(execution="grouped"), model, "cuda", measure=measure) == "grouped"
     assert not asked
     assert choose_execution(TrainConfig(execution="flat", precision="bf16"), model, "cpu") == "flat"
+    assert choose_execution(TrainConfig(execution="packed"), model, "cpu") == "packed"
     assert choose_execution(TrainConfig(precision="bf16"), model, "cuda", measure=measure) == "grouped"
-    assert asked
+    checkpointed = TrainConfig(gradient_checkpointing=True)
+    assert choose_execution(checkpointed, model, "cuda", measure=measure) == "grouped"
+    assert asked == [["flat", "grouped", "packed"], ["grouped", "packed"]]
+    model.decoder.final_layer_norm.register_forward_hook(lambda module, given, out: out * 2)
+    asked.clear()
+    assert choose_execution(TrainConfig(), model, "cuda", measure=measure) == "grouped"
+    assert asked == [["grouped", "packed"]]  # packed rows go through the model's own layers, and their hooks
 
 
 def test_what_was_used_before_is_read_from_the_checkpoint(tmp_path, monkeypatch):
