@@ -16,13 +16,20 @@ def mean_tokens(mix: PlannedMixture, config: TrainConfig, *, rows: int = 2000) -
     """{task: (mean input tokens, mean target tokens)} over at most `rows` training examples of each, evenly spread."""
     import dataclasses
 
+    from multitask.tokenization.disk_cache import Cache
+    from multitask.tokenization.token_cache import TokenCache
     from multitask.tokenization.tokenize import tokenize_task
 
     tokenizer = mixture_tokenizer(config, mix)
+    cached = TokenCache(Cache(), tokenizer)
     means = {}
     for name, data in mix.data.items():
-        some = data.train.examples[:: max(1, len(data.train) // rows)]
-        tokens = tokenize_task(tokenizer, data.task, dataclasses.replace(data.train, examples=some))
+        every = max(1, len(data.train) // rows)
+        if every == 1:  # all of them: the next look at them, or a run, finds them in the cache
+            tokens = cached.tokenized(data.task, data.train)
+        else:
+            some = data.train.examples[::every]
+            tokens = tokenize_task(tokenizer, data.task, dataclasses.replace(data.train, examples=some))
         means[name] = (float(tokens.inputs.lengths.mean()), float(tokens.targets.lengths.mean()))
     return means
 

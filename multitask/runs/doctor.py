@@ -227,7 +227,7 @@ def _answers(model: Any, tokenizer: Any, mix: Any) -> list[str]:
     from multitask.tokenization.tokenize import tokenize_task
 
     found: list[str] = []
-    for name, output in (("sst2", "label"), ("span", "span"), ("span", "text")):
+    for name, output in (("sst2", "labels"), ("span", "span"), ("span", "text")):
         task, examples = mix.tasks[name].replace(output=output), mix.data[name].validation
         tokens = tokenize_task(tokenizer, task, examples)
         decoder = Decoder(task, tokenizer, examples, tokens.inputs, tokens.targets)

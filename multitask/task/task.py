@@ -101,6 +101,7 @@ class Task:
             raise UserError(f"task '{self.name}' scores labels, so it needs two or more. Got {list(self.labels)}.")
         if len(set(self.labels)) != len(self.labels):
             raise UserError(f"task '{self.name}' has a label twice: {list(self.labels)}.")
+        object.__setattr__(self, "metrics", resolve_metrics(self.metrics))
         if not self.metrics:
             raise UserError(f"task '{self.name}' has no metric; give metrics=[\"accuracy\"] or another.")
         if self.source is not None:
