@@ -50,7 +50,7 @@ def machine_facts() -> list[Fact]:
         facts.append(Fact("GPU", f"none that torch sees (its build is for {built or 'the CPU alone'})"))
     facts += [
         Fact("bf16", _bf16(count)),
-        Fact("compiler", f"{_compiler()} (torch.compile is not used)"),
+        Fact("compiler", f"{_compiler()} (torch.compile: packed rows on a GPU alone)"),
         Fact("cache", _folder(cache_folder())),
         Fact("data folder", _folder(Path(found)) if (found := os.environ.get("MULTITASK_DATA")) else "not set"),
         Fact("Hub", "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") in ("1", "ON", "YES") else "online"),
