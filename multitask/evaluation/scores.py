@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,15 @@ class TaskScores:
     def numbers(self) -> dict[str, float]:
         """The task's entry in metrics.json."""
         return {**self.metrics, "log_likelihood": self.log_likelihood, "invalid_rate": self.invalid_rate}
+
+
+class Share(NamedTuple):
+    """The part of the rows that one of several processes decodes."""
+
+    process: int
+    processes: int
+    gather: Callable[[list[Prediction]], list[Prediction]]
+    """Gives what all processes have; every process calls it."""
 
 
 def outputs_of(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Outputs:
@@ -176,15 +185,22 @@ def evaluate_task(
     batch_tokens: int = 4096,
     labels_by: Literal["rank", "generate", "both"] = "rank",
     advance: Callable[[int], None] | None = None,
+    share: Share | None = None,
 ) -> TaskScores:
-    """Decode a whole split and score it as `score_task`; `advance(n)` is called as rows are done."""
+    """Decode a whole split and score it as `score_task`; `advance(n)` is called as rows are done.
+
+    With `share` this process decodes its part of the rows alone, and scores those of all.
+    """
     decoder = Decoder(task, tokenizer, examples, tokens.inputs, tokens.targets, labels_by)
     predictions: list[Prediction] = []
     lengths = tokens.inputs.lengths
-    for rows in batches_of(np.argsort(-lengths, kind="stable"), lengths, batch_tokens):
+    first, stride = (share.process, share.processes) if share else (0, 1)
+    for rows in batches_of(np.argsort(-lengths, kind="stable")[first::stride], lengths, batch_tokens):
         predictions += decoder(model, rows)
         if advance:
-            advance(len(rows))
+            advance(min(len(rows) * stride, len(examples)))
+    if share:
+        predictions = share.gather(predictions)
     return score_task(task, examples, predictions, train=train, errors=errors)
 
 

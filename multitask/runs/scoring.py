@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from multitask.evaluation.scores import TaskScores, evaluate_task
+from multitask.evaluation.scores import Share, TaskScores, evaluate_task
 from multitask.examples.dataset import Examples
 from multitask.model.adapters import find_adapters
 from multitask.runs.notices import Notices
@@ -17,6 +17,7 @@ from multitask.terminal.counting import counting
 from multitask.tokenization.disk_cache import Cache
 from multitask.tokenization.token_cache import TokenCache
 from multitask.tokenization.tokenize import TokenizedTask
+from multitask.training.distributed import is_distributed
 
 
 class RunScores(NamedTuple):
@@ -28,7 +29,20 @@ class RunScores(NamedTuple):
     """Of the one model that is kept, with `--select per-task`; else empty."""
 
 
-def evaluate_run(module: Any, start: Start, data: RunData, device: Any, cache: Cache, notices: Notices) -> RunScores:
+def shares_evaluation(trainer: Any) -> bool:
+    """Whether each process has the whole model, and the others are still there: then all of them evaluate."""
+    return trainer.world_size > 1 and type(trainer.strategy).__name__ == "DDPStrategy" and is_distributed()
+
+
+def evaluate_run(
+    module: Any,
+    start: Start,
+    data: RunData,
+    device: Any,
+    cache: Cache,
+    notices: Notices,
+    share: Share | None = None,
+) -> RunScores:
     """Evaluate the trained model on every task; its weights are then those that are kept.
 
     Args:
@@ -38,6 +52,7 @@ def evaluate_run(module: Any, start: Start, data: RunData, device: Any, cache: C
         device: Where the model is evaluated.
         cache: Of token ids.
         notices: Told which checkpoints were chosen.
+        share: The part of the rows that this process decodes; None for all.
     """
     select = start.config.select
     parts = scored_examples(start.config, data.mix)
@@ -50,17 +65,24 @@ def evaluate_run(module: Any, start: Start, data: RunData, device: Any, cache: C
     if select == "per-task":
         for name in parts:
             _load_best(module, start, notices, name)
-            own[name] = _evaluate_one(model, start, data, name, parts[name], tokens[name])
+            own[name] = _evaluate_one(model, start, data, name, parts[name], tokens[name], share)
     if select != "last":
         _load_best(module, start, notices)
-    kept = {name: _evaluate_one(model, start, data, name, parts[name], tokens[name]) for name in parts}
+    kept = {name: _evaluate_one(model, start, data, name, parts[name], tokens[name], share) for name in parts}
     return RunScores(own, kept) if own else RunScores(kept, {})
 
 
 def _evaluate_one(
-    model: Any, start: Start, data: RunData, name: str, examples: Examples, tokens: TokenizedTask
+    model: Any,
+    start: Start,
+    data: RunData,
+    name: str,
+    examples: Examples,
+    tokens: TokenizedTask,
+    share: Share | None,
 ) -> TaskScores:
-    show = counting(f"evaluating {name}", len(examples)) if wants_progress(start) else contextlib.nullcontext()
+    shown = wants_progress(start) and start.first_process
+    show = counting(f"evaluating {name}", len(examples)) if shown else contextlib.nullcontext()
     adapters = find_adapters(model)
     merged = adapters.merged(adapters.name_for(name)) if adapters else contextlib.nullcontext()
     with merged, show as counter:
@@ -74,6 +96,7 @@ def _evaluate_one(
             batch_tokens=start.config.batch_tokens,
             labels_by=start.config.labels_by,
             advance=counter.advance if counter else None,
+            share=share,
         )
 
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.evaluation.scores import Share
 from multitask.mixing.prepare import load_plugins, select_tasks
 from multitask.model.adapters import SHARED, add_adapters
 from multitask.registry import did_you_mean
 from multitask.runs.announcement import announce_run
 from multitask.runs.definitions import definition
 from multitask.runs.display import RunDisplay
-from multitask.runs.endings import say_how_to_resume
+from multitask.runs.endings import explained_endings, say_how_to_resume
 from multitask.runs.example_log import ExampleLog
 from multitask.runs.finished import load_includes, run_config
 from multitask.runs.fitting import fit, take_as_trained
@@ -30,7 +31,7 @@ from multitask.runs.resuming import check_same
 from multitask.runs.run import Run
 from multitask.runs.run_data import RunData, load_run_data
 from multitask.runs.run_record import known_facts, write_run, write_run_page
-from multitask.runs.scoring import RunScores, evaluate_run
+from multitask.runs.scoring import RunScores, evaluate_run, shares_evaluation
 from multitask.runs.settings import RunSettings, prepare_settings
 from multitask.runs.start import Start, find_start, open_run_folder
 from multitask.runs.trainer import make_trainer, wants_progress
@@ -43,6 +44,7 @@ from multitask.terminal.counting import duration
 from multitask.terminal.escaping import visible
 from multitask.terminal.quiet import quietly
 from multitask.tokenization.disk_cache import Cache
+from multitask.training.distributed import gathered
 from multitask.training.initial_model import make_initial_model
 from multitask.training.precision import tf32
 from multitask.training.processes import STARTER, end_with, is_first_process, join
@@ -186,9 +188,15 @@ def _train(
                 fitted = take_as_trained(model, start, data, log, notices)
             else:
                 fitted = fit(model, start, data, watched, trainer, log=log, display=display, notices=notices)
+            shared = shares_evaluation(trainer)
+            if not start.first_process and not shared:
+                return
+            share = Share(trainer.global_rank, trainer.world_size, gathered) if shared else None
+            explained = explained_endings(start, trainer, data.mix.steps) if shared else contextlib.nullcontext()
+            with explained:
+                scores = _evaluate(fitted.module, start, data, trainer, cache, notices, share)
             if not start.first_process:
                 return
-            scores = _evaluate(fitted.module, start, data, trainer, cache, notices)
             display.finish()
     seconds = write_run(start, data, fitted, scores, facts, notices, elapsed)
     file.end()
@@ -198,10 +206,18 @@ def _train(
     join(trainer)
 
 
-def _evaluate(module: Any, start: Start, data: RunData, trainer: Any, cache: Cache, notices: Notices) -> RunScores:
+def _evaluate(
+    module: Any,
+    start: Start,
+    data: RunData,
+    trainer: Any,
+    cache: Cache,
+    notices: Notices,
+    share: Share | None,
+) -> RunScores:
     """Evaluate the model; if that is interrupted, say that training is done."""
     try:
-        return evaluate_run(module, start, data, trainer.strategy.root_device, cache, notices)
+        return evaluate_run(module, start, data, trainer.strategy.root_device, cache, notices, share)
     except KeyboardInterrupt:
         if not notices.quiet and (then := say_how_to_resume(start)):
             print(visible(f"training is done, evaluation is not. {then}"), file=sys.stderr)

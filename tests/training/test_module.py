@@ -9,6 +9,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -150,7 +151,8 @@ def test_copying_the_module_does_not_copy_what_watches_it(tiny_model):
 # -------------------------------------------------------------------------------------------------------- two processes
 
 SCRIPT = """
-import random, sys, torch
+import os, random, sys, torch
+import multitask.evaluation.scores as scores
 from multitask.metrics import resolve_metrics
 from multitask.runs.train import train
 from multitask.sources import rows
@@ -165,6 +167,16 @@ for name, of in (("first", 0), ("last", -1)):
                   prefix=name + ": ", metrics=resolve_metrics(["exact_match"]),
                   source=rows({"train": made, "validation": made[:9]})))
 out, devices = sys.argv[1:]
+
+
+class Counted(scores.Decoder):
+    def __call__(self, model, rows):
+        with open(f"{out}-decoded-{os.environ.get('LOCAL_RANK', '0')}", "a") as file:
+            file.write("x" * len(rows))
+        return super().__call__(model, rows)
+
+
+scores.Decoder = Counted
 train(tasks="first,last", out=out, vocab_size=60, dropout=0.0, optimizer="adamw", lr=1e-3, quiet=True, clip=0.5,
       per_step={"first": 3.5, "last": 0.5}, eval_every=3, checkpoint_every=4, log_every=1,
       trainer={"max_steps": 6, "devices": int(devices), "accelerator": "cpu", "enable_progress_bar": False,
@@ -201,3 +213,9 @@ def test_two_processes_train_the_model_of_one(tmp_path):
         assert ours["mean_loss"] == pytest.approx(theirs["mean_loss"], rel=1e-5)
     metrics = [json.loads((tmp_path / d / "metrics.json").read_text()) for d in ("1", "2")]
     assert metrics[0]["first"] == pytest.approx(metrics[1]["first"], rel=1e-4)
+    # The final evaluation: 9 rows of each of two tasks, half of them in each process, all of them in the predictions.
+    decoded = {p.name: len(p.read_text()) for p in tmp_path.glob("*-decoded-*")}
+    assert decoded == {"1-decoded-0": 18, "2-decoded-0": 10, "2-decoded-1": 8}
+    frames = [pd.read_parquet(tmp_path / d / "predictions" / "first.parquet") for d in ("1", "2")]
+    assert frames[0]["id"].tolist() == frames[1]["id"].tolist()
+    assert frames[0]["log_likelihood"].to_numpy() == pytest.approx(frames[1]["log_likelihood"].to_numpy(), rel=1e-3)
