@@ -26,7 +26,7 @@ Execution = Literal["flat", "grouped", "packed"]
 FORMS: tuple[Execution, ...] = ("flat", "grouped", "packed")
 WARM, TIMED = 2, 6
 """Steps of each that are not timed, and that are."""
-FILE = "executions.json"
+FOLDER, FILE = "execution", "executions.json"
 NEVER = 1e9
 """Seconds that stand for a form that fails on a device."""
 
@@ -115,8 +115,7 @@ def measured_execution(
     """
     name = device_name(device)
     key = f"{name}, {precision}, {_shape(model, maker)}"
-    with locked(cache / "execution", "measurement of executions", wait=600) if cache else contextlib.nullcontext():
-        path = cache / "execution" / FILE if cache else None
+    with _kept_in(cache) as path:
         known = _read(path)
         seconds = {form: s for form, s in known.get(key, {}).items() if form in possible}
         if len(seconds) < len(possible):
@@ -124,13 +123,26 @@ def measured_execution(
             seconds = {form: time_of(maker, form, model, device, context) for form in possible}
             if path is not None:
                 # What failed is as slow as can be: JSON has no infinity.
-                write_json(path, {**known, key: {form: min(s, NEVER) for form, s in seconds.items()}})
+                with contextlib.suppress(OSError):
+                    write_json(path, {**known, key: {form: min(s, NEVER) for form, s in seconds.items()}})
     best = min(possible, key=lambda form: seconds[form])
     times = ", ".join(
         f"{form} {f'{1000 * seconds[form]:.1f} ms' if seconds[form] < NEVER else 'fails'}" for form in possible
     )
     say(f"a step on {name}: {times}; {best} is used (--execution chooses)")
     return best
+
+
+@contextlib.contextmanager
+def _kept_in(cache: Path | None) -> Iterator[Path | None]:
+    """The file of answers, held against other processes; None where nothing can be kept, which ends no run."""
+    with contextlib.ExitStack() as stack:
+        path = None
+        if cache is not None:
+            with contextlib.suppress(UserError, OSError):
+                stack.enter_context(locked(cache / FOLDER, "measurement of executions", wait=600))
+                path = cache / FOLDER / FILE
+        yield path
 
 
 def device_name(device: Any) -> str:
@@ -221,5 +233,5 @@ def _as_it_was(model: Any, device: Any) -> Iterator[None]:
 def _wait(device: Any) -> None:
     import torch
 
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)

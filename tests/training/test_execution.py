@@ -59,6 +59,20 @@ def test_on_another_device_both_forms_are_timed_once_and_nothing_is_changed(make
     assert measure() in ("flat", "grouped", "packed")
 
 
+def test_a_cache_that_cannot_be_written_ends_no_run(maker, tiny_model, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    found = measured_execution(
+        maker,
+        tiny_model("t5"),
+        "cpu",
+        contextlib.nullcontext,
+        precision="fp32",
+        cache=tmp_path / "file",
+        say=lambda line: None,
+    )
+    assert found in ("flat", "grouped", "packed")
+
+
 def test_a_form_that_fails_on_the_device_is_not_used(maker, tiny_model, monkeypatch):
     plain = execution._loss
 

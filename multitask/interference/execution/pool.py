@@ -370,6 +370,8 @@ class _Pool:
             if worker.process.is_alive():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGINT)
+            with contextlib.suppress(OSError):  # one that waits for an order would wait for ever
+                worker.connection.send(None)
         sys.stderr.write(GOES_ON)
         deadline = time.monotonic() + 60
         left: dict[Any, _Worker] = {worker.connection: worker for worker in self._workers}
