@@ -180,6 +180,9 @@ class TrainConfig:
     labels_by: Literal["rank", "generate", "both"] = "rank"
     """Score a label task's labels, or let the model write and count foreign strings as wrong. `both` scores them,
     and keeps in the predictions what the model writes and what length-normalised scores choose."""
+    eval_precision: Literal["fp32", "bf16"] = "fp32"
+    """In which numbers evaluation computes, during training too, and `multitask eval` and `predict` after it: bf16 is
+    faster on a GPU, and may decide a tie otherwise."""
     batch_tokens: int = 4096
     """Padded input tokens of an evaluation batch."""
     checkpoint_every: int = 500

@@ -32,7 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "evaluation": (
         *("eval_every", "eval_limit", "select", "patience", "selection_rows", "hold_selection", "validation_rows"),
-        *("evaluate_on", "labels_by", "batch_tokens"),
+        *("evaluate_on", "labels_by", "eval_precision", "batch_tokens"),
     ),
     "run folder": (
         *("out", "resume", "overwrite", "checkpoint_every", "log_every", "gradients_every", "log_examples"),

@@ -30,6 +30,7 @@ ADDED: dict[str, Any] = {
     "merge_runs": [],
     "merge_scale": None,
     "tf32": False,
+    "eval_precision": "fp32",
 }
 """Settings that came after runs had been trained, and the value that those had, which is left out of an address: or
 theirs would be others now."""

@@ -35,6 +35,7 @@ from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.special_tokens import encode
 from multitask.tokenization.token_cache import TokenCache
 from multitask.tokenization.tokenizer import load_tokenizer
+from multitask.training.precision import evaluating_in
 from multitask.training.rng_states import same_threads
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def evaluate(
     for name, (examples, train) in parts.items():
         tokens = cached.tokenized(chosen[name], examples)
         own = adapter_of(Path(run) / "model", name)
-        with merged_from(model, own), counting(f"evaluating {name}", len(examples)) as counter:
+        numbers = evaluating_in(config.eval_precision, model.device.type)
+        with merged_from(model, own), numbers, counting(f"evaluating {name}", len(examples)) as counter:
             scores[name] = evaluate_task(
                 model,
                 tokenizer,
@@ -191,6 +193,8 @@ class Predictor:
     """Padded input tokens of a batch."""
     scores: bool = False
     """Give the likelihoods of answers too."""
+    precision: str = "fp32"
+    """In which numbers it computes."""
 
     @classmethod
     def load(cls, run: str | Path, task: Task, *, scores: bool = False) -> Predictor:
@@ -205,7 +209,7 @@ class Predictor:
         own = adapter_of(Path(run) / "model", task.name)
         if own is not None:
             merge_adapter(model, own)
-        return cls(as_trained(task, model), model, tokenizer, config.batch_tokens, scores)
+        return cls(as_trained(task, model), model, tokenizer, config.batch_tokens, scores, config.eval_precision)
 
     def __call__(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
         """An answer to each example, in order; see `predict`."""
@@ -217,7 +221,8 @@ class Predictor:
         tokens = Ragged.of([i if len(i) <= limit else [*i[: limit - 1], i[-1]] for i in ids])
         decoder = Decoder(self.task, self.tokenizer, examples, tokens, scored=self.scores)
         made = {}
-        with counting("predicting", len(examples)) as counter:
+        numbers = evaluating_in(self.precision, self.model.device.type)
+        with counting("predicting", len(examples)) as counter, numbers:
             for rows in batches_of(np.argsort(-tokens.lengths, kind="stable"), tokens.lengths, self.batch_tokens):
                 made.update({p.row: p for p in decoder(self.model, rows)})
                 counter.advance(len(rows))

@@ -28,6 +28,20 @@ def _has_bf16(config: TrainConfig) -> bool:
 
 
 @contextlib.contextmanager
+def evaluating_in(precision: str, device: str) -> Iterator[None]:
+    """Evaluate in these numbers inside, whatever is trained in.
+
+    Args:
+        precision: fp32 or bf16.
+        device: Its kind, e.g. cuda.
+    """
+    import torch
+
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        yield
+
+
+@contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """Let CUDA's matrix products of fp32 round to TF32 inside; torch's own setting is left as it was."""
     import torch

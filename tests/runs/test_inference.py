@@ -7,9 +7,11 @@ import math
 import re
 
 import pytest
+import torch
 
 import multitask
 import multitask.runs.finished
+from multitask.decoding.decoder import Decoder
 from multitask.errors import UserError
 from multitask.examples.new_inputs import new_examples, read_inputs, row_example
 from multitask.metrics.naming import resolve_metrics
@@ -48,6 +50,25 @@ def test_evaluating_again_gives_the_scores_of_training(run):
         for name, value in again[task].numbers.items():
             # Read back from safetensors, and in other batches: equal up to rounding.
             assert value == pytest.approx(values[name], abs=1e-4, nan_ok=True) if values[name] is not None else True
+
+
+def test_evaluation_is_in_bf16_only_if_it_is_asked_for_and_then_everywhere(run, tmp_path, monkeypatch):
+    plain, seen = Decoder.__call__, []
+
+    def decode(self, model, rows):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return plain(self, model, rows)
+
+    monkeypatch.setattr(Decoder, "__call__", decode)
+    settings = {"tasks": "toy_labels,toy_text", "trainer": {"max_steps": 2}, "batch_size": 8, "vocab_size": 120}
+    settings |= {"eval_every": 1, "quiet": True}
+    for precision, asked, folder in (("bf16", "fp32", "a"), ("fp32", "bf16", "b")):
+        out = str(tmp_path / folder)
+        made = multitask.train(**settings, precision=precision, eval_precision=asked, out=out)
+        evaluate(made.folder)
+        made.predict("toy_labels", ["red blue"])
+        assert len(seen) > 6 and set(seen) == {asked == "bf16"}
+        seen.clear()
 
 
 def test_one_task_may_be_evaluated_alone(run):
