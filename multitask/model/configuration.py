@@ -38,14 +38,15 @@ def read_configuration(name: str, revision: str | None) -> tuple[Any, dict[str, 
     if config.model_type not in FAMILY:
         raise UserError(
             f"model '{name}' is of type {config.model_type!r}; multitask trains the T5 family: "
-            "T5, v1.1, Flan-T5, mT5 and ByT5."
+            "T5, v1.1, Flan-T5, mT5, uMT5, ByT5 and LongT5."
         )
     check_attention(config, name)
     return config, stored, settle_config(config, stored, name)
 
 
-FAMILY = ("t5", "mt5", "umt5")
-"""`model_type`s that are accepted: ByT5, Flan and v1.1 checkpoints are `t5` or `mt5` by type."""
+FAMILY = ("t5", "mt5", "umt5", "longt5")
+"""`model_type`s that are accepted: ByT5, Flan and v1.1 checkpoints are `t5` or `mt5` by type. LongT5's encoder looks at
+its neighbourhood alone, or at that and a summary of the rest, so its steps are computed by its own code in groups."""
 
 
 @contextlib.contextmanager

@@ -81,7 +81,8 @@ def test_another_family_is_refused(tmp_path):
     with pytest.raises(UserError) as error:
         load_pretrained(str(tmp_path))
     assert str(error.value) == (
-        f"model '{tmp_path}' is of type 'bart'; multitask trains the T5 family: T5, v1.1, Flan-T5, mT5 and ByT5."
+        f"model '{tmp_path}' is of type 'bart'; multitask trains the T5 family: T5, v1.1, Flan-T5, mT5, uMT5, ByT5 and "
+        "LongT5."
     )
 
 
