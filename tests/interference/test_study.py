@@ -30,7 +30,6 @@ from multitask.interference.execution.partial import Partial
 from multitask.interference.execution.runs import StudyRunError
 from multitask.interference.request import prepare_request
 from multitask.mixing.schedule import exact
-from multitask.plugins import INCLUDED, include
 from multitask.storage.json_files import read_json
 from multitask.task import TASKS
 
@@ -50,15 +49,7 @@ QUICK = {
 """Five steps say nothing about tasks; here it matters that everything is matched, written and found again."""
 
 
-@pytest.fixture(autouse=True)
-def _included(monkeypatch):
-    """The tasks are there for the length of a test."""
-    monkeypatch.setenv(INCLUDED, "")
-    module = include(TASK_FILE)
-    yield
-    for name in ("study_order", "study_first", "study_last"):
-        TASKS.discard(name)
-    del sys.modules[module.__name__]
+pytestmark = pytest.mark.usefixtures("study_tasks")
 
 
 ODD = """

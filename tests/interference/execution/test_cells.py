@@ -19,7 +19,6 @@ from multitask.interference.execution.slurm import ranges, write_script
 from multitask.interference.execution.status import look
 from multitask.interference.study import Study
 from multitask.interference.watch import differences, watch_study
-from multitask.plugins import INCLUDED, include
 from multitask.runs.follow import watch_run
 from multitask.runs.progress_file import RunProgress, read_progress, write_progress
 from multitask.storage.locking import locked
@@ -33,14 +32,7 @@ STUDY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _included(monkeypatch):
-    monkeypatch.setenv(INCLUDED, "")
-    module = include(TASK_FILE)
-    yield
-    for name in ("study_order", "study_first", "study_last"):
-        TASKS.discard(name)
-    del sys.modules[module.__name__]
+pytestmark = pytest.mark.usefixtures("study_tasks")
 
 
 SBATCH = """#!{python}

@@ -17,8 +17,6 @@ from multitask.cli import main
 from multitask.errors import UserError
 from multitask.interference.execution import on_ray
 from multitask.interference.execution.on_ray import pack, unpack
-from multitask.plugins import INCLUDED, include
-from multitask.task import TASKS
 
 TASK_FILE = str(Path(__file__).parents[2] / "study_tasks.py")
 STUDY = [
@@ -28,14 +26,13 @@ STUDY = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("study_tasks")
+
+
 @pytest.fixture(autouse=True)
-def _included(monkeypatch):
-    monkeypatch.setenv(INCLUDED, "")
-    module = include(TASK_FILE)
+def _own_examples():
+    """A node keeps the examples of a study for its next model; a test's are its own."""
     yield
-    for name in ("study_order", "study_first", "study_last"):
-        TASKS.discard(name)
-    del sys.modules[module.__name__]
     on_ray._examples.clear()
 
 
