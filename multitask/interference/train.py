@@ -56,11 +56,11 @@ def train_missing(setup: StudySetup, missing: Sequence[StudyRun], *, done: int, 
     for run in missing:
         run.folder.parent.mkdir(parents=True, exist_ok=True)
     settings = PoolSettings(
+        lambda run: log_of(setup.out, run.folder),
         setup.request.slots,
         setup.threads,
         config.retries,
         config.keep_models,
-        lambda run: log_of(setup.out, run.folder),
     )
     evaluated = functools.partial(count_evaluated_rows, mix=setup.mix)
     if config.engine == "local":

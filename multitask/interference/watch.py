@@ -17,7 +17,7 @@ from multitask.interference.execution.partial import Partial
 from multitask.interference.execution.status import CellStatus, as_plain, look, seconds_left
 from multitask.interference.execution.watching import Progress
 from multitask.mixing.schedule import exact
-from multitask.task import TASKS, Task
+from multitask.task import TASKS
 from multitask.terminal.counting import duration
 from multitask.terminal.live import live
 from multitask.terminal.output import say, say_as_it_is
@@ -140,7 +140,7 @@ def differences(study: Path, cells: Sequence[Cell]) -> tuple[Partial | None, lis
         stored = read_study(study)
         if stored is None:
             return None, none
-        design, tasks = _design(stored), {str(name): _task(name) for name in stored["tasks"]}
+        design, tasks = _design(stored), {str(name): TASKS.get(name) for name in stored["tasks"]}
     except (UserError, KeyError, TypeError, ValueError):
         return None, none
     by_plan = {_key(arm.tasks, design.per_step_of(arm), design.family(arm)): arm for arm in design.needed()}
@@ -160,10 +160,6 @@ def _design(stored: Mapping[str, Any]) -> Design:
         match=tuple(stored["match"]),
         seeds=tuple(stored["seeds"]),
     )
-
-
-def _task(name: str) -> Task:
-    return TASKS.get(name)
 
 
 def _key(tasks: Sequence[str], per_step: Mapping[str, Any], kind: str) -> tuple[Any, ...]:

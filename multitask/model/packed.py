@@ -17,9 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multitask.model.unpadded.forward import scales_output
-
-IGNORED = -100
+from multitask.model.unpadded.forward import holds_for, scales_output
 
 
 def packed_logits(
@@ -72,7 +70,8 @@ def packed_losses(model: Any, step: Mapping[str, Tensor], *, compiled: bool) -> 
     run = _compiled(model) if compiled else functools.partial(packed_logits, model)
     logits = run(step["input_ids"], step["input_segments"], step["decoder_ids"], step["target_segments"])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    nll = F.cross_entropy(logits.flatten(0, 1), step["labels"].flatten(), ignore_index=IGNORED, reduction="none")
+    # Labels of empty slots are -100, which is torch's own mark for none.
+    nll = F.cross_entropy(logits.flatten(0, 1), step["labels"].flatten(), reduction="none")
     total = (nll * step["token_weights"].flatten()).sum()
     return total, nll.detach()[step["slots"]]
 
@@ -93,14 +92,7 @@ def _compiled(model: Any) -> Callable[..., Tensor]:
 @torch.no_grad()
 def packed_agrees(model: Any) -> bool:
     """Whether packed rows give what the model's own `forward` does, tried on three short examples in one row."""
-    was_training = model.training
-    model.eval()
-    try:
-        return _agrees(model)
-    except (AttributeError, TypeError, RuntimeError):
-        return False
-    finally:
-        model.train(was_training)
+    return holds_for(model, _agrees)
 
 
 def _agrees(model: Any) -> bool:

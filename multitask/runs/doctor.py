@@ -9,7 +9,6 @@ largest batch        on a GPU: how many examples of 512 input tokens a step hold
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import signal
@@ -20,12 +19,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from multitask.batching.step_maker import Execution
 from multitask.config import TrainConfig
 from multitask.runs.notices import Notices
 from multitask.runs.run_data import RunData, load_run_data
 from multitask.runs.settings import prepare_settings
 from multitask.tokenization.disk_cache import Cache
-from multitask.training.execution import FORMS, Execution, device_name, time_of
+from multitask.training.execution import FORMS, device_name, time_of
+from multitask.training.precision import computing_in
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}
 """Of ‖g − g64‖ / ‖g64‖: measured on a CPU are 7e-7 and 0.01; a GPU adds in another order, and TF32 is not allowed."""
@@ -115,14 +116,6 @@ def _maker(material: Material, form: Execution, batch_size: float | None = None)
     return StepMaker(mix.plan, names, tokens, "task", weights, size, material.data.tokenizer.pad_token_id, form)
 
 
-@contextlib.contextmanager
-def _precision(device: Any, precision: str) -> Iterator[None]:
-    import torch
-
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        yield
-
-
 # ---------------------------------------------------------------------------------------------------- right and exact
 
 
@@ -149,7 +142,7 @@ def _loss_and_gradient(material: Material, form: Execution, precision: str, devi
     model = copy.deepcopy(material.model)
     model = (model.double() if precision == "fp64" else model).to(device).eval()
     batch = moved(_maker(material, form).batch(0), device)
-    with _precision(device, precision):
+    with computing_in(precision, device.type):
         total, _ = step_loss(model, batch, 0)
     torch.autograd.backward(total)
     gradient = torch.cat([p.grad.double().cpu().flatten() for p in model.parameters() if p.grad is not None])
@@ -251,7 +244,7 @@ def _speed(material: Material) -> Iterator[Finding]:
                 form,
                 copy.deepcopy(material.model).to(material.device),
                 material.device,
-                functools.partial(_precision, material.device, precision),
+                functools.partial(computing_in, precision, material.device.type),
             )
             for form in FORMS
         }
@@ -281,7 +274,7 @@ def _fits(material: Material, size: int) -> bool:
     try:
         ids = torch.ones(size, LONG, dtype=torch.long, device=material.device)
         labels = torch.ones(size, TARGET, dtype=torch.long, device=material.device)
-        with _precision(material.device, "bf16"):
+        with computing_in("bf16", material.device.type):
             loss = model(input_ids=ids, attention_mask=ids, labels=labels, use_cache=False).loss
         torch.autograd.backward(loss)
         torch.cuda.synchronize(material.device)

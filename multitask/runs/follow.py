@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from multitask.errors import UserError
-from multitask.runs.folder import read_run
-from multitask.runs.progress_file import RunProgress, read_progress
-from multitask.storage.locking import is_held
+from multitask.runs.progress_file import RunProgress, finished_record, is_under_way, read_progress
 from multitask.terminal.counting import duration
 from multitask.terminal.escaping import visible
 from multitask.terminal.live import live
@@ -20,8 +18,6 @@ from multitask.terminal.training import TaskRow, TrainingView
 
 EVERY = 1.0
 """Seconds between two looks at the folder."""
-SILENT = 600.0
-"""Seconds without a word after which a run of another machine is taken to have stopped."""
 
 
 def watch_run(folder: Path) -> None:
@@ -46,21 +42,13 @@ def watch_run(folder: Path) -> None:
 
 
 def _ending(folder: Path) -> str:
-    if is_finished(folder):
-        record = read_run(folder)
+    record = finished_record(folder)
+    if record is not None:
         took = duration(float(record.get("seconds") or 0))
         return f"{folder} is finished ({took}): multitask report {folder} shows its scores"
     progress = read_progress(folder)
     where = f" at step {progress.step:,} of {progress.steps:,}" if progress else ""
     return f"{folder}: no process is at work on it{where}; multitask train --resume {folder} goes on"
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether its record says that it is."""
-    try:
-        return read_run(folder).get("status") == "finished"
-    except UserError:
-        return False
 
 
 class _Follow:
@@ -73,13 +61,10 @@ class _Follow:
 
     def look(self) -> bool:
         """Look at the folder; whether the run is under way."""
-        if is_finished(self.folder):
+        if finished_record(self.folder) is not None:
             return False
         found = read_progress(self.folder)
-        held = is_held(self.folder)
-        if held is None:
-            held = found is not None and time.time() - found.written < SILENT
-        if not held:
+        if not is_under_way(self.folder, found):
             return False
         if found is None:  # it loads its data, or has not begun to train
             return True
@@ -101,15 +86,10 @@ class _Follow:
         view = self.view
         view.step = found.step
         view.count(np.asarray(found.seen, float))
-        scores = {visible(name): _pair(values) for name, values in found.scores.items()}
+        scores = {visible(n): (math.nan if v is None else v, math.nan) for n, v in found.scores.items()}
         if scores:
             view.score(scores, math.nan if found.mean is None else found.mean)
         if found.evaluating:
             view.evaluate(*found.evaluating[:3])
         else:
             view.go_on()
-
-
-def _pair(values: list[float | None]) -> tuple[float, float]:
-    score, baseline = (math.nan if v is None else float(v) for v in values)
-    return score, baseline

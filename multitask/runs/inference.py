@@ -35,7 +35,7 @@ from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.special_tokens import encode
 from multitask.tokenization.token_cache import TokenCache
 from multitask.tokenization.tokenizer import load_tokenizer
-from multitask.training.precision import evaluating_in
+from multitask.training.precision import computing_in
 from multitask.training.rng_states import same_threads
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def evaluate(
     for name, (examples, train) in parts.items():
         tokens = cached.tokenized(chosen[name], examples)
         own = adapter_of(Path(run) / "model", name)
-        numbers = evaluating_in(config.eval_precision, model.device.type)
+        numbers = computing_in(config.eval_precision, model.device.type)
         with merged_from(model, own), numbers, counting(f"evaluating {name}", len(examples)) as counter:
             scores[name] = evaluate_task(
                 model,
@@ -221,7 +221,7 @@ class Predictor:
         tokens = Ragged.of([i if len(i) <= limit else [*i[: limit - 1], i[-1]] for i in ids])
         decoder = Decoder(self.task, self.tokenizer, examples, tokens, scored=self.scores)
         made = {}
-        numbers = evaluating_in(self.precision, self.model.device.type)
+        numbers = computing_in(self.precision, self.model.device.type)
         with counting("predicting", len(examples)) as counter, numbers:
             for rows in batches_of(np.argsort(-tokens.lengths, kind="stable"), tokens.lengths, self.batch_tokens):
                 made.update({p.row: p for p in decoder(self.model, rows)})

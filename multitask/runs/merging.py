@@ -21,6 +21,7 @@ from multitask.runs.run_data import RunData, tokenize_parts
 from multitask.tables.numbers import number_text
 from multitask.tokenization.disk_cache import Cache
 from multitask.tokenization.token_cache import TokenCache, tokenizer_identity
+from multitask.training.precision import computing_in
 
 
 class Merged(NamedTuple):
@@ -146,14 +147,15 @@ def _points(
     found = {}
     for scale in scales:
         _put(model, scaled(start, vector, scale))
-        scores = {
-            name: evaluate_task(
-                *(model, data.tokenizer, mix.tasks[name], part, tokens[name]),
-                train=None,
-                errors=False,
-                batch_tokens=config.batch_tokens,
-            )
-            for name, part in held.items()
-        }
+        with computing_in(config.eval_precision, model.device.type):
+            scores = {
+                name: evaluate_task(
+                    *(model, data.tokenizer, mix.tasks[name], part, tokens[name]),
+                    train=None,
+                    errors=False,
+                    batch_tokens=config.batch_tokens,
+                )
+                for name, part in held.items()
+            }
         found[scale] = mean_points(scores, mix.tasks, undecided)
     return found

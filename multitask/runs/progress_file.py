@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from multitask.errors import UserError
+from multitask.runs.folder import read_run
 from multitask.storage.json_files import read_json, write_json
+from multitask.storage.locking import is_held
 from multitask.terminal.training import TaskRow
 
 EVERY = 2.0
 """Seconds between two times that it is written."""
+SILENT = 600.0
+"""Seconds without a word after which a process of another machine is not taken to be at work."""
 
 
 class RunProgress(NamedTuple):
@@ -34,8 +38,8 @@ class RunProgress(NamedTuple):
     higher_is_better: list[bool]
     seen: list[list[float]]
     """[tasks, 4]: examples, input tokens, target tokens, summed loss in nats."""
-    scores: dict[str, list[float | None]]
-    """{task: [score, baseline]} of the last evaluation."""
+    scores: dict[str, float | None]
+    """Of the last evaluation, in the metrics' own units."""
     mean: float | None
     """Over tasks, of the last evaluation, in points."""
     evaluating: list[Any]
@@ -72,6 +76,24 @@ def read_progress(folder: Path) -> RunProgress | None:
     return progress
 
 
+def is_under_way(folder: Path, progress: RunProgress | None) -> bool:
+    """Whether a process is at work in a run folder; `progress` is what was read there.
+
+    Of another machine's process nothing is known but that it writes how far it is, as long as it lives.
+    """
+    held = is_held(folder)
+    return (progress is not None and time.time() - progress.written < SILENT) if held is None else held
+
+
+def finished_record(folder: Path) -> dict[str, Any] | None:
+    """run.json of a finished run, which is taken at its word: what it wrote is checked when it is used."""
+    try:
+        record = read_run(folder)
+    except UserError:
+        return None
+    return record if record.get("status") == "finished" else None
+
+
 def delete_progress(folder: Path) -> None:
     """The run has ended."""
     with contextlib.suppress(OSError):
@@ -99,7 +121,7 @@ class ProgressWriter:
     def score(self, values: Mapping[str, float], mean: float) -> None:
         """Take the scores of an evaluation, in the metrics' own units, and their mean in points."""
         if self._enabled:
-            self._now = self._now._replace(scores={n: [v, None] for n, v in values.items()}, mean=mean)
+            self._now = self._now._replace(scores=dict(values), mean=mean)
 
     def end(self) -> None:
         """The run has ended well."""

@@ -18,7 +18,7 @@ from multitask.tokenization.disk_cache import Cache
 from multitask.tokenization.token_cache import TokenCache
 from multitask.tokenization.tokenize import TokenizedTask
 from multitask.training.distributed import is_distributed
-from multitask.training.precision import evaluating_in
+from multitask.training.precision import computing_in
 
 
 class RunScores(NamedTuple):
@@ -86,7 +86,7 @@ def _evaluate_one(
     show = counting(f"evaluating {name}", len(examples)) if shown else contextlib.nullcontext()
     adapters = find_adapters(model)
     merged = adapters.merged(adapters.name_for(name)) if adapters else contextlib.nullcontext()
-    with merged, show as counter, evaluating_in(start.config.eval_precision, model.device.type):
+    with merged, show as counter, computing_in(start.config.eval_precision, model.device.type):
         return evaluate_task(
             model,
             data.tokenizer,

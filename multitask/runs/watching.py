@@ -22,7 +22,7 @@ from multitask.tables.numbers import number_text
 from multitask.task import Example
 from multitask.terminal.output import say
 from multitask.tokenization.tokenize import TokenizedTask, tokenize_task
-from multitask.training.precision import evaluating_in
+from multitask.training.precision import computing_in
 
 
 class Watched(NamedTuple):
@@ -94,7 +94,7 @@ def make_watch(config: TrainConfig, data: RunData, watched: Watched) -> Watch:
     def decode(model: Any, batch: Any) -> list[tuple[int, Any]]:
         adapters = find_adapters(model)
         merged = adapters.merged(adapters.name_for(names[batch.task_id])) if adapters else contextlib.nullcontext()
-        with merged, evaluating_in(config.eval_precision, model.device.type):
+        with merged, computing_in(config.eval_precision, model.device.type):
             return [(batch.task_id, p) for p in decoders[batch.task_id](model, batch.rows)]
 
     return Watch(decode, tokens)

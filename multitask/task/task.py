@@ -178,8 +178,6 @@ class Task:
 
     def replace(self, **changes: Any) -> Task:
         """A copy with some fields changed, e.g. `task.replace(columns={"sentence": "text"})`."""
-        if "metrics" in changes:
-            changes["metrics"] = resolve_metrics(changes["metrics"])
         return dataclasses.replace(self, **changes)
 
     def __reduce__(self) -> tuple[Any, ...]:

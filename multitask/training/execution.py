@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
@@ -22,7 +22,9 @@ from multitask.storage.json_files import read_json, write_json
 from multitask.storage.locking import locked
 from multitask.version import __version__
 
-Execution = Literal["flat", "grouped", "packed"]
+if TYPE_CHECKING:  # it imports torch, which who only asks for a name here does not need
+    from multitask.batching.step_maker import Execution
+
 FORMS: tuple[Execution, ...] = ("flat", "grouped", "packed")
 WARM, TIMED = 2, 6
 """Steps of each that are not timed, and that are."""

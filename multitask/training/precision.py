@@ -28,8 +28,8 @@ def _has_bf16(config: TrainConfig) -> bool:
 
 
 @contextlib.contextmanager
-def evaluating_in(precision: str, device: str) -> Iterator[None]:
-    """Evaluate in these numbers inside, whatever is trained in.
+def computing_in(precision: str, device: str) -> Iterator[None]:
+    """Compute in these numbers inside, whatever is around it.
 
     Args:
         precision: fp32 or bf16.

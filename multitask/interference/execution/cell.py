@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ from multitask.runs.finished import has_model, load_includes
 from multitask.storage.locking import LockedError
 from multitask.terminal.live import live
 from multitask.terminal.output import say
-from multitask.training.signals import handle_stop_signals, interrupt
 
 
 class TryAgainError(Exception):
@@ -62,8 +60,7 @@ def train_cell(study: Path, which: str, *, include: Sequence[str] = (), threads:
     stored = read_study(study) or {}
     count = threads or stored.get("threads") or 1
     try:
-        with handle_stop_signals(interrupt):
-            _train(cell, int(count))
+        _train(cell, int(count))
     except LockedError as error:
         raise TryAgainError(str(error)) from error
     say(f"{cell.name}: finished")
@@ -93,7 +90,7 @@ def _train(cell: Cell, threads: int) -> None:
             data = load_examples(cell.config)
             progress.ready()
             progress.step(0, 0)
-            finish_run(cell.config, cell.folder, cell.keep_model, data, functools.partial(tell))
+            finish_run(cell.config, cell.folder, cell.keep_model, data, tell)
         except StoppedError as stopped:
             raise TryAgainError(str(stopped)) from None
         except UserError:

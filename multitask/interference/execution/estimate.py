@@ -114,6 +114,6 @@ def measure(base: TrainConfig, full: PlannedMixture, tokenizer: Any, threads: in
 def seconds_of(runs: Sequence[StudyRun], speed: Speed, rows: dict[str, int], jobs: int) -> tuple[float, float]:
     """Seconds of training and of evaluation of all `runs`, `jobs` at a time."""
     trained = [run for run in runs if not run.config.merge]
-    train = sum(float(c.arm.budget) * int(c.config.trainer["max_steps"]) * speed.trained for c in trained)
+    train = sum(float(c.arm.budget) * c.steps * speed.trained for c in trained)
     evaluate = sum(rows[t] * speed.evaluated[t] for c in runs for t in c.arm.scored)
     return train / jobs, evaluate / jobs

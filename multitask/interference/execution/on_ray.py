@@ -182,6 +182,7 @@ class _Sent:
         self.failures = Failures(runs, settings)
         self.running: dict[Any, int] = {}
         """{what Ray gives for a task: the run}"""
+        self._archives: dict[tuple[Path, ...], bytes] = {}
         self._nodes = self._alive()
         self._task = ray.remote(train_remotely).options(
             num_cpus=settings.threads,
@@ -195,10 +196,22 @@ class _Sent:
         """Give the cluster a run."""
         run = self._runs[number]
         keep = self._settings.keep_models or run.keep_model
-        parcel = Parcel(str(self._study.absolute()), self._token, _needed(run, self._study))
+        parcel = Parcel(str(self._study.absolute()), self._token, self._archive(run))
         folder = str(run.folder.relative_to(self._study))
         config = _whole_paths(run.config)
         self.running[self._task.remote(parcel, self._base, config, folder, keep, self._settings.threads)] = number
+
+    def _archive(self, run: StudyRun) -> bytes:
+        """What the run needs of the study's folder: the vocabulary, and the models that it merges.
+
+        Made once for all runs that need the same.
+        """
+        wanted = tuple(Path(p) for p in (run.config.vocab, *run.config.merge_runs) if p)
+        if wanted not in self._archives:
+            inside = self._study.absolute()
+            found = {p.absolute().relative_to(inside): p for p in wanted if p.absolute().is_relative_to(inside)}
+            self._archives[wanted] = pack(found)
+        return self._archives[wanted]
 
     def listen(self) -> list[int]:
         """Wait a second for results; the runs that are to be tried again."""
@@ -214,13 +227,11 @@ class _Sent:
                 again.append(number)
         for number in self.running.values():
             self._look(number)
-        left = self._nodes - self._alive()
+        alive = self._alive()
+        left = len(self._nodes - alive)
         if left:
-            self._nodes -= left
-            self._say(
-                f"WARNING: {len(left)} node{'s'[: len(left) != 1]} left the cluster; what ran there goes on elsewhere."
-            )
-        self._nodes |= self._alive()
+            print_notice(f"WARNING: {left} node{'s'[: left != 1]} left the cluster; what ran there goes on elsewhere.")
+        self._nodes = alive
         return again
 
     def _take(self, number: int, answer: Answer) -> bool:
@@ -246,9 +257,6 @@ class _Sent:
     def _alive(self) -> set[str]:
         return {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
-    def _say(self, text: str) -> None:
-        print_notice(text)
-
     def cancel(self) -> None:
         """Ask every task to save and end, and wait a minute for them."""
         sys.stderr.write("asking the models under way to save and end; the same command goes on from there.\n")
@@ -272,13 +280,6 @@ def _whole_paths(config: TrainConfig) -> TrainConfig:
 
 
 # ------------------------------------------------------------------------------------------------------------ archives
-
-
-def _needed(run: StudyRun, study: Path) -> bytes:
-    """What the run needs of the study's folder: the vocabulary, and the models that it merges."""
-    wanted = [Path(p) for p in (run.config.vocab, *run.config.merge_runs) if p]
-    inside = study.absolute()
-    return pack({p.absolute().relative_to(inside): p for p in wanted if p.absolute().is_relative_to(inside)})
 
 
 def pack(folders: dict[Path, Path]) -> bytes:

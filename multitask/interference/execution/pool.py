@@ -22,8 +22,9 @@ import traceback
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from multitask.config import TrainConfig
@@ -48,6 +49,8 @@ GOES_ON = "saving where the models under way are; the same command goes on from 
 class PoolSettings:
     """How runs are trained on this machine."""
 
+    log_of: Callable[[StudyRun], Path]
+    """Where a run's failures are kept."""
     slots: Sequence[str | None] = (None,)
     """The GPU of each worker, or None for a CPU; a single worker trains in this process."""
     threads: int = 1
@@ -56,8 +59,6 @@ class PoolSettings:
     """How often a run that crashed is tried again."""
     keep_models: bool = False
     """Keep the weights."""
-    log_of: Callable[[StudyRun], Any] = field(default=lambda run: run.folder.with_suffix(".log"))
-    """Where a run's failures are kept."""
 
 
 def train_runs(

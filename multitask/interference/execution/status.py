@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from multitask.errors import UserError
 from multitask.interference.execution.cells import Cell
 from multitask.interference.execution.failures import last_line
-from multitask.runs.folder import read_run
-from multitask.runs.progress_file import read_progress
-from multitask.storage.locking import is_held
+from multitask.runs.progress_file import finished_record, is_under_way, read_progress
 
-SILENT = 600.0
-"""Seconds without a word after which a model that another machine had is not taken to be under way."""
 State = Literal["done", "running", "failed", "interrupted", "waiting"]
 
 
@@ -35,31 +28,17 @@ class CellStatus(NamedTuple):
 
 def look(cell: Cell) -> CellStatus:
     """How far a model is. A finished one is taken at its word: what it wrote is checked when it is used."""
-    seconds = _finished(cell.folder)
-    if seconds is not None:
-        return CellStatus(cell, "done", cell.steps, seconds=seconds)
+    record = finished_record(cell.folder)
+    if record is not None and (cell.folder / "metrics.json").is_file():
+        return CellStatus(cell, "done", cell.steps, seconds=float(record.get("seconds") or 0.0))
     progress = read_progress(cell.folder)
     step, evaluating = (progress.step, bool(progress.evaluating)) if progress else (0, False)
-    held = is_held(cell.folder)
-    if held is None:  # by a process of another machine: it writes how far it is, as long as it lives
-        held = progress is not None and time.time() - progress.written < SILENT
-    if held:
+    if is_under_way(cell.folder, progress):
         return CellStatus(cell, "running", step, evaluating)
     said = last_line(cell.log)
     if said:
         return CellStatus(cell, "failed", step, said=said)
     return CellStatus(cell, "interrupted" if (cell.folder / "config.yaml").is_file() else "waiting", step)
-
-
-def _finished(folder: Path) -> float | None:
-    """The seconds that a finished run took; None if it is none."""
-    if not (folder / "metrics.json").is_file():
-        return None
-    try:
-        record = read_run(folder)
-    except UserError:
-        return None
-    return float(record.get("seconds") or 0.0) if record.get("status") == "finished" else None
 
 
 def seconds_left(found: Sequence[CellStatus]) -> float | None:

@@ -152,10 +152,15 @@ def agrees(model: Any) -> bool:
     own code. So does one with weights that this module does not see: those of a fresh adapter change no value, as half
     of them are 0, but they have a gradient.
     """
+    return holds_for(model, _agrees)
+
+
+def holds_for(model: Any, check: Callable[[Any], bool]) -> bool:
+    """Whether a check of a model in evaluation mode holds; a model that it does not fit at all fails it."""
     was_training = model.training
     model.eval()
     try:
-        return _agrees(model)
+        return check(model)
     except (AttributeError, TypeError, RuntimeError):
         return False
     finally:

@@ -45,10 +45,6 @@ def embed(weight: Tensor, ids: Tensor, tied: TiedGradient | None = None) -> Tens
     return out
 
 
-def _exact(hidden: Tensor) -> torch.dtype:
-    return torch.promote_types(hidden.dtype, torch.float32) if hidden.dtype == torch.bfloat16 else hidden.dtype
-
-
 LOGITS = 1 << 24
 """Logits that the loss holds at once: 64 MiB in fp32."""
 
@@ -151,5 +147,7 @@ def token_loss(
         weights: [N] of each token's loss.
         tied: Takes the gradient of `weight` if the embeddings share it.
     """
-    found: tuple[Tensor, Tensor] = _apply(_TokenLoss, hidden, weight, labels, weights.to(_exact(hidden)), tied)
+    found: tuple[Tensor, Tensor] = _apply(
+        _TokenLoss, hidden, weight, labels, weights.to(torch.promote_types(hidden.dtype, torch.float32)), tied
+    )
     return found
