@@ -1,7 +1,7 @@
 """How fast a step is: multitask beside Hugging Face's Seq2SeqTrainer, simpletransformers, and what is possible.
 
     pip install -c constraints.txt -e ".[benchmarks]"
-    python benchmarks/training_speed.py --data DIR [--model mini,small] [--rounds 3] [--steps 12]
+    python benchmarks/training_speed.py --data DIR [--model mini,small] [--rounds 3] [--steps 12] [--precision bf16]
 
 All train the same model from the same weights on the same examples, with the same number of examples a step, AdamW,
 the same clipping and no dropout switched off: what is timed is a user's training loop, from the end of one optimizer
@@ -9,13 +9,18 @@ step to the end of a later one. The contestants take turns, round by round, each
 is the median over rounds of the ratio within a round, with the smallest and the largest.
 
     multitask          `multitask.train`, with its defaults for this device
+    flat               the same with `--execution flat`: unpadded tokens
     grouped            the same with `--execution grouped`: padded micro-batches through the model's own code
+    packed             the same with `--execution packed`: on a GPU through torch.compile
     trainer            Seq2SeqTrainer with its defaults (random order, padded to the longest of the batch)
     trainer, grouped   the same with train_sampling_strategy="group_by_length"
     simpletransformers T5Model.train_model with its defaults (padded to 128)
     dense              a bare loop over the same model with batches that have no padding at all: as many examples of
                        the same length as give a step's input and target tokens. What padding costs is measured
                        against it; it is not a limit to a trainer that computes less, or the same more cheaply
+
+All compute in `--precision`, by autocast. On a GPU the first counted step begins, and the last one ends, when the
+device has done all that it was given; `--warm` steps before them are not counted (compiling and choosing take some).
 
 Tokens are real ones, input and target. Prints a table for each model and JSON on the last line.
 """
@@ -53,15 +58,16 @@ from multitask.tables.table import print_table
 from multitask.tokenization.tokenize import tokenize_task
 from multitask.tokenization.tokenizer import load_tokenizer
 
-WARM = 2
-"""Steps at the beginning of each turn that are not counted."""
+AHEAD = 4
+"""Steps behind the last one that loaders make before they are told to stop."""
 
 
 class Case:
     """One model and the examples that everybody trains on."""
 
     def __init__(self, size: str, options: argparse.Namespace, folder: Path) -> None:
-        self.folder, self.steps, self.batch = folder, options.steps + WARM, options.batch_size
+        self.folder, self.steps, self.batch = folder, options.steps + options.warm, options.batch_size
+        self.warm, self.bf16 = options.warm, options.precision == "bf16"
         tokenizer = load_tokenizer(options.vocab)
         model = build_model(size, len(tokenizer), seed=0, dropout=0.1, pad=0, eos=1)
         self.parameters = sum(p.numel() for p in model.parameters())
@@ -76,6 +82,7 @@ class Case:
             lr=1e-4,
             batch_size=self.batch,
             validation_rows=4,
+            precision=options.precision,
             trainer={"max_steps": self.steps, "enable_progress_bar": False},
         )
         from multitask.interference.execution.runs import resolve_settings
@@ -85,9 +92,10 @@ class Case:
         # The rows of the plan's first steps: no more has to be tokenised.
         tasks = list(self.mix.tasks)
         self.rows = [self.mix.plan.step(k) for k in range(self.steps)]
+        made = [*self.rows, *(self.mix.plan.step(self.steps + k) for k in range(AHEAD))]
         data, train = {}, {}
         for t in tasks:
-            used = np.unique(np.concatenate([r[t] for r in self.rows if t in r]))
+            used = np.unique(np.concatenate([r[t] for r in made if t in r]))
             kept = self.mix.data[t].train
             tokens = tokenize_task(
                 tokenizer, self.mix.tasks[t], dataclasses.replace(kept, examples=tuple(kept[int(i)] for i in used))
@@ -158,12 +166,18 @@ def spread(tokens: Any, rows: np.ndarray, size: int) -> Any:
 
 
 @contextlib.contextmanager
-def step_times() -> Iterator[list[float]]:
-    """When each optimizer step ended, whoever makes it."""
+def step_times(case: Case) -> Iterator[list[float]]:
+    """When each optimizer step ended, whoever makes it; a GPU is waited for only where counting begins and ends."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     ends: list[float] = []
-    hook = register_optimizer_step_post_hook(lambda *_: ends.append(time.perf_counter()))
+
+    def ended(*_: Any) -> None:
+        if torch.cuda.is_available() and len(ends) + 1 in (case.warm, case.steps):
+            torch.cuda.synchronize()
+        ends.append(time.perf_counter())
+
+    hook = register_optimizer_step_post_hook(ended)
     try:
         yield ends
     finally:
@@ -201,7 +215,8 @@ def trainer(case: Case, order: str) -> None:
         report_to=[],
         save_strategy="no",
         disable_tqdm=True,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        bf16=case.bf16,
     )
     collator = DataCollatorForSeq2Seq(case.tokenizer, model=model)
     Seq2SeqTrainer(model, arguments, train_dataset=Examples(), data_collator=collator).train()
@@ -231,7 +246,7 @@ def simple(case: Case) -> None:
         use_multiprocessing=False,
         silent=True,
     )
-    model = T5Model("t5", str(case.checkpoint), args=arguments, use_cuda=False)
+    model = T5Model("t5", str(case.checkpoint), args=arguments, use_cuda=torch.cuda.is_available())
     frame = pd.DataFrame(
         [{"prefix": "", "input_text": e["text"][0], "target_text": e["text"][1]} for e in case.examples]
     )
@@ -241,13 +256,16 @@ def simple(case: Case) -> None:
 def dense(case: Case) -> None:
     from transformers import AutoModelForSeq2SeqLM
 
-    model = AutoModelForSeq2SeqLM.from_pretrained(case.checkpoint).train()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForSeq2SeqLM.from_pretrained(case.checkpoint).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     inputs, targets = dense_lengths(case)
     draw = torch.Generator().manual_seed(0)
     for _ in range(case.steps):
-        ids, labels = (torch.randint(3, 30_000, (case.batch, n), generator=draw) for n in (inputs, targets))
-        model(input_ids=ids, labels=labels, use_cache=False).loss.backward()
+        ids, labels = (torch.randint(3, 30_000, (case.batch, n), generator=draw).to(device) for n in (inputs, targets))
+        with torch.autocast(device, torch.bfloat16, enabled=case.bf16):
+            loss = model(input_ids=ids, labels=labels, use_cache=False).loss
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -261,7 +279,9 @@ def dense_lengths(case: Case) -> tuple[int, int]:
 def contestants(names: list[str]) -> dict[str, Callable[[Case], None]]:
     known: dict[str, Callable[[Case], None]] = {
         "multitask": lambda case: ours(case, "auto"),
+        "flat": lambda case: ours(case, "flat"),
         "grouped": lambda case: ours(case, "grouped"),
+        "packed": lambda case: ours(case, "packed"),
         "trainer": lambda case: trainer(case, "random"),
         "trainer, grouped": lambda case: trainer(case, "group_by_length"),
         "simpletransformers": simple,
@@ -269,8 +289,9 @@ def contestants(names: list[str]) -> dict[str, Callable[[Case], None]]:
     }
     needs = {"trainer": "accelerate", "trainer, grouped": "accelerate", "simpletransformers": "simpletransformers"}
     chosen = {}
+    on_gpu = torch.cuda.is_available()
     for name, turn in known.items():
-        if names and name not in names:
+        if name not in names if names else name in ("flat", "packed") and not on_gpu:
             continue
         package = needs.get(name)
         if package and importlib.util.find_spec(package) is None:
@@ -282,12 +303,12 @@ def contestants(names: list[str]) -> dict[str, Callable[[Case], None]]:
 
 def speed(case: Case, name: str, turn: Callable[[Case], None]) -> float:
     """Real tokens a second."""
-    with step_times() as ends, Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with step_times(case) as ends, Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
         turn(case)
     if len(ends) != case.steps:
         raise RuntimeError(f"{name} made {len(ends)} optimizer steps instead of {case.steps}")
     tokens = case.batch * sum(dense_lengths(case)) if name == "dense" else case.tokens
-    return tokens * (len(ends) - WARM) / (ends[-1] - ends[WARM - 1])
+    return tokens * (len(ends) - case.warm) / (ends[-1] - ends[case.warm - 1])
 
 
 def main() -> None:
@@ -298,12 +319,18 @@ def main() -> None:
     parser.add_argument("--vocab", required=True, help="folder with T5's spiece.model")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=12, help="counted, a turn")
+    parser.add_argument("--warm", type=int, default=2, help="steps at the beginning of a turn that are not counted")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--contestants", default="", help="some of them, with semicolons; all without it")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     turns = contestants([n.strip() for n in options.contestants.split(";") if n.strip()])
+    if options.precision == "bf16" and turns.pop("simpletransformers", None):
+        print("simpletransformers: left out, it knows fp32 and fp16")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     result: dict[str, Any] = {"threads": torch.get_num_threads(), "batch_size": options.batch_size}
+    result |= {"device": device, "precision": options.precision}
     with tempfile.TemporaryDirectory() as name:
         for size in options.model.split(","):
             case = Case(size, options, Path(name))
@@ -341,7 +368,9 @@ def show(size: str, case: Case, found: dict[str, list[float]], made: dict[str, A
         ratio = made["multitask_is_faster_by"].get(name)
         shown = f"{ratio['median']:.2f} ({ratio['from']:.2f}–{ratio['to']:.2f})" if ratio else "1"
         rows.append((name, f"{statistics.median(speeds):,.0f}", f"{min(speeds):,.0f}–{max(speeds):,.0f}", shown))
-    title = f"{size}: {case.parameters:,} parameters, {case.batch} examples and {case.tokens:,.0f} real tokens a step"
+    numbers = "bf16" if case.bf16 else "fp32"
+    a_step = f"{case.batch} examples and {case.tokens:,.0f} real tokens a step"
+    title = f"{size}: {case.parameters:,} parameters, {numbers}, {a_step}"
     print_table(title, ("", "real tokens/s", "from – to", "multitask is faster by"), rows, left=1)
     shares = [(n, number_text(a, 2), number_text(b, 2)) for n, (a, b) in made["real_tokens_share"].items()]
     print_table("Real tokens among those computed", ("", "input side", "target side"), shares, left=1)

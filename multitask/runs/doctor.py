@@ -1,6 +1,6 @@
 """A self-test of a minute: whether this machine computes what it should, a killed run goes on, how fast a step is.
 
-loss and gradients   each form of a step on the device, against the model's own code in float64 on the CPU
+loss and gradients   each form of a step on the device, against the model's own code in float64
 killed and resumed   a short run that is killed in the middle and resumed, against one that was left alone
 decoded text         what the trained model answers on the device, against float64 on the CPU
 speed                tokens a second of each form, in each precision
@@ -120,9 +120,8 @@ def _maker(material: Material, form: Execution, batch_size: float | None = None)
 
 
 def _gradients(material: Material) -> Iterator[Finding]:
-    import torch
 
-    exact = _loss_and_gradient(material, "grouped", "fp64", torch.device("cpu"))
+    exact = _loss_and_gradient(material, "grouped", "fp64", material.device)
     for precision in ("fp32", "bf16"):
         for form in FORMS:
             total, gradient = _loss_and_gradient(material, form, precision, material.device)
@@ -180,6 +179,7 @@ def _train(out: Path, model: str, device: Any) -> None:
 def _start(out: Path, model: str, device: Any, *more: str) -> subprocess.Popen[str]:
     config = _settings(model, device)
     words = ["--tasks", TASKS, "--data", "sample", "--model", model, "--batch-size", str(config.batch_size)]
+    words += ["--execution", "flat"]  # compiling three times would be most of the test
     words += ["--validation-rows", str(ROWS), "--eval-limit", str(ROWS)]
     words += ["--checkpoint-every", str(KILLED), "--out", str(out)]
     words += [w for name, value in config.trainer.items() for w in (f"--trainer.{name}", str(value).lower())]

@@ -198,6 +198,7 @@ def _make_steps(model: Any, start: Start, data: RunData, trainer: Any, notices: 
             trainer.precision_plugin.train_step_context,
             possible,
             precision=config.precision,
+            steps=data.mix.steps,
             cache=cache_folder(),
             say=notices.say,
         )

@@ -46,7 +46,7 @@ from multitask.terminal.quiet import quietly
 from multitask.tokenization.disk_cache import Cache
 from multitask.training.distributed import gathered
 from multitask.training.initial_model import make_initial_model
-from multitask.training.precision import tf32
+from multitask.training.precision import tf32, without_cudnn_attention
 from multitask.training.processes import STARTER, end_with, is_first_process, join
 from multitask.training.rng_states import one_training, seeded_generators
 
@@ -183,7 +183,7 @@ def _train(
                 **facts,
                 "merged": {"scale": merged.scale, "points": {f"{s:g}": p for s, p in merged.points.items()}},
             }
-        with display.show(), tf32(config.tf32):
+        with display.show(), tf32(config.tf32), without_cudnn_attention():
             if config.merge:
                 fitted = take_as_trained(model, start, data, log, notices)
             else:

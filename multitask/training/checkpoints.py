@@ -224,9 +224,11 @@ class ResumableCheckpoint(Checkpoint):
 
     def _end_step(self, trainer: pl.Trainer) -> None:
         self._whole = True
-        # All processes stop at the same step, by the same signal: saving needs all of them.
-        asked = torch.tensor(int(self._asked or 0), device=trainer.strategy.root_device)
-        number = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        number = int(self._asked or 0)
+        if trainer.world_size > 1:  # asking a GPU waits for it, so one process does not
+            # All processes stop at the same step, by the same signal: saving needs all of them.
+            asked = torch.tensor(number, device=trainer.strategy.root_device)
+            number = int(trainer.strategy.reduce(asked, reduce_op="max"))
         last = trainer.global_step >= trainer.max_steps
         self._due = number > 0 or last or trainer.global_step % self._every == 0
         self._stop = signal.Signals(number) if number and not last else None

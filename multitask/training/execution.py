@@ -29,6 +29,8 @@ FORMS: tuple[Execution, ...] = ("flat", "grouped", "packed")
 WARM, TIMED = 2, 6
 """Steps of each that are not timed, and that are."""
 FOLDER, FILE = "execution", "executions.json"
+COMPILING = 60.0
+"""Seconds below which what is left of a run cannot win by compiling packed rows, which takes about as long on a GPU."""
 NEVER = 1e9
 """Seconds that stand for a form that fails on a device."""
 
@@ -97,13 +99,14 @@ def measured_execution(
     possible: Sequence[Execution] = FORMS,
     *,
     precision: str,
+    steps: int,
     cache: Path | None,
     say: Callable[[str], None],
 ) -> Execution:
     """The faster form on this device, timed on the first steps of a plan, or as it was measured before.
 
     Neither the model nor any random state is changed. Runs that begin together on one machine wait for the first one's
-    answer: all models of a study compute alike.
+    answer. Packed rows are left untimed where compiling them takes longer than the run.
 
     Args:
         maker: The run's `StepMaker`.
@@ -112,6 +115,7 @@ def measured_execution(
         context: In which a forward pass is made: autocast for bf16.
         possible: The forms to choose from.
         precision: fp32 or bf16.
+        steps: How many are to be made.
         cache: The folder that answers are kept in; None for none.
         say: Told what was found.
     """
@@ -119,20 +123,26 @@ def measured_execution(
     key = f"{name}, {precision}, {_shape(model, maker)}"
     with _kept_in(cache) as path:
         known = _read(path)
-        seconds = {form: s for form, s in known.get(key, {}).items() if form in possible}
-        if len(seconds) < len(possible):
-            model.to(device)
-            seconds = {form: time_of(maker, form, model, device, context) for form in possible}
-            if path is not None:
-                # What failed is as slow as can be: JSON has no infinity.
-                with contextlib.suppress(OSError):
-                    write_json(path, {**known, key: {form: min(s, NEVER) for form, s in seconds.items()}})
-    best = min(possible, key=lambda form: seconds[form])
+        before = known.get(key, {})
+        seconds: dict[Execution, float] = {form: before[form] for form in possible if form in before}
+        for form in (f for f in possible if f not in seconds):
+            if form == "packed" and steps * min(seconds.values(), default=NEVER) < COMPILING:
+                continue
+            seconds[form] = time_of(maker, form, model.to(device), device, context)
+        if path is not None and seconds != before:
+            # What failed is as slow as can be: JSON has no infinity.
+            with contextlib.suppress(OSError):
+                write_json(path, {**known, key: {form: min(s, NEVER) for form, s in seconds.items()}})
+    best = min(seconds, key=lambda form: seconds[form])
     times = ", ".join(
-        f"{form} {f'{1000 * seconds[form]:.1f} ms' if seconds[form] < NEVER else 'fails'}" for form in possible
+        f"{form} {'not tried, the run is short' if form not in seconds else _told(seconds[form])}" for form in possible
     )
     say(f"a step on {name}: {times}; {best} is used (--execution chooses)")
     return best
+
+
+def _told(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms" if seconds < NEVER else "fails"
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.tokenize import TokenizedTask
 from multitask.training import execution
 from multitask.training.execution import choose_execution, measured_execution
-from multitask.training.precision import settle_precision, tf32
+from multitask.training.precision import computing_in, settle_precision, tf32, without_cudnn_attention
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_on_another_device_both_forms_are_timed_once_and_nothing_is_changed(make
 
     def measure():
         return measured_execution(
-            maker, model, "cpu", contextlib.nullcontext, precision="fp32", cache=tmp_path, say=said.append
+            maker, model, "cpu", contextlib.nullcontext, precision="fp32", steps=10**9, cache=tmp_path, say=said.append
         )
 
     first = measure()
@@ -59,6 +59,23 @@ def test_on_another_device_both_forms_are_timed_once_and_nothing_is_changed(make
     assert measure() in ("flat", "grouped", "packed")
 
 
+def test_packed_rows_are_not_compiled_for_a_short_run_and_timed_by_the_first_long_one(maker, tiny_model, tmp_path):
+    model, said, kept = tiny_model("t5"), [], tmp_path / "execution" / "executions.json"
+
+    def measure(steps):
+        return measured_execution(
+            maker, model, "cpu", contextlib.nullcontext, precision="fp32", steps=steps, cache=tmp_path, say=said.append
+        )
+
+    assert measure(2) in ("flat", "grouped")
+    assert "packed not tried, the run is short; " in said[0]
+    ((_, first),) = json.loads(kept.read_text()).items()
+    assert set(first) == {"flat", "grouped"}
+    measure(10**9)
+    ((_, second),) = json.loads(kept.read_text()).items()
+    assert second == first | {"packed": second["packed"]}
+
+
 def test_a_cache_that_cannot_be_written_ends_no_run(maker, tiny_model, tmp_path):
     (tmp_path / "file").write_text("no folder")
     found = measured_execution(
@@ -67,6 +84,7 @@ def test_a_cache_that_cannot_be_written_ends_no_run(maker, tiny_model, tmp_path)
         "cpu",
         contextlib.nullcontext,
         precision="fp32",
+        steps=10**9,
         cache=tmp_path / "file",
         say=lambda line: None,
     )
@@ -90,6 +108,7 @@ def test_a_form_that_fails_on_the_device_is_not_used(maker, tiny_model, monkeypa
         contextlib.nullcontext,
         ["flat", "grouped"],
         precision="fp32",
+        steps=10**9,
         cache=None,
         say=said.append,
     )
@@ -144,3 +163,16 @@ def test_tf32_is_allowed_inside_alone():
     with tf32(True):
         assert torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cuda.matmul.allow_tf32 == before
+
+
+def test_cudnn_attention_is_off_inside_alone():
+    enabled = torch.backends.cuda.cudnn_sdp_enabled
+    before = enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        for context in (without_cudnn_attention(), computing_in("bf16", "cpu")):
+            with context:
+                assert not enabled()
+            assert enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

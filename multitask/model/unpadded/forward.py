@@ -128,7 +128,8 @@ def unpadded_loss(
     tied = TiedGradient() if shared is head else None
     given = torch.empty_like(labels)  # what the decoder is given: the labels, one place later
     given[1:] = labels[:-1]
-    given[starts] = model.config.decoder_start_token_id
+    # Assigning a number by an index waits for a GPU, this does not.
+    given.index_fill_(0, starts, model.config.decoder_start_token_id)
     # One look-up for both sides, and so one gradient of [V, D].
     both = embed(shared, torch.cat([input_ids, given]), tied)
     encoded = encoder_states(model, both[: len(input_ids)], inputs, masks)
