@@ -18,7 +18,7 @@ import numpy as np
 from multitask.examples.misfits import answer_outputs
 from multitask.metrics.builtin import LIKELIHOOD_METRICS
 from multitask.metrics.metric import METRICS, Metric
-from multitask.tokenization.special_tokens import encode
+from multitask.tokenization.special_tokens import encode_targets
 from multitask.tokenization.tokenizer import text_of
 from multitask.tokenization.unwritable import label_winners
 
@@ -60,7 +60,7 @@ class RoundTrip:
 def decoded(tokenizer: Tokenizer, strings: Sequence[str], limit: int | None = None) -> list[str]:
     """Each string after a round trip; tokens beyond the first `limit` are lost."""
     kinds = list(dict.fromkeys(strings))  # labels and numbers are few kinds, many times
-    ids = [i[:limit] for i in encode(tokenizer, kinds)]
+    ids = [i[:limit] for i in encode_targets(tokenizer, kinds)]
     known = dict(zip(kinds, (text_of(tokenizer, i) for i in ids), strict=True))
     return [known[s] for s in strings]
 

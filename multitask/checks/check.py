@@ -20,7 +20,7 @@ from multitask.checks.overlap import find_overlaps
 from multitask.checks.report import CheckReport, Labels, Lengths, SplitReport, TaskReport
 from multitask.checks.warnings import Warning_, warnings_of
 from multitask.examples.misfits import data_cautions
-from multitask.tokenization.special_tokens import encode
+from multitask.tokenization.special_tokens import encode, encode_targets
 from multitask.tokenization.unwritable import is_written, label_winners
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _split_report(
         if advance:
             advance(len(chunk))
     kinds = list(dict.fromkeys(e.target for e in examples))
-    tokens = dict(zip(kinds, encode(tokenizer, kinds), strict=True))
+    tokens = dict(zip(kinds, encode_targets(tokenizer, kinds), strict=True))
     sizes = {kind: len(ids) for kind, ids in tokens.items()}
     lacking = {kind for kind, ids in tokens.items() if tokenizer.unk_token_id in ids} if is_written(task) else set()
     target_lengths = [sizes[e.target] for e in examples]
@@ -126,7 +126,7 @@ def _labels(task: Task, parts: Mapping[str, Examples], tokenizer: Tokenizer) -> 
     winners = label_winners(tokenizer, task.labels)
     out = {}
     for label in task.labels:
-        (ids,) = encode(tokenizer, [label])
+        (ids,) = encode_targets(tokenizer, [label])
         out[label] = Labels(
             counts={split: counts[split][label] for split in parts},
             tokens=len(ids),

@@ -33,7 +33,7 @@ from multitask.metrics.regression import as_number
 from multitask.task import Example, Task
 from multitask.tokenization.ragged import Ragged
 from multitask.tokenization.spans import SourceSpan, align, source_spans
-from multitask.tokenization.special_tokens import encode, first_tokens, target_texts
+from multitask.tokenization.special_tokens import encode_targets, first_tokens, target_texts
 from multitask.tokenization.tokenizer import Tokenizer, text_of
 
 
@@ -150,7 +150,7 @@ class Decoder:
             Example(self.examples[r].inputs, answer, context=self.examples[r].context)
             for answer, r in zip(answers, rows, strict=True)
         ]
-        return log_likelihoods(scorer, encode(self.tokenizer, target_texts(self.tokenizer, self.task, told)))
+        return log_likelihoods(scorer, encode_targets(self.tokenizer, target_texts(self.tokenizer, self.task, told)))
 
     def _answer(self, raw: str, row: int) -> str:
         return self.task.postprocess(raw, self.examples[row]) if self.task.postprocess else raw
@@ -175,7 +175,7 @@ class Decoder:
 
     @functools.cached_property
     def _label_ids(self) -> list[list[int]]:
-        return encode(self.tokenizer, self.task.labels)
+        return encode_targets(self.tokenizer, self.task.labels)
 
     def _likeliest(self, scores: np.ndarray) -> list[str]:
         return [self.task.labels[i] for i in scores.argmax(1)]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from multitask.decoding.automaton import Automaton
 from multitask.decoding.chains import Chains, DecoderCache
+from multitask.model.families import vocabulary_size
 from multitask.model.settings import decoding_settings
 from multitask.task import Decoding
 
@@ -62,15 +63,17 @@ class PaddedScorer:
         """[M] log-probability of what is asked along the chains, at least fp32."""
         if not len(chains.owners):
             return np.zeros(0)
-        most = LOGIT_BYTES // (4 * self.model.config.vocab_size)
+        most = LOGIT_BYTES // (4 * vocabulary_size(self.model.config))
         return np.concatenate([self._score(chains.part(*range_)) for range_ in chains.cut(most)])
 
     def _score(self, chains: Chains) -> np.ndarray:
+        from transformers.modeling_outputs import BaseModelOutput
+
         starts = np.cumsum(chains.lengths) - chains.lengths
         sequences = np.split(chains.tokens, starts[1:])
         owners = torch.from_numpy(chains.owners).to(self.device)
         logits = self.model(
-            encoder_outputs=(self.encoded[owners],),
+            encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded[owners]),
             attention_mask=self.mask[owners],
             decoder_input_ids=self._padded(sequences, self.model.config.pad_token_id),
             use_cache=False,

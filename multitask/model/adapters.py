@@ -28,7 +28,11 @@ from multitask.errors import UserError
 from multitask.model.private_generator import private_generator, seed_of
 from multitask.storage.json_files import read_json
 
-MATRICES = ("q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo")
+MATRICES = (
+    *("q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"),
+    *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    *("out_proj", "fc1", "fc2"),
+)
 """Names of the matrices in attention and feed-forward layers; not the embeddings or the output layer."""
 SCALING = 2.0
 """s: alpha / r, the usual 16 / 8."""
@@ -138,8 +142,9 @@ def add_adapters(model: Any, names: Sequence[str], *, rank: int, seed: int) -> A
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    # By kind: T5's layers hold Linear modules of these names, and nothing else does.
+    # By kind: layers hold Linear modules of these names, and nothing else does, but T5Gemma's output layer.
     targets = sorted({n.rpartition(".")[2] for n, _ in model.named_modules()} & set(MATRICES))
+    targets = [name for name in targets if name != "out_proj" or "o_proj" not in targets]
     for i, name in enumerate(names):
         config = LoraConfig(r=rank, lora_alpha=int(SCALING * rank), target_modules=list(targets), lora_dropout=0.0)
         with private_generator(seed_of(f"{seed}/adapter/{name}")), warnings.catch_warnings():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.errors import UserError
+from multitask.model.families import FAMILIES, T5_TYPES, is_encoder_decoder
 from multitask.model.from_scratch import SIZES
 from multitask.model.private_generator import making
 from multitask.model.settings import settle_config
@@ -35,18 +36,16 @@ def read_configuration(name: str, revision: str | None) -> tuple[Any, dict[str, 
         raise UserError(
             f"model {known}, and the Hub did not give it either (no network, or no such id): {first_line(error)}"
         ) from error
-    if config.model_type not in FAMILY:
+    if not is_encoder_decoder(config):
         raise UserError(
-            f"model '{name}' is of type {config.model_type!r}; multitask trains the T5 family: "
-            "T5, v1.1, Flan-T5, mT5, uMT5, ByT5 and LongT5."
+            f"model '{name}' is of type {config.model_type!r}, which is no text-to-text model with an encoder and a "
+            f"decoder: multitask trains T5, v1.1, Flan-T5, mT5, uMT5, ByT5, LongT5, {', '.join(_OTHERS)}."
         )
     check_attention(config, name)
     return config, stored, settle_config(config, stored, name)
 
 
-FAMILY = ("t5", "mt5", "umt5", "longt5")
-"""`model_type`s that are accepted: ByT5, Flan and v1.1 checkpoints are `t5` or `mt5` by type. LongT5's encoder looks at
-its neighbourhood alone, or at that and a summary of the rest, so its steps are computed by its own code in groups."""
+_OTHERS = list(dict.fromkeys(family.name for kind, family in FAMILIES.items() if kind not in T5_TYPES))
 
 
 @contextlib.contextmanager

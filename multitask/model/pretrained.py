@@ -1,4 +1,4 @@
-"""A pretrained T5 from the Hub or a folder: what it must be, and loading it without running any code of its own."""
+"""A pretrained model from the Hub or a folder: what it must be, and loading it without running any code of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from multitask.errors import UserError
 from multitask.model.configuration import first_line, read_configuration, report_to_us
+from multitask.model.families import T5_TYPES, set_dropout
 from multitask.model.private_generator import making
 from multitask.model.settings import generation_settings
 from multitask.model.weights import check_weights, compared, stored_shapes
@@ -21,7 +22,7 @@ def load_pretrained(
     dropout: float | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Any:
-    """A pretrained model of the T5 family from a folder or the Hub, in fp32, from safetensors or a `weights_only` file.
+    """A pretrained encoder-decoder from a folder or the Hub, in fp32, from safetensors or a `weights_only` file.
 
     Of its generation settings the special ids alone are kept; see `model_settings`.
 
@@ -32,7 +33,7 @@ def load_pretrained(
         say: Told what config.json does not say and is taken as in all of the family.
 
     Raises:
-        UserError: If there is none, it is of another family, or the weights are not those of its config.json.
+        UserError: If there is none, it is none that can be trained, or the weights are not those of its config.json.
     """
     import pickle
 
@@ -43,7 +44,7 @@ def load_pretrained(
 
     config, stored, said = read_configuration(name, revision)
     if dropout is not None:
-        config.dropout_rate = dropout
+        set_dropout(config, dropout, name)
     try:
         with making, report_to_us():
             model, info = AutoModelForSeq2SeqLM.from_pretrained(
@@ -62,7 +63,7 @@ def load_pretrained(
     except Exception as error:  # as above: safetensors has exceptions of its own, and so has each library
         raise UserError(f"the weights of model '{name}' could not be read: {first_line(error)}") from error
     check_weights(model, info, stored, name, revision)
-    if model.lm_head.weight is not model.shared.weight and not scales_output(model):
+    if config.model_type in T5_TYPES and model.lm_head.weight is not model.shared.weight and not scales_output(model):
         # transformers 5 says that they are tied, and ties them in the next file that has no output layer.
         config.tie_word_embeddings = model.config.tie_word_embeddings = False
     for line in said:
@@ -77,7 +78,8 @@ def check_pretrained(name: str) -> None:
     For what takes long before the model is wanted: its rows are read, written anew as examples and tokenised.
 
     Args:
-        name: The folder. Of an id on the Hub, and of weights that are not in safetensors, nothing is looked at.
+        name: The folder. Of an id on the Hub nothing is looked at, and of weights that are not in safetensors or of
+            another family than T5's only config.json.
 
     Raises:
         UserError: As `load_pretrained`.
@@ -88,6 +90,8 @@ def check_pretrained(name: str) -> None:
     from transformers import AutoModelForSeq2SeqLM
 
     config, stored, _ = read_configuration(name, None)
+    if config.model_type not in T5_TYPES:  # transformers gives names in others' files new ones as it loads them
+        return
     try:
         shapes = stored_shapes(Path(name))
     except Exception as error:  # as above

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from multitask.errors import UserError
+from multitask.model.families import family_of, vocabulary_size
 from multitask.storage.json_files import read_json
 from multitask.task import Decoding
 
@@ -58,6 +59,45 @@ def settle_config(config: Any, stored: dict[str, Any], model: str) -> list[str]:
     """
     for name, value in _OUTPUTS.items():
         setattr(config, name, value)
+    said = _settle_ids(config, stored, model)
+    for name in ("pad_token_id", "decoder_start_token_id"):
+        value = getattr(config, name)
+        if type(value) is not int or not 0 <= value < vocabulary_size(config):
+            raise UserError(
+                f"config.json of model '{model}' says {name} {value!r}, which is no id of its vocabulary "
+                f"(0 to {vocabulary_size(config) - 1:,}): correct it there."
+            )
+    kind = str(getattr(config, "feed_forward_proj", ""))
+    if kind and bool(config.is_gated_act) != kind.startswith("gated"):
+        raise UserError(
+            f"config.json of model '{model}' contradicts itself: feed_forward_proj is {kind!r} and is_gated_act "
+            f"{config.is_gated_act}: take is_gated_act and dense_act_fn out of it, or correct feed_forward_proj."
+        )
+    return said
+
+
+def _settle_ids(config: Any, stored: dict[str, Any], model: str) -> list[str]:
+    """Give a configuration the ids that pad and begin an answer, as its family has them."""
+    begins = family_of(config).start
+    if begins == "pad":  # the T5 family, where transformers fills in what is not there
+        return _settle_t5_ids(config, stored, model)
+    for name in _IDS:
+        if getattr(config, name, None) is None:
+            of_decoder = getattr(getattr(config, "decoder", None), name, None)
+            setattr(config, name, of_decoder)
+    if config.decoder_start_token_id is None and begins == "bos":
+        begin = getattr(config, "bos_token_id", None)
+        config.decoder_start_token_id = begin if begin is not None else getattr(config.decoder, "bos_token_id", None)
+    for name, what in (("pad_token_id", "pads a text"), ("decoder_start_token_id", "an answer begins with")):
+        if getattr(config, name) is None:
+            raise UserError(
+                f"config.json of model '{model}' names no {name}, and a {config.model_type} has none by itself: "
+                f"write there the id that {what}."
+            )
+    return []
+
+
+def _settle_t5_ids(config: Any, stored: dict[str, Any], model: str) -> list[str]:
     said = []
     if stored.get("pad_token_id") is None:
         config.pad_token_id = PAD
@@ -67,19 +107,6 @@ def settle_config(config: Any, stored: dict[str, Any], model: str) -> list[str]:
         said.append(
             f"config.json of model '{model}' names no decoder_start_token_id: answers begin with the padding id "
             f"{config.pad_token_id}, as in all of the T5 family."
-        )
-    for name in ("pad_token_id", "decoder_start_token_id"):
-        value = getattr(config, name)
-        if type(value) is not int or not 0 <= value < config.vocab_size:
-            raise UserError(
-                f"config.json of model '{model}' says {name} {value!r}, which is no id of its vocabulary "
-                f"(0 to {config.vocab_size - 1:,}): correct it there."
-            )
-    kind = str(config.feed_forward_proj)
-    if bool(config.is_gated_act) != kind.startswith("gated"):
-        raise UserError(
-            f"config.json of model '{model}' contradicts itself: feed_forward_proj is {kind!r} and is_gated_act "
-            f"{config.is_gated_act}: take is_gated_act and dense_act_fn out of it, or correct feed_forward_proj."
         )
     return said
 

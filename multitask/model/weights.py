@@ -154,7 +154,10 @@ def _stripped(name: str, pattern: str) -> str:
 
 def _check_head(model: Any, stored: Mapping[str, Any], name: str, revision: str | None) -> None:
     """Refuse a model whose output layer ought to be its own and is not there: transformers takes the embeddings."""
-    if stored.get("tie_word_embeddings") is not False or model.lm_head.weight is not model.shared.weight:
+    # Of other families transformers' own report is all there is: their matrices have other names.
+    if stored.get("tie_word_embeddings") is not False or getattr(model, "shared", None) is None:
+        return
+    if model.lm_head.weight is not model.shared.weight:
         return
     names = _stored_names(name, revision)
     lacking = [HEAD] if HEAD not in names else [_EMBEDDINGS[0]] if not names.intersection(_EMBEDDINGS) else []

@@ -11,7 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from multitask.model.families import FAMILIES
 from multitask.runs.facts import RunFacts, TaskFacts, mix_table, scores_table, shown_settings
+from multitask.storage.json_files import read_json
 from multitask.storage.yaml_files import dump_yaml
 from multitask.tables.cells import Cell, Column
 from multitask.tables.markdown import escape_markdown, markdown_table
@@ -78,12 +80,17 @@ def _lead(facts: RunFacts) -> list[str]:
     start = f"fine-tuned from {_code(facts.base)}" if facts.base else "trained from random weights"
     count = f"{len(facts.tasks)} tasks" if len(facts.tasks) > 1 else "one task"
     lines = [
-        f"A text-to-text model of the T5 family with {facts.record['parameters']:,} parameters, {start} on {count}: "
-        f"{names}. Every input begins with its task's prefix."
+        f"A text-to-text model of the {_family(facts)} family with {facts.record['parameters']:,} parameters, {start} "
+        f"on {count}: {names}. Every input begins with its task's prefix."
     ]
     if facts.generated:
         lines.insert(0, f"> **GENERATED SAMPLE.** {_generated(facts.generated)}")
     return lines
+
+
+def _family(facts: RunFacts) -> str:
+    kind = str(read_json(facts.run.folder / "model" / "config.json", dict[str, Any]).get("model_type", ""))
+    return FAMILIES[kind].name if kind in FAMILIES else kind
 
 
 def _generated(tasks: Sequence[str]) -> str:

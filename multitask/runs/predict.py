@@ -98,10 +98,20 @@ class Model:
         names = ("eos", "pad", "unk", "bos", "cls", "sep")
         ids = (getattr(self.tokenizer, f"{name}_token_id", None) for name in names)
         self.dropped = frozenset(i for i in ids if i is not None)
-        whole, inner = (list(self.tokenizer("a e i o u", add_special_tokens=a)["input_ids"]) for a in (True, False))
+        self.before_inputs = self._before("text")
+        """Tokens that stand before every input; none in T5's own vocabularies."""
+        self.first = self._before("text_target")
+        """Those before every target, without the one that decoding begins with anyway."""
+        self.is_begun = self.first[:1] == [self.start]
+        self.first = self.first[1:] if self.is_begun else self.first
+
+    def _before(self, name: str) -> list[int]:
+        whole, inner = (
+            list(self.tokenizer(**{name: "a e i o u"}, add_special_tokens=added)["input_ids"])
+            for added in (True, False)
+        )
         begins = (at for at in range(len(whole) - len(inner) + 1) if whole[at : at + len(inner)] == inner)
-        self.first = whole[: next(begins, 0)]
-        """Tokens that stand before every text; none in T5's own vocabularies."""
+        return whole[: next(begins, 0)]
 
     @torch.inference_mode()
     def answer(self, task: str, texts: Iterable[str]) -> list[dict[str, Any]]:
@@ -147,10 +157,12 @@ class Model:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def _ids(self, texts: Sequence[str], *, targets: bool = False) -> list[list[int]]:
         """Token ids, with one end of sequence."""
-        made = self.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
-        return [ids if ids and ids[-1] == self.eos else [*ids, self.eos] for ids in made]
+        name = "text_target" if targets else "text"
+        made = self.tokenizer(**{name: list(texts)}, truncation=False, verbose=False)["input_ids"]
+        made = [ids if ids and ids[-1] == self.eos else [*ids, self.eos] for ids in made]
+        return [ids[1:] for ids in made] if targets and self.is_begun else made
 
     def _encode(self, ids: Sequence[Sequence[int]]) -> Encoded:
         padded = self._padded(ids)
@@ -167,7 +179,7 @@ class Model:
     # ---- labels ------------------------------------------------------------------------------------------------------
 
     def _labels(self, encoded: Encoded, labels: Sequence[str]) -> list[str]:
-        ids = self._ids(labels)
+        ids = self._ids(labels, targets=True)
         told = [self._log_likelihoods(encoded, label) for label in ids]
         best = np.stack(told, 1).argmax(1)  # [B]
         return [labels[i] for i in best]
@@ -183,7 +195,7 @@ class Model:
     def _log_probabilities(self, encoded: Encoded, chains: torch.Tensor) -> torch.Tensor:
         """[C, T, V]."""
         logits = self.model(
-            encoder_outputs=(encoded.states,),
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.states),
             attention_mask=encoded.mask,
             decoder_input_ids=chains,
             use_cache=False,
@@ -244,7 +256,7 @@ class Model:
         end = begin + len(text)
         kept = min(len(ids) - 1, limit - 1)  # without the end of sequence
         special = self.dropped - {self.tokenizer.unk_token_id}
-        skip = len(self.first)
+        skip = len(self.before_inputs)
         inside = [
             (i, (max(first - begin, 0), min(last - begin, len(text))))
             for i, (first, last) in zip(ids[skip:kept], edges[skip:], strict=False)
@@ -290,7 +302,7 @@ class Model:
         told = self._log_probabilities(encoded, torch.tensor([begin], device=self.device))[0, -1]  # [V]
         first = told[torch.tensor([*ids, self.eos], device=self.device)].double().cpu().numpy()
         follows, stops = np.full((n, n), -np.inf), np.full((n, n), -np.inf)
-        size = max(1, LOGITS // ((n + len(begin)) * self.model.config.vocab_size))
+        size = max(1, LOGITS // ((n + len(begin)) * len(told)))
         for at in range(0, n, size):
             chains = [[*begin, *ids[s:]] for s in range(at, min(at + size, n))]
             told = self._log_probabilities(encoded.of_row(0, len(chains)), self._padded(chains))

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from multitask.config import TrainConfig
 from multitask.examples.dataset import Examples
 from multitask.mixing.prepare import PlannedMixture, prepare_mixture
+from multitask.model.configuration import read_configuration
+from multitask.model.families import check_lengths
 from multitask.model.from_scratch import is_from_scratch
 from multitask.model.pretrained import check_pretrained
 from multitask.runs.notices import Notices
@@ -50,6 +52,8 @@ def load_run_data(config: TrainConfig, cache: Cache, notices: Notices, *, vocabu
     if not is_from_scratch(config.model):
         check_pretrained(config.model)
     mix = prepare_mixture(config)
+    if not is_from_scratch(config.model):
+        check_lengths(read_configuration(config.model, config.revision)[0], mix.tasks, config.model)
     if vocabulary is not None:
         tokenizer = load_tokenizer(str(vocabulary))
     else:

@@ -23,6 +23,7 @@ from multitask.runs.display import RunDisplay
 from multitask.runs.endings import explained_endings, say_how_to_resume
 from multitask.runs.example_log import ExampleLog
 from multitask.runs.finished import load_includes, run_config
+from multitask.runs.fitness import check_fits
 from multitask.runs.fitting import fit, take_as_trained
 from multitask.runs.merging import check_merge, merge_runs
 from multitask.runs.notices import Notices
@@ -170,6 +171,7 @@ def _train(
     watched = choose_watched_rows(config, data.mix)
     with seeded_generators(config.seed):
         model = make_initial_model(config, data.tokenizer, notices.warn)
+        check_fits(model, data.tokenizer, config.model)
         model.config.task_specific_params = {name: task_settings(task) for name, task in data.mix.tasks.items()}
         if config.peft:
             names = list(data.mix.tasks) if config.adapters == "task" else [SHARED]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multitask.errors import UserError
-from multitask.tokenization.special_tokens import dropped_tokens, first_tokens
+from multitask.tokenization.special_tokens import dropped_tokens, input_first_tokens
 from multitask.tokenization.tokenizer import Tokenizer, encode_with_offsets
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def source_spans(tokenizer: Tokenizer, examples: Sequence[Example], *, limit: in
     if getattr(tokenizer, "is_fast", False):
         spots = [without_spaces(e.inputs, s) for e, s in zip(examples, spots, strict=True)]
     special = _unspellable(tokenizer)
-    skip = len(first_tokens(tokenizer))
+    skip = len(input_first_tokens(tokenizer))
     return [_cut_out(e, i, s, special, limit, skip) for e, i, s in zip(examples, ids, spots, strict=True)]
 
 

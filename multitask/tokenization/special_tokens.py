@@ -1,8 +1,10 @@
 """The tokens that a tokenizer puts around a text: T5's an end of sequence behind it, others nothing, or one before too.
 
 Words
-    first tokens    what stands before each text: none in T5's own vocabularies, `<s>` in CodeT5's. A model that was
-                    trained on such targets writes them first, so labels, spans and generation begin with them too
+    first tokens    what stands before each text: none in T5's own vocabularies, `<s>` in CodeT5's and BART's, a
+                    language in NLLB's. A model that was trained on such targets writes them first, so labels, spans
+                    and generation begin with them too. But not what decoding begins with anyway, `<bos>` in T5Gemma's
+    target          is written as such where a tokenizer has a vocabulary or a language of its own for it
     end             the end of sequence, exactly one behind each text, whether the tokenizer adds it by itself or not:
                     without it a model never learns to stop
     space           a byte-level vocabulary keeps the space before a word in the word's first token ("Ġred"), so a word
@@ -33,6 +35,45 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return with_end(tokenizer, made["input_ids"])
 
 
+def encode_targets(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """As `encode`, of what a model is to write: in the target's language and vocabulary, where those are two."""
+    if not len(texts):
+        return []
+    if _has_targets(tokenizer):
+        made = tokenizer(text_target=list(texts), truncation=False, verbose=False, return_attention_mask=False)[
+            "input_ids"
+        ]
+        sequences = with_end(tokenizer, made)
+    else:
+        sequences = encode(tokenizer, texts)
+    begun = _begun(tokenizer)
+    return [ids[1:] for ids in sequences] if begun else sequences
+
+
+def _has_targets(tokenizer: Any) -> bool:
+    """Whether it has a vocabulary or a language of its own for targets: Marian's, mBART's, M2M100's, NLLB's."""
+    return any(
+        "_switch_to_target_mode" in vars(kind) and kind.__module__.startswith("transformers.models.")
+        for kind in type(tokenizer).__mro__
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _begun(tokenizer: Any) -> bool:
+    """Whether it writes before a target what decoding begins with, which would stand there twice."""
+    first = _around(tokenizer, targets=True)[0]
+    return bool(first) and first[0] == getattr(tokenizer, START, None)
+
+
+def begins_targets(tokenizer: Any) -> bool:
+    """Whether it writes anything before a target."""
+    return bool(_around(tokenizer, targets=True)[0])
+
+
+START = "multitask_decoder_start"
+"""The attribute of a tokenizer that says with which id its model's answers begin; see `tokenizer.load_tokenizer`."""
+
+
 def with_end(tokenizer: Any, sequences: Sequence[list[int]]) -> list[list[int]]:
     """The sequences, each with an end of sequence: added where the tokenizer did not."""
     eos = getattr(tokenizer, "eos_token_id", None)
@@ -43,7 +84,14 @@ def with_end(tokenizer: Any, sequences: Sequence[list[int]]) -> list[list[int]]:
 
 @functools.lru_cache(maxsize=16)  # asked for every batch; a tokenizer is not changed once it is in use
 def first_tokens(tokenizer: Any) -> tuple[int, ...]:
-    """The ids that stand before each text."""
+    """The ids that stand before each target."""
+    first = _around(tokenizer, targets=True)[0]
+    return first[1:] if _begun(tokenizer) else first
+
+
+@functools.lru_cache(maxsize=16)
+def input_first_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """The ids that stand before each input."""
     return _around(tokenizer)[0]
 
 
@@ -97,6 +145,8 @@ def check_special_tokens(tokenizer: Any, name: str) -> None:
                 f"'{kind}_token' in its tokenizer_config.json."
             )
     first, last = _around(tokenizer)
+    if last in ((), (tokenizer.eos_token_id,)):
+        first, last = _around(tokenizer, targets=True)
     eos = tokenizer.eos_token_id
     if last not in ((), (eos,)):
         raise UserError(
@@ -127,10 +177,11 @@ def add_end(tokenizer: Any) -> None:
     )
 
 
-def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids before and behind each text, as the tokenizer adds them."""
-    whole = list(tokenizer(PROBE)["input_ids"])
-    inner = list(tokenizer(PROBE, add_special_tokens=False)["input_ids"])
+def _around(tokenizer: Any, *, targets: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids before and behind each input, or each target, as the tokenizer adds them."""
+    name = "text_target" if targets and _has_targets(tokenizer) else "text"
+    whole = list(tokenizer(**{name: PROBE})["input_ids"])
+    inner = list(tokenizer(**{name: PROBE}, add_special_tokens=False)["input_ids"])
     for at in range(len(whole) - len(inner) + 1):
         if whole[at : at + len(inner)] == inner:
             return tuple(whole[:at]), tuple(whole[at + len(inner) :])

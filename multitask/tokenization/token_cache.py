@@ -12,7 +12,7 @@ import numpy as np
 from multitask.storage.paths import tilde
 from multitask.tokenization.disk_cache import KEPT_FROM, Arrays, Cache, shown_size
 from multitask.tokenization.ragged import Ragged
-from multitask.tokenization.special_tokens import keeps_spaces
+from multitask.tokenization.special_tokens import first_tokens, input_first_tokens, keeps_spaces
 from multitask.tokenization.tokenize import TokenizedTask, tokenize_task
 from multitask.tokenization.tokenizer import Tokenizer
 
@@ -136,4 +136,6 @@ def tokenizer_identity(tokenizer: Tokenizer) -> str | None:
         "split_special_tokens": bool(getattr(tokenizer, "split_special_tokens", False)),
         "state": state,
     }
+    if first_tokens(tokenizer) != input_first_tokens(tokenizer):  # the model or the language of the targets decides
+        parts["before targets"] = first_tokens(tokenizer)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

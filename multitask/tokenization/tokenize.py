@@ -8,6 +8,7 @@ Words
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multitask.tokenization.ragged import Ragged
-from multitask.tokenization.special_tokens import encode, target_texts
+from multitask.tokenization.special_tokens import encode, encode_targets, target_texts
 from multitask.tokenization.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -49,13 +50,23 @@ def tokenize_task(
     A sequence that is too long is cut before its end-of-sequence token, which stays: a target without it would teach
     the model never to stop.
     """
-    inputs, cut_inputs = _tokenize(tokenizer, [e.inputs for e in examples], task.max_input_tokens, advance)
-    targets, cut_targets = _tokenize(tokenizer, target_texts(tokenizer, task, examples), task.max_target_tokens, None)
+    inputs, cut_inputs = _tokenize(
+        functools.partial(encode, tokenizer), [e.inputs for e in examples], task.max_input_tokens, advance
+    )
+    targets, cut_targets = _tokenize(
+        functools.partial(encode_targets, tokenizer),
+        target_texts(tokenizer, task, examples),
+        task.max_target_tokens,
+        None,
+    )
     return TokenizedTask(inputs, targets, cut_inputs, cut_targets)
 
 
 def _tokenize(
-    tokenizer: Tokenizer, strings: Sequence[str], limit: int, advance: Callable[[int], None] | None
+    ids_of: Callable[[Sequence[str]], list[list[int]]],
+    strings: Sequence[str],
+    limit: int,
+    advance: Callable[[int], None] | None,
 ) -> tuple[Ragged, int]:
     different = list(dict.fromkeys(strings))  # the targets of a task with labels are a few strings
     parts: list[Ragged] = []
@@ -63,7 +74,7 @@ def _tokenize(
     said = 0
     for at in range(0, len(different), _CHUNK):
         chunk = different[at : at + _CHUNK]
-        sequences = encode(tokenizer, chunk)
+        sequences = ids_of(chunk)
         too_long += [len(ids) > limit for ids in sequences]
         parts.append(Ragged.of([*ids[: limit - 1], ids[-1]] if len(ids) > limit else ids for ids in sequences))
         if advance:

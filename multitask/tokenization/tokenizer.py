@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multitask.errors import UserError
+from multitask.model.configuration import read_configuration
 from multitask.model.untrusted import check_model_folder
 from multitask.tokenization.special_tokens import (
+    START,
     add_end,
+    begins_targets,
     check_special_tokens,
     dropped_tokens,
     encode,
@@ -43,7 +46,7 @@ def offsets(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:
         return _byte_offsets(tokens, text)
     raise UserError(
         f"a span needs a tokenizer that knows character offsets, and {type(tokenizer).__name__} does not: "
-        "use a model of the T5 family with a fast tokenizer, or ByT5."
+        "use a model with a fast tokenizer, or ByT5."
     )
 
 
@@ -118,6 +121,18 @@ def load_tokenizer(folder_or_id: str, revision: str | None = None) -> Tokenizer:
     ids = tokenizer("a e i o u", add_special_tokens=False)["input_ids"]
     if ids and all(i == tokenizer.unk_token_id for i in ids):
         raise UserError(f"the tokenizer of '{folder_or_id}' maps every letter to <unk>: its vocabulary was not read.")
+    if getattr(tokenizer, "tgt_lang", "") is None:  # NLLB's: one language is said, and an answer is in it too
+        tokenizer.tgt_lang = tokenizer.src_lang
     check_special_tokens(tokenizer, folder_or_id)
     add_end(tokenizer)
+    if not bare and begins_targets(tokenizer):
+        setattr(tokenizer, START, _decoder_start(folder_or_id, revision))
     return tokenizer
+
+
+def _decoder_start(folder_or_id: str, revision: str | None) -> int | None:
+    """With which id the model beside a tokenizer begins an answer; None if there is none."""
+    if Path(folder_or_id).is_dir() and not (Path(folder_or_id) / "config.json").is_file():
+        return None
+    start: int = read_configuration(folder_or_id, revision)[0].decoder_start_token_id
+    return start

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multitask.tokenization.ragged import Ragged
-from multitask.tokenization.special_tokens import encode
+from multitask.tokenization.special_tokens import encode_targets
 from multitask.tokenization.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SHARE = 0.01
 
 def label_winners(tokenizer: Tokenizer, labels: Sequence[str]) -> dict[str, str]:
     """{label: the label that ranking gives where this one is right}: the first of those with the same token ids."""
-    return _winners(labels, encode(tokenizer, labels))
+    return _winners(labels, encode_targets(tokenizer, labels))
 
 
 def _winners(labels: Sequence[str], ids: Sequence[list[int]]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def label_cautions(task: Task, tokenizer: Tokenizer) -> list[str]:
     """Sentences on a label task's labels."""
     if task.output != "labels":
         return []
-    ids = encode(tokenizer, task.labels)
+    ids = encode_targets(tokenizer, task.labels)
     winners = _winners(task.labels, ids)
     return [
         alike(task.name, label, winners[label]) if winners[label] != label else unknown(task.name, label)

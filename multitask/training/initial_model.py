@@ -38,10 +38,11 @@ def make_initial_model(config: TrainConfig, tokenizer: Tokenizer, say: Callable[
         )
     else:
         model = load_pretrained(config.model, revision=config.revision, dropout=config.dropout, say=say)
-        if len(tokenizer) > model.config.vocab_size:
+        known = model.get_input_embeddings().num_embeddings
+        if len(tokenizer) > known:
             raise UserError(
                 f"the tokenizer of '{config.model}' has {len(tokenizer):,} ids and the model "
-                f"{model.config.vocab_size:,} embeddings: they do not belong together."
+                f"{known:,} embeddings: they do not belong together."
             )
         for line in settle_end(model, tokenizer, config.model):
             if say:

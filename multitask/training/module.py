@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from multitask.batching.arrays import IGNORED
 from multitask.model.adapters import Adapters
+from multitask.model.families import decoder_inputs
 from multitask.model.packed import packed_losses
 from multitask.model.private_generator import seed_of
 from multitask.model.unpadded.forward import layout_of, unpadded_loss
@@ -504,7 +505,7 @@ def token_losses(model: Any, micro: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     logits = model(
         input_ids=micro["input_ids"],
         attention_mask=micro["attention_mask"],
-        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(labels),
+        decoder_input_ids=decoder_inputs(model.config, labels),
         use_cache=False,
     ).logits  # [B, T, V]
     # At least fp32, also under bf16 autocast: a log-sum-exp over 32,000 logits in bf16 has two digits.

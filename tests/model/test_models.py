@@ -75,14 +75,15 @@ def test_half_precision_weights_are_read_as_fp32(tmp_path, tiny_model):
 
 
 def test_another_family_is_refused(tmp_path):
-    from transformers import BartConfig
+    from transformers import BertConfig
 
-    BartConfig().save_pretrained(tmp_path)
+    BertConfig().save_pretrained(tmp_path)
     with pytest.raises(UserError) as error:
         load_pretrained(str(tmp_path))
     assert str(error.value) == (
-        f"model '{tmp_path}' is of type 'bart'; multitask trains the T5 family: T5, v1.1, Flan-T5, mT5, uMT5, ByT5 and "
-        "LongT5."
+        f"model '{tmp_path}' is of type 'bert', which is no text-to-text model with an encoder and a decoder: "
+        "multitask trains T5, v1.1, Flan-T5, mT5, uMT5, ByT5, LongT5, T5Gemma, T5Gemma 2, BART, mBART, Pegasus, "
+        "Marian, M2M100 or NLLB."
     )
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from multitask.model.families import decoder_inputs
 from multitask.model.unpadded.attention import attention
 from multitask.model.unpadded.layout import Layout
 from multitask.model.unpadded.loss import TiedGradient, embed, token_loss
@@ -185,7 +186,7 @@ def _agrees(model: Any) -> bool:
         own = model(
             input_ids=padded[0].clamp_min(0),
             attention_mask=(padded[0] >= 0).long(),
-            decoder_input_ids=model.prepare_decoder_input_ids_from_labels(padded[1]),
+            decoder_input_ids=decoder_inputs(model.config, padded[1]),
             use_cache=False,
         )
         total, found = unpadded_loss(
