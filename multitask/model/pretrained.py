@@ -66,10 +66,21 @@ def load_pretrained(
     if config.model_type in T5_TYPES and model.lm_head.weight is not model.shared.weight and not scales_output(model):
         # transformers 5 says that they are tied, and ties them in the next file that has no output layer.
         config.tie_word_embeddings = model.config.tie_word_embeddings = False
+    _keep_positions(model)
     for line in said:
         if say:
             say(line)
     return model.train()  # `from_pretrained` gives it in evaluation mode: fine-tuning would go without dropout
+
+
+def _keep_positions(model: Any) -> None:
+    """Train no table of sinusoidal positions: it is a constant, and Marian's is not saved with its model's weights.
+
+    transformers 5 gives it a gradient once it is loaded.
+    """
+    for module in model.modules():
+        if "SinusoidalPositional" in type(module).__name__:
+            module.requires_grad_(False)
 
 
 def check_pretrained(name: str) -> None:

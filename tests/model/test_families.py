@@ -130,6 +130,12 @@ def _gradient(model):
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
+@pytest.mark.parametrize("kind", ["marian", "pegasus"])
+def test_a_table_of_sinusoidal_positions_is_not_trained(kind, start):
+    model = load_pretrained(str(start(kind)))
+    assert {p.requires_grad for n, p in model.named_parameters() if "embed_positions" in n} == {False}
+
+
 def test_what_stands_before_a_text_is_that_of_its_side(start):
     before = {kind: load_tokenizer(str(start(kind))) for kind in ("bart", "t5gemma", "nllb", "mbart")}
     bart, gemma, nllb, mbart = before.values()
