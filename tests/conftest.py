@@ -26,6 +26,7 @@ hypothesis.settings.load_profile("multitask")
 
 # Looking for doctests would import them, and so register their tasks for all tests.
 collect_ignore = [
+    "storage_server.py",
     "fake_device.py",
     *("study_tasks.py", "distributed_script.py", "faults/fault_tasks.py"),
     *("faults/zygote.py", "faults/fuzz_readers.py"),  # scripts

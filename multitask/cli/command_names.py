@@ -14,6 +14,7 @@ COMMANDS = {
     "watch": "how far a run or a study is, from its folder alone",
     "report": "the tables of a run or a study again, in any format",
     "export": "a finished run as a folder to take home: model, model card and predict.py",
+    "push": "a finished run to the Hugging Face Hub as a model, or a study as a data set",
     "init": "begin a project of your own: one task, its test, its settings",
     "doctor": "what this machine is, and whether it computes what it should",
     "cache": "what was tokenised and is kept for the next run; cache clear deletes it",

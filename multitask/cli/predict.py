@@ -29,6 +29,10 @@ def _add_options(parser: Any) -> None:
         action="store_true",
         help="Add the log-likelihood of each answer, and the probability of each label where a task has labels.",
     )
+    parser.add_argument(
+        "--from-hub", action="store_true", help="RUN is ORG/NAME: a model that multitask push sent to the Hub."
+    )
+    parser.add_argument("--revision", metavar="NAME", help="Of the model on the Hub.")
     add_include(parser)
 
 
@@ -43,6 +47,7 @@ COMMAND = Command(
         "multitask predict runs/first --task sst2",
         "multitask predict runs/first --task sst2 --scores < lines.txt",
         "multitask predict runs/first --task sst2 --input rows.csv --output out.jsonl",
+        "multitask predict me/tweets-t5 --from-hub --task sst2 < lines.txt",
     ),
 )
 
@@ -50,6 +55,10 @@ COMMAND = Command(
 def run(arguments: list[str]) -> int:
     """Run `multitask predict`; gives the exit code."""
     options = own_options(COMMAND, arguments)
+    if options.from_hub:
+        return _from_hub(options)
+    if options.revision:
+        raise UserError("--revision is of a model on the Hub: give --from-hub too.")
     if options.task is None:
         from multitask.config import task_names
         from multitask.runs.finished import run_config
@@ -88,6 +97,43 @@ def run(arguments: list[str]) -> int:
             sys.stdout.flush()
     else:
         write_output(output, "".join(map(_written, answers)))
+    return 0
+
+
+def _from_hub(options: Any) -> int:
+    """Answers of a model on the Hub, by the program that lies beside it: no code of the Hub's is run, but ours."""
+    if options.scores or options.include:
+        raise UserError("--from-hub gives answers to lines of text: leave out --scores and --include.")
+    announce("predict", str(options.task), options.run)
+    from multitask.storage.repositories import check_repository, fetch_folder
+
+    check_repository(options.run)
+    folder = fetch_folder(options.run, "model", options.revision, ["*.json", "*.safetensors", "*.model", "*.txt"])
+    quiet_libraries()
+    from multitask.runs.predict import Model
+    from multitask.storage.json_files import read_json
+
+    known = read_json(folder / "config.json", dict[str, Any]).get("task_specific_params") or {}
+    if options.task not in known:
+        asked = "--task must be given" if options.task is None else f"unknown task '{options.task}'"
+        raise UserError(f"{asked}: {options.run} has {', '.join(known) or 'no task of multitask'}.")
+    from multitask.model.untrusted import check_model_folder
+
+    check_model_folder(folder)
+    with loading():
+        model = Model(folder)
+    made = []
+    batches = [read_file(options.input)] if options.input not in (None, "-") else read_batches()
+    for lines in batches:
+        texts = [line.rstrip("\r\n") for line in lines if line.strip()]
+        answers = model.answer(options.task, texts) if texts else []
+        if options.output:
+            made += answers
+        else:
+            sys.stdout.write(_written(answers))
+            sys.stdout.flush()
+    if options.output:
+        write_output(Path(options.output), _written(made))
     return 0
 
 

@@ -17,6 +17,9 @@ def _add_options(parser: Any) -> None:
 
     parser.add_argument("folder", metavar="RUN_OR_STUDY", help="A run folder or a study folder.")
     parser.add_argument("--format", choices=FORMATS, default="table", help="How to print it; html is the whole report.")
+    parser.add_argument(
+        "--from-hub", action="store_true", help="RUN_OR_STUDY is ORG/NAME: a study that multitask push sent to the Hub."
+    )
     parser.add_argument("--output", metavar="FILE", help="Write to FILE instead of standard output.")
     parser.add_argument(
         "--serve",
@@ -37,6 +40,7 @@ COMMAND = Command(
         "multitask report runs/study",
         "multitask report runs/study --format html --output study.html",
         "multitask report runs/study --serve",
+        "multitask report me/tweets-interference --from-hub",
     ),
 )
 
@@ -45,6 +49,11 @@ def run(arguments: list[str]) -> int:
     """Run `multitask report`; gives the exit code."""
     options = own_options(COMMAND, arguments)
     folder = Path(options.folder)
+    if options.from_hub:
+        from multitask.storage.repositories import check_repository, fetch_folder
+
+        check_repository(options.folder)
+        folder = fetch_folder(options.folder, "dataset", only=["interference.json", "interference.csv", "report.html"])
     if options.serve is not None:
         if options.output or options.format != "table":
             raise UserError("--serve shows the page: leave out --output and --format.")

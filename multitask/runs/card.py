@@ -55,7 +55,7 @@ def metadata(facts: RunFacts) -> dict[str, Any]:
     datasets = sorted({task.dataset for task in facts.tasks.values() if task.dataset})
     found: dict[str, Any] = {
         "library_name": "transformers",
-        "tags": ["t5", "text2text-generation", "multi-task", *facts.tasks],
+        "tags": [_kind(facts), "text2text-generation", "multi-task", *facts.tasks],
     }
     if hub:
         found["base_model"] = hub
@@ -88,8 +88,12 @@ def _lead(facts: RunFacts) -> list[str]:
     return lines
 
 
+def _kind(facts: RunFacts) -> str:
+    return str(read_json(facts.run.folder / "model" / "config.json", dict[str, Any]).get("model_type", ""))
+
+
 def _family(facts: RunFacts) -> str:
-    kind = str(read_json(facts.run.folder / "model" / "config.json", dict[str, Any]).get("model_type", ""))
+    kind = _kind(facts)
     return FAMILIES[kind].name if kind in FAMILIES else kind
 
 

@@ -93,6 +93,11 @@ def export(
     return out
 
 
+def is_written_by_export(name: str) -> bool:
+    """Whether a file of this name is one that an export writes."""
+    return any(map(Path(name).match, _WRITTEN))
+
+
 def _check_target(source: Path, out: Path, overwrite: bool) -> None:
     if out.is_symlink() and not out.exists():
         raise UserError(f"{out} is a link to {out.readlink()}, which is not there: make that folder, or give another.")
@@ -119,7 +124,7 @@ def _check_own(out: Path, names: set[str]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and any(map(path.match, _WRITTEN))
+    return path.is_file() and not path.is_symlink() and is_written_by_export(path.name)
 
 
 def _delete_others(out: Path, kept: set[str]) -> None:

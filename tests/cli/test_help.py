@@ -30,7 +30,7 @@ HEAVY = ("torch", "transformers", "pytorch_lightning", "datasets", "evaluate", "
 
 COMMANDS = (
     *("train", "eval", "predict", "tasks", "metrics", "mix"),
-    *("interference", "cell", "watch", "report", "export", "init", "doctor", "cache", "completion"),
+    *("interference", "cell", "watch", "report", "export", "push", "init", "doctor", "cache", "completion"),
 )
 
 _SCRIPT = f"""

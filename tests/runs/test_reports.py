@@ -26,6 +26,7 @@ from multitask.config import TrainConfig
 from multitask.config_checks import fill_defaults
 from multitask.errors import UserError
 from multitask.interference.results.record_file import write_record
+from multitask.interference.study import write_study_files
 from multitask.metrics.naming import resolve_metrics
 from multitask.runs import predict as alone
 from multitask.runs.command import train_command
@@ -36,8 +37,10 @@ from multitask.runs.run_record import write_run_page
 from multitask.sources.in_memory import rows
 from multitask.storage.checksums import digest_of
 from multitask.storage.json_files import read_json, write_json
+from multitask.storage.repositories import send_folder
 from multitask.task import TASKS, Decoding, Example, Task, add_task
 
+repositories = runpy.run_path(str(Path(__file__).parents[1] / "storage_server.py"))["repositories"]
 example_record = runpy.run_path(str(Path(__file__).parents[1] / "study_example.py"))["example_record"]
 
 TEXTS = [
@@ -482,3 +485,97 @@ def test_a_model_that_reads_bytes_finds_the_same_spans(tiny_model, bytes_tokeniz
     answers = [one["prediction"] for one in alone.Model(tmp_path).answer(task.name, TEXTS[:6])]
     assert answers == [p.text for p in decoded]
     assert any(answers)
+
+
+# ------------------------------------------------------------------------------------------------------------- the Hub
+
+
+def command(server, *arguments, given="", **more):
+    """A command of ours whose Hub is `server`, in a process of its own: huggingface_hub reads its address once."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_OFFLINE"))}
+    environment |= {"HF_ENDPOINT": server.address, "HF_TOKEN": "hf_none", "HF_HUB_DISABLE_XET": "1", **more}
+    return subprocess.run(
+        [sys.executable, "-m", "multitask.cli", *arguments],
+        capture_output=True,
+        text=True,
+        input=given,
+        env=environment,
+        timeout=120,
+    )
+
+
+def test_a_run_is_pushed_as_a_model_that_answers_from_there_as_it_does_here(run, tmp_path):
+    with repositories() as hub:
+        hub.files["models"]["me/mine"] = {"model-00001-of-00002.safetensors": b"", "notes.md": b"own"}
+        done = command(hub, "push", str(run.folder), "me/mine", "--private")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "  multitask predict me/mine --from-hub --task toy_labels < texts.txt",
+            f"{hub.address}/me/mine",
+        ]
+        asked = hub.made[0]  # by one name or by the other, as the version has it
+        assert asked.get("private") is True or asked["visibility"] == "private"
+        assert hub.commits == ["The model of my run"]
+        sent = hub.files["models"]["me/mine"]
+        # What an earlier push left is gone, what somebody put there stays.
+        assert {"README.md", "predict.py", "config.json", "model.safetensors", "notes.md"} <= set(sent)
+        assert "model-00001-of-00002.safetensors" not in sent
+        assert sent["model.safetensors"] == (run.folder / "model" / "model.safetensors").read_bytes()
+        texts = "red blue\n\nold new\n"
+        cache = {"HF_HOME": str(tmp_path / "home")}
+        there = command(hub, "predict", "me/mine", "--from-hub", "--task", "toy_labels", given=texts, **cache)
+        assert there.returncode == 0, there.stderr
+        here = run.predict("toy_labels", ["red blue", "old new"])
+        assert [json.loads(line)["prediction"] for line in there.stdout.splitlines()] == here["prediction"].tolist()
+        odd = command(hub, "predict", "me/mine", "--from-hub", "--task", "spam", **cache)
+        assert odd.returncode == 2
+        assert odd.stderr.splitlines()[-1].startswith("multitask: error: unknown task 'spam': me/mine has toy_labels, ")
+
+
+def test_a_study_is_pushed_as_a_data_set_whose_report_can_be_read_from_there(tmp_path):
+    study = write_study_files(tmp_path / "study", example_record())
+    with repositories() as hub:
+        done = command(hub, "push", str(study.folder), "me/study", "--message", "first")
+        assert done.returncode == 0, done.stderr
+        sent = hub.files["datasets"]["me/study"]
+        assert set(sent) == {".gitattributes", "README.md", "interference.json", "interference.csv", "report.html"}
+        card = sent["README.md"].decode()
+        front, text = card.removeprefix("---\n").split("\n---\n", 1)
+        assert yaml.safe_load(front)["configs"] == [{"config_name": "effects", "data_files": "interference.csv"}]
+        assert study.summary_markdown().strip() in text and str(tmp_path) not in card
+        asked = ("report", "me/study", "--from-hub", "--format", "csv")
+        there = command(hub, *asked, HF_HOME=str(tmp_path / "home"))
+        assert there.returncode == 0, there.stderr
+        assert there.stdout == study.render("csv").rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (403, "the Hub does not let you write to 'me/study': log in with `hf auth login`, with a token that may "),
+        (500, "the Hub refused 'me/study' (500): "),
+        (None, "the Hub cannot be reached for 'me/study' ("),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_a_line(status, said, tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text("# A")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.utils._http.RETRY_ON_STATUS_CODES", (), raising=False)
+
+    def push(hub):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+        with pytest.raises(UserError) as error:
+            send_folder(tmp_path, "me/study", "dataset", private=False, message="m", ours=lambda file: False)
+        return str(error.value)
+
+    with repositories() as hub:
+        hub.refuses = status or 0
+        found = push(hub) if status else None
+    found = found or push(hub)  # it is gone by now
+    assert found.startswith(said) and "\n" not in found
+
+
+@pytest.mark.parametrize("name", ["mine", "a/b/c", "a b/c", "../x", "me/"])
+def test_a_name_that_is_none_of_a_repository_is_refused_before_anything_is_read(name, tmp_path, capsys):
+    assert main(["push", str(tmp_path), name]) == 2
+    assert f"{name!r} is no name of a repository on the Hub: write ORG/NAME" in capsys.readouterr().err
