@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import random
 from typing import Any
 
@@ -49,8 +51,9 @@ def example_record(tasks: tuple[str, ...] = ("span", "sst2", "stsb"), seeds: int
 
     def score(task: str, arm: str, companions: list[str], match: str | None, metric: str) -> dict[str, Any]:
         values = [draw.uniform(40, 80) for _ in range(seeds)]
-        mean = sum(values) / seeds
-        sd = None if one else (sum((v - mean) ** 2 for v in values) / (seeds - 1)) ** 0.5
+        mean = functools.reduce(operator.add, values) / seeds  # `sum` rounds otherwise from Python 3.12 on
+        squares = functools.reduce(operator.add, [(v - mean) ** 2 for v in values])
+        sd = None if one else (squares / (seeds - 1)) ** 0.5
         budget = 16.0 * (1 + len(companions)) * (1 if match != "steps" or companions else len(tasks))
         return {
             "task": task,

@@ -219,8 +219,10 @@ class _Reader:
         return [type(value).__name__] if is_state else self.of(value)
 
     def _code(self, code: types.CodeType, names: Mapping[str, Any]) -> Any:
-        kept = [one for one in dis.get_instructions(code) if one.opname not in SKIPPED]
-        place = {one.offset: i for i, one in enumerate(kept)}
+        kept = [half for one in dis.get_instructions(code) if one.opname not in SKIPPED for half in _halves(one)]
+        place: dict[int, int] = {}
+        for i, one in enumerate(kept):
+            place.setdefault(one.offset, i)
         offsets = sorted(place)
 
         def after(offset: int) -> int:
@@ -292,6 +294,14 @@ class _Reader:
 
     def _own_module(self, module: types.ModuleType) -> bool:
         return self._own(types.SimpleNamespace(__module__=module.__name__))
+
+
+def _halves(one: dis.Instruction) -> list[dis.Instruction]:
+    """An instruction, or the two that Python from 3.13 on makes one of where they stand on one line."""
+    both = re.fullmatch(r"((?:LOAD|STORE)_FAST(?:_BORROW)?)_((?:LOAD|STORE)_FAST(?:_BORROW)?)", one.opname)
+    if both is None or one.arg is None:
+        return [one]
+    return [one._replace(opname=name, arg=arg) for name, arg in zip(both.groups(), divmod(one.arg, 16), strict=True)]
 
 
 _Missing: Any = object()
