@@ -195,7 +195,7 @@ class TrainConfig:
     log_examples: bool = False
     """Write examples/: the step, task and id of every example that was trained on."""
     loggers: list[str] = field(default_factory=list)
-    """Besides CSV: tensorboard, wandb, mlflow."""
+    """Besides CSV: tensorboard, wandb, mlflow, trackio."""
     callbacks: list[str] = field(default_factory=list)
     """Lightning callbacks by name, with their defaults, e.g. LearningRateMonitor."""
     workers: int = 0

@@ -136,7 +136,7 @@ def _is_name(path: str) -> bool:
         return False
 
 
-LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow", "trackio")
 
 
 _OURS = {

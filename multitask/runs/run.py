@@ -67,7 +67,7 @@ class Run:
 
     @property
     def mix(self) -> pd.DataFrame:
-        """A row a task: task, rows, and planned_… and realised_… examples, epochs, tokens and shares."""
+        """A row a task: task, rows, and `planned_…` and `realised_…` examples, epochs, tokens and shares."""
         import pandas as pd
 
         tasks = RunReader(self.folder).mix["tasks"]

@@ -202,10 +202,29 @@ def _train(
             display.finish()
     seconds = write_run(start, data, fitted, scores, facts, notices, elapsed)
     file.end()
+    _log_results(start.out, trainer, fitted.steps, notices)
     if prepared is None:
         write_run_page(start.out, notices.say)
     notices.say(f"run folder: {start.out}  ({duration(seconds)})")
     join(trainer)
+
+
+def _log_results(out: Path, trainer: Any, step: int, notices: Notices) -> None:
+    """Give the loggers that have tables the scores and the mixture; the run is whole without it."""
+    from multitask.training.loggers import log_results
+
+    if not any(type(logger).__name__ != "RunCsvLogger" for logger in trainer.loggers):
+        return
+    run = Run(out)
+    try:
+        log_results(trainer.loggers, run.metrics, run.mix, step)
+    except Exception as error:  # a server that is gone by now
+        words = " ".join(str(error).split()) or type(error).__name__
+        notices.warn(f"the scores and tables were not logged to all of {', '.join(_names(trainer))}: {words[:200]}")
+
+
+def _names(trainer: Any) -> list[str]:
+    return [type(logger).__name__ for logger in trainer.loggers]
 
 
 def _evaluate(

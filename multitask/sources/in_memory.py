@@ -36,7 +36,7 @@ from multitask.terminal.escaping import shown
 
 
 def dataset(data: Any) -> DatasetSource:
-    """A `datasets.Dataset` (its rows are the split "train"), a `DatasetDict`, or a dict of `Dataset`s.
+    """A `datasets.Dataset` (its rows are the split "train"), a `DatasetDict`, or a dict of such.
 
     Raises:
         ValueError: If it is something else, an `IterableDataset` for instance: rows must have positions.

@@ -323,10 +323,13 @@ LOGGED = "multitask_logged"
 
 
 def logged_by(loggers: Iterable[Any]) -> dict[str, Any]:
-    """{class: what a logger needs to go on}: the rows of the CSV log, the runs' names at W&B and MLflow."""
+    """{class: what a logger needs to go on}: the rows of the CSV log, the runs' names at W&B, MLflow and trackio."""
     found: dict[str, Any] = {}
     for logger in loggers:
-        for kind, attribute in (("CSVLogger", "rows"), ("WandbLogger", "version"), ("MLFlowLogger", "run_id")):
+        for kind, attribute in (
+            *(("CSVLogger", "rows"), ("WandbLogger", "version")),
+            *(("MLFlowRunLogger", "run_id"), ("TrackioLogger", "version")),
+        ):
             if kind in (c.__name__ for c in type(logger).__mro__):
                 found[kind] = getattr(logger, attribute)
     return found
