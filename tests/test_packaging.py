@@ -144,6 +144,7 @@ def test_the_version_is_said_once_and_the_same_everywhere(wheel):
     assert project["version"] == multitask.__version__
     assert wheel.name == f"multitask_t5-{multitask.__version__}-py3-none-any.whl"
     assert f"## [{multitask.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {multitask.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_every_requirement_has_a_pin_that_satisfies_it():
