@@ -37,11 +37,12 @@ def run(arguments: list[str]) -> int:
     study = Study.read(options.study) if options.study else None
     folder = export(options.run, options.folder, study=study, overwrite=options.overwrite)
     print(f"exported to {folder}: look at {folder / 'README.md'}, then try")
-    print(f"  python {folder / 'predict.py'} --task {_first_task(folder)} < texts.txt")
+    print(f"  python {folder / 'predict.py'} --task {first_task(folder)} < texts.txt")
     return 0
 
 
-def _first_task(folder: Any) -> str:
+def first_task(folder: Any) -> str:
+    """The first task of an exported model."""
     from multitask.storage.json_files import read_json
 
     return str(next(iter(read_json(folder / "config.json")["task_specific_params"])))

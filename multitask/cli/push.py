@@ -8,6 +8,7 @@ from typing import Any
 
 from multitask.cli.commands import Command, own_options
 from multitask.cli.common import announce
+from multitask.cli.export import first_task
 from multitask.errors import UserError
 
 
@@ -62,7 +63,7 @@ def _push_run(folder: Path, made: Path, name: str, options: Any) -> str:
     export(folder, made, study=Study.read(options.study) if options.study else None)
     message = options.message or f"The model of {folder.name}"
     address = send_folder(made, name, "model", private=options.private, message=message, ours=is_written_by_export)
-    print(f"  multitask predict {name} --from-hub --task {_first_task(made)} < texts.txt")
+    print(f"  multitask predict {name} --from-hub --task {first_task(made)} < texts.txt")
     return address
 
 
@@ -79,9 +80,3 @@ def _push_study(folder: Path, made: Path, name: str, options: Any) -> str:
     )
     print(f"  multitask report {name} --from-hub")
     return address
-
-
-def _first_task(folder: Path) -> str:
-    from multitask.storage.json_files import read_json
-
-    return str(next(iter(read_json(folder / "config.json")["task_specific_params"])))
