@@ -2,7 +2,8 @@
 
 Words
     code      bytecode with its names and constants, which a lambda and what was typed into a notebook have too; another
-              version of Python makes other code, so a digest begins with its version
+              version of Python makes other code, so a digest begins with its version. Python 3.12 alone makes another
+              loop of a comprehension that is broken over lines, so there that counts as a change
     own       of whoever wrote the function: neither Python's, nor multitask's, nor of another installed package
     state     what code changes while it runs (a cache, a counter): of that the type counts, not the value
 
