@@ -55,11 +55,9 @@ COMMAND = Command(
 def run(arguments: list[str]) -> int:
     """Run `multitask predict`; gives the exit code."""
     options = own_options(COMMAND, arguments)
-    if options.from_hub:
-        return _from_hub(options)
-    if options.revision:
+    if options.revision and not options.from_hub:
         raise UserError("--revision is of a model on the Hub: give --from-hub too.")
-    if options.task is None:
+    if options.task is None and not options.from_hub:
         from multitask.config import task_names
         from multitask.runs.finished import run_config
 
@@ -74,6 +72,8 @@ def run(arguments: list[str]) -> int:
         raise UserError(f"--output {output} is a folder; give a file.")
     if output and not output.parent.is_dir():
         raise UserError(f"--output {output} cannot be written: there is no folder {output.parent}.")
+    if options.from_hub:
+        return _from_hub(options, output)
     announce("predict", options.task, options.run)
     quiet_libraries()
     from multitask.runs.finished import prediction_task
@@ -100,7 +100,7 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _from_hub(options: Any) -> int:
+def _from_hub(options: Any, output: Path | None) -> int:
     """Answers of a model on the Hub, by the program that lies beside it: no code of the Hub's is run, but ours."""
     if options.scores or options.include:
         raise UserError("--from-hub gives answers to lines of text: leave out --scores and --include.")
@@ -110,30 +110,25 @@ def _from_hub(options: Any) -> int:
     check_repository(options.run)
     folder = fetch_folder(options.run, "model", options.revision, ["*.json", "*.safetensors", "*.model", "*.txt"])
     quiet_libraries()
-    from multitask.runs.predict import Model
+    from multitask.model.untrusted import check_model_folder
     from multitask.storage.json_files import read_json
 
+    check_model_folder(folder)
     known = read_json(folder / "config.json", dict[str, Any]).get("task_specific_params") or {}
     if options.task not in known:
         asked = "--task must be given" if options.task is None else f"unknown task '{options.task}'"
         raise UserError(f"{asked}: {options.run} has {', '.join(known) or 'no task of multitask'}.")
-    from multitask.model.untrusted import check_model_folder
-
-    check_model_folder(folder)
     with loading():
-        model = Model(folder)
-    made = []
-    batches = [read_file(options.input)] if options.input not in (None, "-") else read_batches()
-    for lines in batches:
-        texts = [line.rstrip("\r\n") for line in lines if line.strip()]
-        answers = model.answer(options.task, texts) if texts else []
-        if options.output:
-            made += answers
-        else:
+        from multitask.runs.predict import Model
+    model, made = Model(folder), []
+    for lines in [read_file(options.input)] if options.input else read_batches():
+        answers = model.answer(options.task, [line.rstrip("\r\n") for line in lines if line.strip()])
+        if output is None:
             sys.stdout.write(_written(answers))
             sys.stdout.flush()
-    if options.output:
-        write_output(Path(options.output), _written(made))
+        made += answers
+    if output is not None:
+        write_output(output, _written(made))
     return 0
 
 

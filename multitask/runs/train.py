@@ -220,11 +220,8 @@ def _log_results(out: Path, trainer: Any, step: int, notices: Notices) -> None:
         log_results(trainer.loggers, run.metrics, run.mix, step)
     except Exception as error:  # a server that is gone by now
         words = " ".join(str(error).split()) or type(error).__name__
-        notices.warn(f"the scores and tables were not logged to all of {', '.join(_names(trainer))}: {words[:200]}")
-
-
-def _names(trainer: Any) -> list[str]:
-    return [type(logger).__name__ for logger in trainer.loggers]
+        names = ", ".join(type(logger).__name__ for logger in trainer.loggers)
+        notices.warn(f"the scores and tables were not logged to all of {names}: {words[:200]}")
 
 
 def _evaluate(

@@ -40,9 +40,8 @@ def loggers_of(config: TrainConfig, folder: Path, start: int = 0, logged: Mappin
     for name in config.loggers:
         if name == "csv":
             continue
-        package = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}[name]
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f"logger '{name}' needs the package {package}: pip install 'multitask-t5[{name}]'.")
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"logger '{name}' needs the package {name}: pip install 'multitask-t5[{name}]'.")
         if name == "tensorboard":
             # What an interrupted run logged from `start` on is logged again: TensorBoard is to forget the first time.
             purge: dict[str, Any] = {"purge_step": start} if start else {}
