@@ -192,6 +192,10 @@ class TrainConfig:
     gradients_every: int = 0
     """Steps between measurements of each task's own part of the gradient, a pass over the step for each task; 0 for
     none. A study takes ten of a run."""
+    conflict_every: int = 0
+    """Steps between probes of what each task's part of a step does to the others' held-out losses: gradient cosines,
+    look-ahead and realised attribution, in conflict.safetensors and as curves in the run's page; 0 for none. At 1 the
+    attributions add up over the whole training. A study probes its joint arm as often as a tenth of its time allows."""
     log_examples: bool = False
     """Write examples/: the step, task and id of every example that was trained on."""
     loggers: list[str] = field(default_factory=list)
@@ -219,7 +223,16 @@ DEFAULT_STEPS = 1300
 
 OPERATIONAL = frozenset(
     {
-        *("out", "workers", "log_every", "gradients_every", "checkpoint_every", "loggers", "log_examples"),
+        *(
+            "out",
+            "workers",
+            "log_every",
+            "gradients_every",
+            "conflict_every",
+            "checkpoint_every",
+            "loggers",
+            "log_examples",
+        ),
         *("on_bad_row", "on_nonfinite"),
     }
 )

@@ -72,6 +72,10 @@ def check_config(config: TrainConfig) -> None:
             raise UserError(f"--rate-base must be above 0. Got {config.rate_base}.")
     if config.gradients_every < 0:
         raise UserError(f"--gradients-every must be 0 (never) or above. Got {config.gradients_every}.")
+    if config.conflict_every < 0:
+        raise UserError(f"--conflict-every must be 0 (never) or above. Got {config.conflict_every}.")
+    if config.conflict_every:
+        _check_conflict(config)
     if config.twin is not None and config.per_step is None:
         raise UserError("--twin gives each half of a task the same examples per step: say how many with --per-step.")
     if config.rate_schedule and (config.mixing or config.temperature or config.cap or config.scale):
@@ -233,3 +237,20 @@ def fill_defaults(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
         dropout=0.1 if config.dropout is None and from_scratch else config.dropout,
         trainer=trainer,
     )
+
+
+def _check_conflict(config: TrainConfig) -> None:
+    """Refuse ways of training whose update is no plain sum over tasks."""
+    others = {
+        "--balance": config.balance != "sum"
+        and f"--balance {config.balance} weighs the tasks' gradients anew each step",
+        "--adapters": config.adapters == "task" and "--adapters task gives each task weights of its own",
+        "--merge": config.merge and "--merge trains nothing",
+        "--trainer.gradient_clip_algorithm": config.trainer.get("gradient_clip_algorithm") == "value"
+        and "clipping by value cuts each coordinate of their sum",
+    }
+    for name, reason in others.items():
+        if reason:
+            raise UserError(
+                f"--conflict-every takes an update apart into a sum over tasks, and {reason}: leave {name} or it out."
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -50,6 +51,8 @@ class StepMaker:
     execution: Execution = "grouped"
     by_task: bool = False
     """Whether a step is made task by task, each to be computed in a pass of its own."""
+    halves_every: int = 0
+    """Steps between those that are made by halves of tasks too, for `training.conflict`; 0 for none."""
 
     @functools.cached_property
     def shape(self) -> tuple[int, int]:
@@ -84,6 +87,21 @@ class StepMaker:
             "present": made.present,
         }
 
+    def halves(self, step: int) -> list[dict[str, Any]]:
+        """The whole step once more, every other example of a task in a batch: {"task", "half", "flat" or "micro"}.
+
+        With the weights of the step, so that the gradients of all halves add up to its own.
+        """
+        examples = self._examples(step)
+        found = []
+        for task in np.unique(examples.task_ids[examples.real]).tolist():
+            here = np.flatnonzero(examples.task_ids == task)
+            for half in (0, 1):
+                if len(rows := here[half::2]):
+                    part = StepExamples(*(column[rows] for column in examples))
+                    found.append({"task": task, "half": half, **probe_batch(self, part, self.tokens)})
+        return found
+
     def _examples(self, step: int) -> StepExamples:
         rows = self.plan.step(step)
         here = {i: rows[t] for i, t in enumerate(self.tasks) if t in rows}
@@ -96,6 +114,16 @@ class StepMaker:
             # T5 begins to decode with its padding id.
             return packed_step(examples, self.tokens, shape=self.shape, pad=self.pad, start=self.pad)
         return micro_batches(examples, self.tokens, pad=self.pad)
+
+
+def probe_batch(maker: StepMaker, examples: StepExamples, tokens: Sequence[TokenizedTask]) -> dict[str, Any]:
+    """Examples as a batch for a pass of its own: unpadded where steps are, else padded.
+
+    Never packed: compiling for one more shape would take longer than it could save.
+    """
+    if maker.execution == "flat":
+        return as_tensors(unpadded_step(examples, tokens))
+    return as_tensors(micro_batches(examples, tokens, pad=maker.pad))
 
 
 def as_tensors(made: Arrays) -> dict[str, Any]:

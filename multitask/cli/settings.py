@@ -35,7 +35,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("evaluate_on", "labels_by", "eval_precision", "batch_tokens"),
     ),
     "run folder": (
-        *("out", "resume", "overwrite", "checkpoint_every", "log_every", "gradients_every", "log_examples"),
+        *("out", "resume", "overwrite", "checkpoint_every", "log_every", "gradients_every", "conflict_every"),
+        *("log_examples",),
         *("loggers", "callbacks"),
     ),
 }
@@ -105,6 +106,7 @@ _METAVARS: Mapping[str, str] = {
     "checkpoint_every": "STEPS",
     "log_every": "STEPS",
     "gradients_every": "STEPS",
+    "conflict_every": "STEPS",
     "loggers": "NAMES",
     "callbacks": "NAMES",
     "out": "DIR",

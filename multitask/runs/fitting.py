@@ -19,6 +19,7 @@ from multitask.runs.run_data import RunData
 from multitask.runs.start import Start
 from multitask.runs.watching import Watched, make_watch, score_and_show
 from multitask.tokenization.disk_cache import cache_folder
+from multitask.tokenization.tokenize import tokenize_task
 from multitask.training.execution import FORMS, choose_execution, measured_execution
 from multitask.training.memory import Peak, forget_peak, peak_memory
 from multitask.training.signals import restore_signal_handlers
@@ -76,6 +77,7 @@ def fit(
     first, checkpoint = (start.stored.step, start.stored.path) if start.stored else (0, None)
     maker = _make_steps(model, start, data, trainer, notices)
     module.execution = maker.execution
+    module.conflict = _make_probes(config, data, watched, maker, trainer)
     if checkpoint:
         notices.say(f"continuing at step {first:,} of {mix.steps:,} from {checkpoint}")
     batches = MultitaskData(
@@ -157,6 +159,29 @@ def _make_module(
     )
 
 
+def _make_probes(config: TrainConfig, data: RunData, watched: Watched, maker: Any, trainer: Any) -> Any:
+    """What looks at conflict between tasks, on rows that training has not; None if nothing does."""
+    from multitask.batching.held_out import HeldOut
+    from multitask.training.conflict import HELD_POOL, HELD_ROWS, ConflictProbes
+
+    if not config.conflict_every:
+        return None
+    name = type(trainer.strategy).__name__
+    if trainer.world_size > 1 or name != "SingleDeviceStrategy":
+        raise UserError(
+            f"--conflict-every needs the whole step and model on one device, and {name} has {trainer.world_size} "
+            "processes: give --trainer.devices 1, or leave it out."
+        )
+    tasks = data.mix.tasks
+    held = {n: dataclasses.replace(part, examples=tuple(part[:HELD_POOL])) for n, part in watched.held.items()}
+    lacking = [n for n in tasks if not held.get(n)]
+    if lacking:
+        raise UserError(f"--conflict-every looks at held-out rows, and task '{lacking[0]}' has none.")
+    tokens = [tokenize_task(data.tokenizer, tasks[n], held[n]) for n in tasks]
+    rows = HeldOut(maker, tokens, rows=HELD_ROWS, seed=config.seed)
+    return ConflictProbes(tuple(tasks), config.conflict_every, rows, float(trainer.gradient_clip_val or 0.0))
+
+
 def _make_balancer(config: TrainConfig, mix: PlannedMixture, trainer: Any) -> Any:
     from multitask.training.balance import make_balancer
 
@@ -186,6 +211,7 @@ def _make_steps(model: Any, start: Start, data: RunData, trainer: Any, notices: 
         data.mix.batch_size,
         data.tokenizer.pad_token_id,
         by_task=config.balance != "sum" or config.adapters == "task",
+        halves_every=config.conflict_every,
     )
 
     def measure(possible: Any) -> Any:

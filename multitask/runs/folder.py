@@ -9,6 +9,7 @@ run.json               what was found and made: versions, settings, each task's 
 metrics.json           {task: {metric: value}}
 baselines.json         the same for answers without a model
 standard_errors.json   {task: {metric: standard error over examples}}
+conflict.safetensors   with `conflict_every`: what each task's part of a step did to the others; see `conflict_file`
 mix.json               planned and realised shares: examples, input and target tokens, epochs
 predictions/TASK.parquet   id, inputs, prediction, target, references, score, log_likelihood, …
 deployed.json          with --select per-task: what the one model that is kept scores
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     *("config.yaml", "run.json", "metrics.json", "baselines.json", "mix.json", "deployed.json"),
-    "standard_errors.json",
+    *("standard_errors.json", "conflict.safetensors"),
     *("skipped_rows.jsonl", "report.html"),
     *("predictions", "model", "checkpoints", "events", "examples"),
 )

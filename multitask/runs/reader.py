@@ -14,6 +14,7 @@ import numpy as np
 
 from multitask.errors import UserError
 from multitask.mixing.halves import parts_of
+from multitask.runs.conflict_file import Conflict, read_conflict
 from multitask.runs.files import OTHERS, PREDICTIONS, Baselines, Metrics, MixFile, RunFile
 from multitask.runs.folder import read_predictions
 from multitask.storage.json_files import read_json
@@ -65,6 +66,11 @@ class RunReader:
         """standard_errors.json; empty in runs of before it was written."""
         path = self.folder / "standard_errors.json"
         return dict(read_json(path, Metrics)) if path.is_file() else {}
+
+    @functools.cached_property
+    def conflict(self) -> Conflict | None:
+        """conflict.safetensors: its conflict probes; None if it has none."""
+        return read_conflict(self.folder)
 
     @functools.cached_property
     def model_settings(self) -> dict[str, Any]:

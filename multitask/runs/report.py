@@ -15,6 +15,7 @@ from multitask.metrics.naming import known_metric
 from multitask.mixing.summary import generated_note
 from multitask.pages import charts, render_page, write_page
 from multitask.runs.command import train_command
+from multitask.runs.conflict_page import conflict_view
 from multitask.runs.facts import (
     RunFacts,
     Score,
@@ -120,6 +121,7 @@ def run_report(folder: Path, config: TrainConfig) -> str:
         others=_other_baselines(facts),
         worst=[(task.name, *_worst(facts.run.frame(task.name), facts.scores)) for task in facts.tasks.values()],
         curves=_curves(facts),
+        conflict=None if facts.run.conflict is None else conflict_view(facts.run.conflict),
         mix=mix_table(facts),
         bars=_bars(facts),
         settings=shown_settings(facts.settings),

@@ -13,6 +13,7 @@ from multitask.errors import UserError
 from multitask.evaluation.show import print_scores
 from multitask.model.from_scratch import is_from_scratch
 from multitask.runs.address import run_address, shown_settings
+from multitask.runs.conflict_file import CONFLICT, write_conflict
 from multitask.runs.definitions import DEFINITION, PLACES, SETTINGS, edited, recorded
 from multitask.runs.finished import run_config
 from multitask.runs.fitting import Fitted
@@ -103,6 +104,8 @@ def write_run(
     write_scores(out, scores.reported)
     if not notices.quiet:
         print_scores(scores.reported)
+    if fitted.module.conflict is not None:
+        write_conflict(out / CONFLICT, fitted.module.conflict)
     realised = mix_report(data.mix, data.mean_tokens, fitted.module.total_seen.numpy(), fitted.steps, guard.skipped)
     write_json(out / "mix.json", realised)
     notices.warnings += guard.warnings  # said already

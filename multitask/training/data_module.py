@@ -53,9 +53,15 @@ class PlanSteps(IterableDataset[dict[str, Any]]):
         parts = self.world * self.accumulate
         step, turn = divmod(index, self.accumulate)
         made = self.maker.batch(step, part=turn * self.world + self.rank, parts=parts)
+        if self._is_probed(step) and turn == self.accumulate - 1:
+            made["halves"] = self.maker.halves(step)
         # Lightning averages over processes and over accumulated batches; the weights are the whole step's, so the
         # parts have to be summed.
         return {"step": step, "index": index, "scale": float(parts), **made}
+
+    def _is_probed(self, step: int) -> bool:
+        every = self.maker.halves_every
+        return every > 0 and self.world == 1 and (step + 1) % every == 0
 
 
 def _made_ahead(make: Callable[[int], Any], numbers: Iterator[int]) -> Iterator[Any]:

@@ -23,6 +23,7 @@ from multitask.model.private_generator import seed_of
 from multitask.model.unpadded.forward import layout_of, unpadded_loss
 from multitask.model.unpadded.layout import send
 from multitask.model.unpadded.pointwise import Masks
+from multitask.training.conflict import ConflictProbes
 from multitask.training.data_module import EvalBatch
 from multitask.training.distributed import gathered, is_distributed, summed
 from multitask.training.gradients import own_gradients
@@ -52,6 +53,7 @@ class MultitaskModule(pl.LightningModule):
         balancer: Weights for the tasks' terms of the loss, from `make_balancer`; None for their plain sum. With one the
             batches are made task by task.
         adapters: Of the model, one a task, if it has such; the batches are made task by task, then.
+        conflict: Looks at what each task's part of a step does to the others; it leaves no trace in the training.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class MultitaskModule(pl.LightningModule):
         gradients_every: int = 0,
         balancer: Any = None,
         adapters: Adapters | None = None,
+        conflict: ConflictProbes | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -92,6 +95,7 @@ class MultitaskModule(pl.LightningModule):
         self._gradients_every = gradients_every
         self._balancer = balancer
         self._adapters = adapters
+        self.conflict = conflict
         self.execution: str | None = None
         """How the batches are computed, for checkpoints: a resumed run goes on with it."""
         self._terms: dict[int, Tensor] = {}  # of the part that is under way, each with its graph
@@ -214,6 +218,9 @@ class MultitaskModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the gradient's norm and what clipping leaves of it; now and then each task's own part of the gradient."""
         step = self._parts[-1].batch["step"]
+        if self.conflict is not None and self.conflict.is_due(step):
+            part = self._parts[-1]
+            self.conflict.before(self.model, optimizer, part.batch, part.seed, self._loss_of_batch, self._context)
         measured = self._gradients_every > 0 and (step + 1) % self._gradients_every == 0
         if not (measured or self._is_logged(step)) or not self._gradients_are_alike():
             return
@@ -279,10 +286,19 @@ class MultitaskModule(pl.LightningModule):
         again: Tensor = total * part.batch["scale"] / self.trainer.accumulate_grad_batches
         return again
 
+    def _loss_of_batch(self, batch: Mapping[str, Any], seed: int) -> tuple[Tensor, list[Piece]]:
+        return step_loss(self.model, batch, seed)
+
+    def _context(self) -> Any:
+        return self.trainer.precision_plugin.train_step_context()
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Lightning's own, and from then on the step counts as seen, unless its update was left out."""
         super().optimizer_step(*args, **kwargs)
         step = self._parts[-1].batch["step"] + 1
+        if self.conflict is not None:
+            optimizer = self.trainer.optimizers[0]
+            self.conflict.after(self.model, optimizer, self._loss_of_batch, self._context, made=not self._is_bad)
         for part in self._counted:  # of a strategy that leaves out the hook of clipping
             self._pending += part.cpu()
         self._counted.clear()
@@ -347,6 +363,8 @@ class MultitaskModule(pl.LightningModule):
             checkpoint["multitask_execution"] = self.execution
         if self._balancer:
             checkpoint["multitask_balance"] = self._balancer.state()
+        if self.conflict is not None:
+            checkpoint["multitask_conflict"] = self.conflict.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back: the first process holds the sum, so that it is counted once."""
@@ -354,6 +372,8 @@ class MultitaskModule(pl.LightningModule):
             self.guard.restore(checkpoint["multitask_guard"])
         if self._balancer and "multitask_balance" in checkpoint:
             self._balancer.restore(checkpoint["multitask_balance"])
+        if self.conflict is not None and "multitask_conflict" in checkpoint:
+            self.conflict.restore(checkpoint["multitask_conflict"])
         if not is_distributed() or torch.distributed.get_rank() == 0:
             self._seen = checkpoint["multitask_seen"].clone()
 

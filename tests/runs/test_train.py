@@ -453,7 +453,7 @@ def test_a_progress_bar_changes_nothing(tmp_path, capsys):
 
 
 def test_a_run_folder_has_all_its_parts(tmp_path):
-    folder = run(tmp_path / "run", checkpoint_every=3, log_examples=True)
+    folder = run(tmp_path / "run", checkpoint_every=3, log_examples=True, conflict_every=2)
     assert {p.name for p in folder.iterdir()} == {*PARTS, LOCK} - {"deployed.json", "skipped_rows.jsonl"}
     assert {p.name for p in (folder / "predictions").iterdir()} == {"toy_labels.parquet", "toy_span.parquet"}
     assert read(folder, "run.json")["status"] == "finished"

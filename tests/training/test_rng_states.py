@@ -182,6 +182,7 @@ def test_only_dropout_seeds_torchs_generator():
         ("interference/execution/estimate.py", "fork_rng"),  # around steps that are timed
         ("training/execution.py", "fork_rng"),  # the same
         ("runs/fitness.py", "fork_rng"),  # around the passes that try a family
+        ("training/conflict.py", "fork_rng"),  # around a probe's passes
         ("training/gradients.py", "fork_rng"),  # around the passes that measure each task's part
         *(("training/rng_states.py", word) for word in ("torch.manual_seed", "fork_rng", "set_rng_state")),
     }
