@@ -28,7 +28,7 @@ from multitask.version import __version__ as __version__
 if TYPE_CHECKING:
     from multitask.config import TrainConfig
     from multitask.errors import UserError
-    from multitask.interference.measure import measure_interference
+    from multitask.interference.measure import estimate_interference, measure_interference
     from multitask.interference.study import Study
     from multitask.metrics.metric import Metric
     from multitask.metrics.naming import register_metric
@@ -59,6 +59,7 @@ _HOMES = {
     "check_task": "testing",
     "export": "runs.export",
     "include": "plugins",
+    "estimate_interference": "interference.measure",
     "measure_interference": "interference.measure",
     "mixing_rates": "mixing.rates",
     "train": "runs.train",
@@ -80,6 +81,7 @@ __all__ = [
     "add_task",
     "check_task",
     "dataset",
+    "estimate_interference",
     "evaluate",
     "export",
     "files",

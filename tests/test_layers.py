@@ -34,9 +34,9 @@ WINGS = """
 
 STUDY_WINGS = """
     statistics design results tables figures report
-    study planted_tasks execution
-    request undefined setup train learning_rates data_warnings vocabulary dry_run watch conduct measure tabulate
-    publication
+    study planted_tasks execution estimation
+    request undefined setup train learning_rates data_warnings vocabulary dry_run watch conduct estimated measure
+    tabulate publication
 """.split()  # noqa: SIM905
 """The same for multitask.interference."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multitask.cli.commands import Command
 from multitask.cli.common import announce, answer_text, loading, shown_tasks
 from multitask.cli.settings import USED
+from multitask.errors import UserError
 from multitask.terminal.output import say
 from multitask.terminal.quiet import quiet_libraries
 
@@ -53,6 +54,9 @@ def run(arguments: list[str]) -> int:
     if study or status:
         return _print_status(study or train.out, format, status=status)
     config = study_config(train, own)
+    for name, given in (("--runs", runs), ("--dry-run", dry_run)):
+        if given and config.estimate:
+            raise UserError(f"{name} is for a measured study: leave it or --estimate out.")
     out, overwrite = train.out, train.overwrite
     where = Path(out or study_folder(config))
     if runs:
@@ -77,6 +81,12 @@ def run(arguments: list[str]) -> int:
     if dry_run:
         print_dry_run(request, where, quiet=quiet, overwrite=overwrite)
         return 0
+    if config.estimate:
+        from multitask.interference.estimated import estimate_pairs
+
+        estimated = estimate_pairs(request, where, quiet=quiet, overwrite=overwrite)
+        sys.stdout.write(estimated.render(format).rstrip("\n") + "\n")
+        return 0
     try:
         study, printed = conduct_study(request, where, quiet=quiet, overwrite=overwrite)
     except HandedOver as handed:
@@ -87,7 +97,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _print_status(folder: str | None, format: str, *, status: bool) -> int:
-    from multitask.errors import UserError
     from multitask.interference.watch import print_status
 
     if not folder:

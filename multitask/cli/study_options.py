@@ -8,7 +8,7 @@ from typing import Any
 from multitask.config import TrainConfig
 from multitask.errors import UserError
 from multitask.interference.design.arms import ARMS
-from multitask.interference.design.config import ENGINES, INTERVALS, StudyConfig, parse_numbers
+from multitask.interference.design.config import ENGINES, INTERVALS, METHODS, StudyConfig, parse_numbers
 
 FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 SELECTIONS = ("last", "per-task", "mean")
@@ -143,6 +143,22 @@ def add_study_options(parser: Any) -> None:
         metavar="FOLDERS",
         default="",
         help="Tabulate these finished runs ('runs/*') instead of training; tasks are theirs.",
+    )
+    add(
+        "--estimate",
+        nargs="?",
+        metavar="METHOD",
+        const=METHODS[0],
+        default=None,
+        help=f"Estimate the pair matrix at a cost of about 1.5 joint runs instead of training every pair, and print it "
+        f"marked as estimated, without verdicts: {', '.join(METHODS)}. (default method: {METHODS[0]})",
+    )
+    add(
+        "--confirm",
+        metavar="K",
+        type=int,
+        default=plain.confirm,
+        help="With --estimate: train K pairs in full, those that matter most, and correct the others by them.",
     )
     add("--verbose", action="store_true", help="Print every table before the answer.")
     add("--format", choices=FORMATS, default="table", help="How to print it; table is the answer.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +56,21 @@ def conduct_study(request: StudyRequest, out: Path, *, quiet: bool = False, over
     Raises:
         UserError: For what a user can fix, a full disk too.
     """
+    with alone_in(out, overwrite=overwrite):
+        return _conduct(request, out, quiet=quiet, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def alone_in(out: Path, *, overwrite: bool) -> Iterator[None]:
+    """The study's folder for this process alone; what the system refuses is told as an error of the user's.
+
+    Raises:
+        UserError: If another process is in it, it is no study's, or the disk is full.
+    """
     try:
         check_study_folder(out, overwrite=overwrite)  # before a lock is put in it
         with one_training(f"the study in {out}"), locked(out, "study", wait=ORPHANS):
-            return _conduct(request, out, quiet=quiet, overwrite=overwrite)
+            yield
     except Exception as error:
         found = system_error(error)
         if found is None:
@@ -68,7 +80,20 @@ def conduct_study(request: StudyRequest, out: Path, *, quiet: bool = False, over
         ) from error
 
 
-def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) -> Conducted:
+class Opened(NamedTuple):
+    """A study whose folder, data, vocabulary and learning rates are there."""
+
+    setup: StudySetup
+    facts: dict[str, Any]
+    """What facts.json will say."""
+
+
+def open_setup(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) -> Opened:
+    """Open a study's folder and settle all that its runs share; study.yaml is written.
+
+    Raises:
+        UserError: If the folder holds another study, or for what is wrong with the data.
+    """
     stored = open_study(out, overwrite=overwrite)
     setup = prepare_setup(request, out, stored, quiet=quiet)
     if stored:
@@ -78,6 +103,11 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
             say("training one vocabulary for all cells …")
         train_study_vocabulary(setup, setup.vocab)
     facts, setup = _find_facts(setup, stored, quiet=quiet)
+    return Opened(setup, facts)
+
+
+def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) -> Conducted:
+    setup, facts = open_setup(request, out, quiet=quiet, overwrite=overwrite)
     runs = needed_runs(setup)
     missing, changed = find_missing(setup, runs)
     facts["warnings"] += [
@@ -106,7 +136,7 @@ def _conduct(request: StudyRequest, out: Path, *, quiet: bool, overwrite: bool) 
     delete_kept_models(setup, runs)
     setup, runs = _train_groups(setup, runs, facts, quiet=quiet)
     with counting("intervals of task", len(request.tasks)) as counter:
-        record = make_record(_study_inputs(setup, runs, facts), counter.advance)
+        record = make_record(study_inputs(setup, runs, facts), counter.advance)
     return Conducted(write_study_files(out, record), printed)
 
 
@@ -117,7 +147,7 @@ def _train_groups(
     design = setup.request.design
     if not any(t.kind == "groups" for t in design.treatments):
         return setup, runs
-    advice = make_record(_study_inputs(setup, runs, facts))["advice"]
+    advice = make_record(study_inputs(setup, runs, facts))["advice"]
     if advice is None:
         facts["notes"] = [*facts.get("notes", []), "The treatment groups was left out: no grouping could be suggested."]
         return setup, runs
@@ -155,8 +185,8 @@ def _find_facts(setup: StudySetup, stored: dict[str, Any] | None, *, quiet: bool
     return facts, setup
 
 
-def _study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]) -> StudyInputs:
-    """Gather what the record is made of."""
+def study_inputs(setup: StudySetup, runs: Sequence[StudyRun], facts: dict[str, Any]) -> StudyInputs:
+    """Gather what the record is made of: the setup's design, and finished runs of all that it needs."""
     request, mix = setup.request, setup.mix
     sources = sorted({d.train.source for d in mix.data.values()})
     config = resolve_settings(setup.base)

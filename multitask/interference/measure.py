@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multitask.errors import UserError
+
 if TYPE_CHECKING:
     from multitask.interference.design.config import StudyConfig
+    from multitask.interference.estimation.written import Estimated
     from multitask.interference.study import Study
 
 
@@ -50,5 +53,46 @@ def measure_interference(
         from multitask.interference.request import prepare_request
 
         config = config or parse_settings(settings)
+        if config.estimate is not None or config.confirm:
+            raise UserError("estimate and confirm are for estimate_interference, which gives an estimate and no study.")
         where = Path(out or study_folder(config))
         return conduct_study(prepare_request(config), where, quiet=quiet, overwrite=overwrite).study
+
+
+def estimate_interference(
+    method: str = "branches",
+    *,
+    confirm: int = 0,
+    out: str | Path | None = None,
+    quiet: bool = True,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Estimated:
+    """Estimate which pairs help and hurt for less than training each; the same as `multitask interference --estimate`.
+
+        found = multitask.estimate_interference(tasks="span,sst2,stsb,trec", confirm=2, out="runs/study")
+        print(found.render())   # the matrix, marked as estimated; never a verdict
+        found.values            # [n, n]; row: the task evaluated, column: its companion
+
+    Args:
+        method: branches, early, merged, refit, attribution, look-ahead or cosine; docs/estimate.md compares them.
+        confirm: Pairs to train in full, those that matter most; the others are corrected by them.
+        out: The study's folder, which a study may share: finished models are used again.
+        quiet: Print nothing but progress.
+        overwrite: Begin anew.
+        settings: As of `measure_interference`.
+
+    Raises:
+        UserError: For whatever a user can fix, before training starts.
+        KeyboardInterrupt: If it was interrupted; the same call continues.
+    """
+    from multitask.terminal.quiet import quietly
+
+    with quietly():
+        from multitask.interference.design.config import parse_settings, study_folder
+        from multitask.interference.estimated import estimate_pairs
+        from multitask.interference.request import prepare_request
+
+        config = parse_settings({**settings, "estimate": method, "confirm": confirm})
+        where = Path(out or study_folder(config))
+        return estimate_pairs(prepare_request(config), where, quiet=quiet, overwrite=overwrite)

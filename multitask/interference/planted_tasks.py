@@ -204,7 +204,7 @@ def family_words(relation: Relation, repetition: int = 0) -> Words:
 
 @functools.cache
 def _words(repetition: int) -> dict[Relation, Words]:
-    new = _made_up(_Draw(f"words {repetition}"))
+    new = made_up_words(Draw(f"words {repetition}"))
     made: dict[Relation, Words] = {}
     for relation, shape in SHAPES.items():
         p, q = next(new), next(new)
@@ -230,7 +230,7 @@ def _words(repetition: int) -> dict[Relation, Words]:
     return made
 
 
-class _Draw:
+class Draw:
     """Choices made of `random()` alone; `choice` and `shuffle` of the library have changed between versions."""
 
     def __init__(self, key: str) -> None:
@@ -238,13 +238,15 @@ class _Draw:
         self._random = random.Random(int.from_bytes(digest, "big")).random
 
     def of(self, things: Sequence[T]) -> T:
+        """One of them."""
         return things[int(self._random() * len(things))]
 
     def shuffled(self, things: Sequence[T]) -> list[T]:
+        """All of them in another order."""
         return [thing for _, thing in sorted(((self._random(), i), thing) for i, thing in enumerate(things))]
 
 
-def _made_up(draw: _Draw) -> Iterator[str]:
+def made_up_words(draw: Draw) -> Iterator[str]:
     """Words such as "tabuk" and "miros", none of them twice and none a label."""
     seen = {label for shape in SHAPES.values() for side in shape.labels for label in side}
     consonants, vowels, ends = "bdfgklmnprstvz", "aeiou", "klmnrst"
@@ -262,7 +264,7 @@ def _made_up(draw: _Draw) -> Iterator[str]:
 def _all_rows(relation: Relation, side: int, repetition: int) -> dict[str, list[Row]]:
     shape, words = SHAPES[relation], _words(repetition)[relation]
     # A conflicting family's texts are drawn once, for both tasks.
-    draw = _Draw(f"{relation} {0 if relation == 'conflicting' else side} rows {repetition}")
+    draw = Draw(f"{relation} {0 if relation == 'conflicting' else side} rows {repetition}")
     lexicon, fillers, labels = words.lexicons[side], words.fillers[side], shape.labels[side]
     seen: set[str] = set()
     made: dict[str, list[Row]] = {}
@@ -283,7 +285,7 @@ def _all_rows(relation: Relation, side: int, repetition: int) -> dict[str, list[
     return made
 
 
-def _text(draw: _Draw, keyword: str | None, fillers: Sequence[str]) -> str:
+def _text(draw: Draw, keyword: str | None, fillers: Sequence[str]) -> str:
     words = [draw.of(fillers) for _ in range(LENGTH)]
     if keyword is not None:
         words[draw.of(range(LENGTH))] = keyword

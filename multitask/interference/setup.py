@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,8 @@ from multitask.storage.folders import safe_name
 from multitask.storage.json_files import read_json
 from multitask.terminal.output import say
 
+PROBING = 0.045
+"""What conflict probes may cost of the joint arm's steps by arithmetic; many small passes take up to twice as long."""
 MEASUREMENTS = 10
 """Of a run's gradients, task by task: each costs as much as a step for each task."""
 
@@ -91,6 +94,7 @@ def prepare_setup(
         trainer={"enable_progress_bar": False, **train.trainer},
         log_every=log_every,
         gradients_every=train.gradients_every or log_every * max(1, steps // MEASUREMENTS // log_every),
+        conflict_every=train.conflict_every or probe_interval(design, train),
         vocab=str(vocab) if vocab else train.vocab,
     )
     lr = resolve_settings(base).lr
@@ -114,6 +118,24 @@ def prepare_setup(
     request = dataclasses.replace(request, design=design)
     threads = config.threads or (stored or {}).get("threads") or request.threads
     return StudySetup(request, out, threads, rate_base, vocab, vocabulary, base, mix, rates)
+
+
+def probe_interval(design: Design, train: TrainConfig) -> int:
+    """Steps between the probes of the joint arm such that they cost `PROBING` of its training; 0 where none can be.
+
+    What a probe costs, in steps: the halves of the step once more; held-out losses before, after and after a step on
+    each task alone, and a gradient of each. A forward pass is a third of a pass with its gradient.
+    """
+    from multitask.training.conflict import HELD_ROWS
+
+    devices = train.trainer.get("devices", 1)
+    if devices not in (1, "1", "auto") or train.trainer.get("strategy", "auto") != "auto" or len(design.tasks) < 2:
+        return 0
+    if train.trainer.get("gradient_clip_algorithm") == "value" or train.adapters == "task" or train.balance != "sum":
+        return 0
+    n, examples = len(design.tasks), float(design.budget(design.tasks))
+    cost = 1 + HELD_ROWS * n * (n + 5) / (3 * examples)
+    return max(1, math.ceil(cost / PROBING))
 
 
 def _rated(design: Design) -> set[str]:
@@ -168,6 +190,8 @@ def make_run(
         changed = {"merge_runs": [str(folder) for folder in singles], **changed}
     if treatment is not None and {"peft", "optimizer"} & set(treatment.settings):
         changed = {"optimizer": treatment.settings.get("optimizer"), **changed}
+    if arm != design.joint:
+        changed = {"conflict_every": 0, **changed}
     config = run_config(
         setup.base,
         design,

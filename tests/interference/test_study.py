@@ -122,6 +122,7 @@ def test_a_study_has_the_cells_of_its_design(study):
         "study_order@8 twin 0",
     }
     assert {p.name for p in study.folder.iterdir() if not p.name.startswith(".")} == set(PARTS) - {
+        *("estimate", "estimate.json", "estimate.csv"),
         "trials",
         "logs",
         "slurm.sh",

@@ -102,6 +102,8 @@ class Design:
     sweeps: tuple[Sweep, ...] = ()
     rates: Mapping[str, Mapping[str, Fraction]] = field(default_factory=dict)
     """{treatment: examples of each task in a step}, of those whose rates differ; known when the data is."""
+    only: frozenset[frozenset[str]] | None = None
+    """The pairs to train, where not every one is; see `estimation`."""
     grouping: tuple[tuple[str, ...], ...] = ()
     """The suggested groups, which the treatment `groups` trains; known when the pairs are."""
 
@@ -216,18 +218,17 @@ class Design:
         has = set(self.arms)
         for match in self.match:
             company = ((self.joint, 1), (self.single(task, match, self.tasks), -1))
-            pairs = [
-                ((self.arm([task, u]), 1), (self.single(task, match, [task, u]), -1)) for u in others if "pair" in has
-            ]
+            partners = [u for u in others if "pair" in has and (self.only is None or frozenset((task, u)) in self.only)]
+            pairs = [((self.arm([task, u]), 1), (self.single(task, match, [task, u]), -1)) for u in partners]
             if others and {"single", "joint"} <= has:
                 found.append(Contrast("company", task, None, match, company))
             if {"single", "pair"} <= has:
-                found += [Contrast("pair", task, u, match, terms) for u, terms in zip(others, pairs, strict=True)]
+                found += [Contrast("pair", task, u, match, terms) for u, terms in zip(partners, pairs, strict=True)]
             if {"joint", "without"} <= has and len(others) > 1:
                 found += [
                     Contrast("without", task, u, match, ((self.joint, 1), (self.without(u, match), -1))) for u in others
                 ]
-            if {"single", "joint", "pair"} <= has and len(others) > 1:
+            if {"single", "joint", "pair"} <= has and len(others) > 1 and self.only is None:
                 # company − Σ pairs, the same arms gathered: the single runs may all be one
                 gathered: dict[Arm, int] = {}
                 for arm, sign in (*company, *((a, -s) for terms in pairs for a, s in terms)):

@@ -20,6 +20,8 @@ STEPS = 500
 CONTROLS = ("noise",)
 ENGINES = ("local", "slurm", "ray")
 INTERVALS = ("moderated", "separate")
+METHODS = ("branches", "early", "merged", "refit", "attribution", "look-ahead", "cosine")
+"""Ways of estimating the pair matrix; see `interference.estimation`."""
 PER_STEP = 16.0
 """Examples of each task in a step when `--per-step` is not given."""
 
@@ -75,6 +77,10 @@ class StudyConfig:
     """With `engine` slurm: more options of sbatch, in one text."""
     submit: bool = False
     """With `engine` slurm: send the script to sbatch instead of only writing it."""
+    estimate: str | None = None
+    """Estimate the pair matrix by this method instead of training every pair; one of `METHODS`."""
+    confirm: int = 0
+    """With `estimate`: train so many pairs, those that matter most, and correct the others by them."""
     plan_only: bool = False
     """Write cells.json, and train nothing."""
 
@@ -142,6 +148,7 @@ def check_study_config(config: StudyConfig) -> StudyConfig:
             raise UserError(f"--control {name}: {did_you_mean(name, list(CONTROLS))}")
     if config.intervals not in INTERVALS:
         raise UserError(f"--intervals {config.intervals}: {did_you_mean(config.intervals, list(INTERVALS))}")
+    _check_estimate(config)
     if config.resamples < 200:
         raise UserError(f"--resamples must be at least 200 for a 95 % interval. Got {config.resamples}.")
     _check_engine(config)
@@ -211,6 +218,29 @@ def design_of(config: StudyConfig, tasks: Sequence[str]) -> Design:
         treatments=tuple(treatments),
         sweeps=tuple(parse_sweeps(config.rates_sweep, list(tasks))),
     )
+
+
+def _check_estimate(config: StudyConfig) -> None:
+    """Refuse an estimate that cannot be had."""
+    if config.estimate is None:
+        if config.confirm:
+            raise UserError("--confirm trains the pairs that an estimate finds to matter: give --estimate too.")
+        return
+    if config.estimate not in METHODS:
+        raise UserError(f"--estimate {config.estimate}: {did_you_mean(config.estimate, list(METHODS))}")
+    if config.confirm < 0:
+        raise UserError(f"--confirm must be 0 (none) or above. Got {config.confirm}.")
+    if config.match != ["examples"]:
+        raise UserError("--estimate tells the pairs at equal exposure: leave --match out.")
+    others: dict[str, Any] = {"--null": config.null, "--control": config.control, "--treatments": config.treatments}
+    others |= {"--rates-sweep": config.rates_sweep, "--plan-only": config.plan_only}
+    for name, value in others.items():
+        if value:
+            raise UserError(
+                f"{name} is for a measured study, and --estimate trains a part of one: leave one of them out."
+            )
+    if config.engine != "local":
+        raise UserError(f"--estimate trains in stages on this machine: leave --engine {config.engine} out.")
 
 
 def parse_settings(settings: dict[str, Any]) -> StudyConfig:

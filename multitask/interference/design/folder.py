@@ -37,6 +37,7 @@ FORMAT = 2
 
 
 PARTS = (
+    *("estimate", "estimate.json", "estimate.csv"),
     *("study.yaml", "cells.json", "facts.json", "vocab", "cells", "trials", "logs", "slurm.sh"),
     *("interference.json", "interference.csv", "report.html", "figures"),
 )

@@ -1,0 +1,280 @@
+"""`multitask interference --estimate`: the pair matrix told from less than training every pair.
+
+Words
+    joint run   the cost of training all tasks together for all steps: n tasks' examples. The unit of every cost here
+    trunk       the joint run for the first half of the steps, at a constant learning rate
+    branch      a pair, or a task alone, trained on from the trunk for a few steps with a falling learning rate: what
+                company a task has is changed for the last stretch alone
+    early       a pair, or a task alone, trained from the start for a part of the steps
+
+Every model of a stage is an ordinary run of the study, in STUDY/estimate/: it is trained by the same workers, resumes,
+and is reused. So the differences of branches are those of a study, with its pairing and its intervals over seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multitask.errors import UserError
+from multitask.interference.conduct import alone_in, open_setup, study_inputs
+from multitask.interference.design.arms import Arm
+from multitask.interference.design.runs import StudyRun
+from multitask.interference.estimation import probes, refit
+from multitask.interference.estimation.confirm import choose_pairs, suggested
+from multitask.interference.estimation.confirm import refit as refit_pairs
+from multitask.interference.estimation.matrix import EstimatedMatrix, Floats, stack
+from multitask.interference.estimation.short import pair_effects
+from multitask.interference.estimation.written import Confirmed, Estimated, write_estimate
+from multitask.interference.execution.runs import is_finished
+from multitask.interference.request import StudyRequest
+from multitask.interference.results.assemble import make_record
+from multitask.interference.results.record import StudyRecord
+from multitask.interference.setup import StudySetup, make_run
+from multitask.interference.train import train_missing, write_plan
+from multitask.runs.conflict_file import Conflict, read_conflict
+from multitask.runs.finished import has_model
+from multitask.terminal.output import say
+
+WHERE = "estimate"
+"""The folder of a study that holds the models of its estimates."""
+TRUNK = 0.5
+"""Share of the steps that the trunk is trained for."""
+BRANCHES = 0.9
+"""Joint runs that all branches of a seed may cost."""
+LONGEST = 0.15
+"""Largest share of the steps that a branch is trained for."""
+EARLY, EARLY_COST = 0.25, 1.5
+"""Largest share of the steps of early pairs, and the joint runs that they may cost."""
+OTHER_SEED = 10_000
+"""Added to the seed of a branch, or it would see the examples again that the trunk began with."""
+
+
+class Stage(NamedTuple):
+    """A study whose estimate is under way."""
+
+    setup: StudySetup
+    facts: dict[str, Any]
+    quiet: bool
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """In the order of the matrix."""
+        return tuple(self.setup.request.design.tasks)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the study."""
+        return self.setup.request.design.seeds
+
+    @property
+    def steps(self) -> int:
+        """Of a run of the study."""
+        return int(self.setup.base.trainer["max_steps"])
+
+    def train(self, what: str, runs: Sequence[StudyRun], *, models: bool = False) -> None:
+        """Train those of the runs that are not finished, and keep their weights if they are needed."""
+        runs = [dataclasses.replace(run, keep_model=run.keep_model or models) for run in runs]
+        missing = [r for r in runs if not is_finished(r.folder) or (r.keep_model and not has_model(r.folder))]
+        if not self.quiet:
+            many = "1 model" if len(runs) == 1 else f"{len(runs)} models"
+            say(f"{what}: {many}, {len(runs) - len(missing)} finished")
+        write_plan(self.setup, runs)
+        train_missing(self.setup, missing, done=len(runs) - len(missing))
+
+    def record(self, runs: Mapping[tuple[Arm, int], StudyRun], pairs: frozenset[frozenset[str]] | None) -> StudyRecord:
+        """The record of singles and pairs as if they were a study of their own."""
+        design = dataclasses.replace(self.setup.request.design, arms=("single", "pair"), only=pairs)
+        request = dataclasses.replace(self.setup.request, design=design)
+        setup = dataclasses.replace(self.setup, request=request)
+        as_cells = [dataclasses.replace(run, arm=arm, seed=seed) for (arm, seed), run in runs.items()]
+        return make_record(study_inputs(setup, as_cells, {**self.facts, "trials": []}))
+
+
+def estimate_pairs(request: StudyRequest, out: Path, *, quiet: bool = False, overwrite: bool = False) -> Estimated:
+    """Estimate the pair matrix of a study, and write estimate.json and estimate.csv.
+
+    Args:
+        request: From `prepare_request`, with `estimate` and `confirm`.
+        out: The study's folder; a measured study there is left alone, and its finished models are used.
+        quiet: Print nothing but progress.
+        overwrite: Begin anew.
+
+    Raises:
+        UserError: For what a user can fix.
+        KeyboardInterrupt: If it was interrupted; the same call goes on.
+    """
+    config = request.config
+    assert config.estimate is not None
+    n = len(request.design.tasks)
+    if n < 3:
+        raise UserError("--estimate spares the training of pairs, and two tasks have one alone: leave it out.")
+    if config.confirm > n * (n - 1) // 2:
+        raise UserError(f"--confirm {config.confirm}: {n} tasks have {n * (n - 1) // 2} pairs; leave --estimate out.")
+    with alone_in(out, overwrite=overwrite):
+        setup, facts = open_setup(request, out, quiet=quiet, overwrite=overwrite)
+        if not quiet:
+            say(*(f"WARNING: {line}" for line in facts["warnings"]))
+        stage = Stage(setup, facts, quiet)
+        matrix, cost = ESTIMATORS[config.estimate](stage)
+        found = _confirmed(stage, matrix, config.confirm, config.groups) if config.confirm else None
+        estimated = Estimated.of(matrix, cost, setup.request.design, found, config.groups, list(facts["warnings"]))
+        write_estimate(out, estimated)
+        return estimated
+
+
+# ---- estimators ------------------------------------------------------------------------------------------------------
+
+
+def branch_share(tasks: int) -> float:
+    """The share of the steps that branches are trained for: with their singles they cost n times that."""
+    return min(LONGEST, BRANCHES / tasks)
+
+
+def _branches(stage: Stage) -> tuple[EstimatedMatrix, float]:
+    setup, design, n = stage.setup, stage.setup.request.design, len(stage.tasks)
+    trunk_steps = max(1, round(TRUNK * stage.steps))
+    trunks = {
+        seed: _shortened(setup, design.joint, seed, trunk_steps, schedule="constant", warmup_steps=_warmup(setup))
+        for seed in stage.seeds
+    }
+    stage.train("trunks", list(trunks.values()), models=True)
+    steps = max(1, round(branch_share(n) * stage.steps))
+    arms = dataclasses.replace(design, arms=("single", "pair")).needed()
+    branches = {
+        (arm, seed): _shortened(
+            setup, arm, seed + OTHER_SEED, steps, schedule="linear", warmup_steps=0, model=str(trunk.folder / "model")
+        )
+        for seed, trunk in trunks.items()
+        for arm in arms
+    }
+    stage.train("branches", list(branches.values()))
+    matrix = pair_effects(stage.record(branches, None), twin=True, method="branches")
+    return matrix, trunk_steps / stage.steps + n * steps / stage.steps
+
+
+def _warmup(setup: StudySetup) -> int | None:
+    return setup.base.warmup_steps
+
+
+def _early(stage: Stage) -> tuple[EstimatedMatrix, float]:
+    setup, n = stage.setup, len(stage.tasks)
+    steps = max(1, round(min(EARLY, EARLY_COST / n) * stage.steps))
+    arms = dataclasses.replace(setup.request.design, arms=("single", "pair")).needed()
+    runs = {(arm, seed): _shortened(setup, arm, seed, steps) for seed in stage.seeds for arm in arms}
+    stage.train("early pairs", list(runs.values()))
+    return pair_effects(stage.record(runs, None), twin=True, method="early"), n * steps / stage.steps
+
+
+def _shortened(setup: StudySetup, arm: Arm, seed: int, steps: int, **changed: Any) -> StudyRun:
+    trainer = {**setup.base.trainer, "max_steps": steps}
+    every = max(1, min(setup.base.log_every, steps // 10))
+    return make_run(
+        setup, arm, seed, where=WHERE, trainer=trainer, conflict_every=0, gradients_every=0, log_every=every, **changed
+    )
+
+
+def _joints(stage: Stage, *, models: bool = False) -> dict[int, StudyRun]:
+    runs = {seed: make_run(stage.setup, stage.setup.request.design.joint, seed) for seed in stage.seeds}
+    stage.train("joint runs", list(runs.values()), models=models)
+    return runs
+
+
+def _of_probes(
+    name: str, unit: str, estimate: Callable[[Conflict], tuple[Floats, Floats]]
+) -> Callable[[Stage], tuple[EstimatedMatrix, float]]:
+    def estimator(stage: Stage) -> tuple[EstimatedMatrix, float]:
+        found = []
+        for run in _joints(stage).values():
+            conflict = read_conflict(run.folder)
+            if conflict is None or len(conflict.steps) < 2:
+                raise UserError(
+                    f"--estimate {name} needs conflict probes, and {run.folder} has {'one' if conflict else 'none'}: "
+                    "delete that folder, and give --conflict-every with fewer steps."
+                )
+            order = [conflict.tasks.index(task) for task in stage.tasks]
+            values, errors = estimate(conflict)
+            found.append((values[np.ix_(order, order)], errors[np.ix_(order, order)]))
+        return stack(stage.tasks, name, unit, found), 1.0
+
+    return estimator
+
+
+def _of_weights(name: str) -> Callable[[Stage], tuple[EstimatedMatrix, float]]:
+    def estimator(stage: Stage) -> tuple[EstimatedMatrix, float]:
+        from multitask.interference.estimation.weights import Probed
+        from multitask.interference.execution.worker import StudyExamples
+        from multitask.runs.finished import run_config
+
+        setup, design = stage.setup, stage.setup.request.design
+        singles = {(t, s): make_run(setup, design.arm([t]), s) for s in stage.seeds for t in stage.tasks}
+        joints = {s: make_run(setup, design.joint, s) for s in stage.seeds}
+        needed = list(singles.values()) if name == "merged" else list(joints.values())
+        stage.train("single models" if name == "merged" else "joint runs", needed, models=True)
+        examples = StudyExamples(setup.base)
+        found = []
+        for seed in stage.seeds:
+            known = run_config(needed[0].folder)
+            config = dataclasses.replace(
+                joints[seed].config,
+                optimizer=known.optimizer,
+                lr=known.lr,
+                dropout=known.dropout,
+                schedule=known.schedule,
+            )
+            probed = Probed(config, examples.prepared(joints[seed].config))
+            if name == "merged":
+                values, errors = probed.merged_singles([singles[t, seed].folder for t in probed.tasks])
+            else:
+                values, errors = refit.refitted(probed.features(joints[seed].folder))
+            order = [probed.tasks.index(task) for task in stage.tasks]
+            found.append((values[np.ix_(order, order)], errors[np.ix_(order, order)]))
+        return stack(stage.tasks, name, "nats an example", found), 1.0
+
+    return estimator
+
+
+ESTIMATORS: Mapping[str, Callable[[Stage], tuple[EstimatedMatrix, float]]] = {
+    "branches": _branches,
+    "early": _early,
+    "merged": _of_weights("merged"),
+    "refit": _of_weights("refit"),
+    "attribution": _of_probes("attribution", "nats an example", probes.attribution),
+    "look-ahead": _of_probes("look-ahead", "share of the loss", probes.look_ahead),
+    "cosine": _of_probes("cosine", "cosine", probes.cosine),
+}
+"""{name: what trains its models and gives the matrix, with its cost in joint runs}."""
+
+
+# ---- confirming ------------------------------------------------------------------------------------------------------
+
+
+def _confirmed(stage: Stage, matrix: EstimatedMatrix, count: int, groups: int) -> Confirmed:
+    """Train the pairs that matter most as a study would, and correct the others by them."""
+    design, n = stage.setup.request.design, len(stage.tasks)
+    pairs = choose_pairs(matrix, count, groups)
+    names = frozenset(frozenset((stage.tasks[i], stage.tasks[j])) for i, j in pairs)
+    arms = dataclasses.replace(design, arms=("single", "pair"), only=names).needed()
+    runs = {(arm, seed): make_run(stage.setup, arm, seed) for seed in stage.seeds for arm in arms}
+    stage.train("confirmed pairs and single models", list(runs.values()))
+    record = stage.record(runs, names)
+    measured, low, high = np.full((3, n, n), np.nan)
+    for e in record["effects"]:
+        if e["kind"] == "pair" and e["delta"] is not None and e["metric"] == _primary(record, e["task"]):
+            at = stage.tasks.index(e["task"]), stage.tasks.index(str(e["companion"]))
+            measured[at] = e["delta"]
+            low[at], high[at] = (np.nan if v is None else v for v in (e["low"], e["high"]))
+    return Confirmed(
+        [(stage.tasks[i], stage.tasks[j]) for i, j in pairs],
+        refit_pairs(matrix, measured, low, high),
+        suggested(matrix, matrix.mean, groups),
+        1.0 + 2 * len(pairs) / n,
+    )
+
+
+def _primary(record: StudyRecord, task: str) -> str:
+    return next(t["metric"] for t in record["tasks"] if t["name"] == task)

@@ -1,0 +1,46 @@
+"""Estimates from the probes of one joint run: attribution, look-ahead, and the cosine of gradients.
+
+All three look at the joint run's own path: what companions do to a task there, one step at a time. What the task would
+have done about it in the steps that follow is not seen, which is why they can be wrong.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from multitask.interference.estimation.matrix import Floats
+from multitask.runs.conflict_file import Conflict
+
+
+def attribution(found: Conflict) -> tuple[Floats, Floats]:
+    """[n, n] twice: nats an example that companions' own steps took from each task's held-out loss, and their errors.
+
+    The mean over the probes times the steps of the training they stand for. A probed step of every `every` is as good
+    as any other, so the standard error is that of a mean of probes.
+    """
+    n = len(found.tasks)
+    moved = found.own_steps.reshape(-1, n, 2, n).sum(2)  # [K, i, j]
+    return _over_probes(-moved.transpose(0, 2, 1), factor=float(found.every * len(found.steps)))
+
+
+def look_ahead(found: Conflict) -> tuple[Floats, Floats]:
+    """[n, n] twice: 1 − Lⱼ after a step on i alone / Lⱼ before (Fifty et al. 2021, equation 1), a mean over probes."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        affinity = 1 - found.look_ahead / found.before[:, None, :]
+    return _over_probes(affinity.transpose(0, 2, 1), factor=1.0)
+
+
+def cosine(found: Conflict) -> tuple[Floats, Floats]:
+    """[n, n] twice: the mean cosine between two tasks' gradients; symmetric, and blind to which of two is hurt."""
+    return _over_probes(found.cosines(), factor=1.0)
+
+
+def _over_probes(values: Floats, factor: float) -> tuple[Floats, Floats]:
+    """Mean over the first axis and its standard error, times a factor; probes without a value are left out."""
+    count = np.isfinite(values).sum(0)
+    filled = np.where(np.isfinite(values), values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(count > 0, filled.sum(0) / count, np.nan)
+        squares = np.where(np.isfinite(values), (values - mean) ** 2, 0.0).sum(0)
+        error = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1)), 0.0)
+    return factor * mean, factor * error

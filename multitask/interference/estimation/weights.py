@@ -1,0 +1,146 @@
+"""Estimates from trained weights: singles' changes added up, and the gradients of examples at the joint model.
+
+Legend: n tasks, R training rows, H held-out rows, D projected dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multitask.config import TrainConfig
+from multitask.interference.estimation.matrix import Floats
+from multitask.interference.estimation.refit import Features, features
+
+ROWS = 256
+"""Held-out examples of each task that merged models are compared on."""
+PER_TASK = 48
+"""Training rows of each task, and as many held-out ones, whose gradients are taken one by one."""
+DIMENSIONS = 1024
+"""That gradients are projected to: each weight goes to one of them, with a random sign (Weinberger et al. 2009)."""
+
+
+class Probed:
+    """The model and data of a joint run, to be looked at with other weights.
+
+    Args:
+        config: Of the joint run, with its defaults filled in.
+        data: `runs.run_data.RunData` with the evaluated tokens.
+    """
+
+    def __init__(self, config: TrainConfig, data: Any) -> None:
+        from multitask.batching.step_maker import StepMaker
+        from multitask.training.execution import choose_execution
+        from multitask.training.initial_model import make_initial_model
+        from multitask.training.rng_states import seeded_generators
+
+        with seeded_generators(config.seed):
+            self.model = make_initial_model(config, data.tokenizer)
+        self.model.eval()
+        self.start = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.tasks = tuple(data.mix.tasks)
+        self.seed = config.seed
+        self._train = tuple(data.train[n] for n in self.tasks)
+        self._held = tuple(data.evaluated[n] for n in self.tasks)
+        self._maker = StepMaker(
+            data.mix.plan,
+            self.tasks,
+            self._train,
+            config.loss,
+            (1.0,) * len(self.tasks),
+            data.mix.batch_size,
+            data.tokenizer.pad_token_id,
+            execution=choose_execution(config, self.model, "cpu"),
+        )
+
+    def put(self, weights: Mapping[str, Any]) -> None:
+        """Give the model these weights."""
+        import torch
+
+        with torch.no_grad():
+            for name, p in self.model.named_parameters():
+                p.copy_(weights[name])
+
+    def held_losses(self, tasks: Sequence[int]) -> dict[int, Floats]:
+        """{task: [H] negative log-likelihood of each held-out example's target, in nats}."""
+        import torch
+
+        from multitask.batching.held_out import HeldOut
+        from multitask.training.module import step_loss
+
+        batches, _ = HeldOut(self._maker, self._held, rows=ROWS, seed=0)(0)
+        found = {}
+        with torch.no_grad():
+            for task in tasks:
+                _, pieces = step_loss(self.model, batches[task], 0)
+                rows = np.concatenate([p.rows.numpy() for p in pieces])
+                nll = np.concatenate([p.nll.double().numpy() for p in pieces])
+                found[task] = nll[np.argsort(rows, kind="stable")]
+        return found
+
+    def merged_singles(self, singles: Sequence[Path]) -> tuple[Floats, Floats]:
+        """[n, n] twice: nats an example that adding a companion's change takes from a task's held-out loss.
+
+        Of θ₀ + Δᵢ + Δⱼ beside θ₀ + Δᵢ, the task's own single model; and the standard errors over examples.
+
+        Args:
+            singles: The run of each task alone, with its model.
+        """
+        from multitask.model.pretrained import load_pretrained
+
+        n = len(self.tasks)
+        own = [dict(load_pretrained(str(folder / "model")).named_parameters()) for folder in singles]
+        changes = [{name: w[name].detach() - p for name, p in self.start.items()} for w in own]
+        alone = []
+        for task in range(n):
+            self.put({name: p + changes[task][name] for name, p in self.start.items()})
+            alone.append(self.held_losses([task])[task])
+        values, errors = np.full((n, n), np.nan), np.zeros((n, n))
+        for t in range(n):
+            for u in range(t):
+                self.put({name: p + changes[t][name] + changes[u][name] for name, p in self.start.items()})
+                together = self.held_losses([t, u])
+                for one, other in ((t, u), (u, t)):
+                    gained = alone[one] - together[one]
+                    values[one, other] = gained.mean()
+                    errors[one, other] = gained.std(ddof=1) / np.sqrt(len(gained))
+        return values, errors
+
+    def features(self, joint: Path) -> list[Features]:
+        """Margins and projected gradients of `PER_TASK` training and held-out rows of each task at a trained model."""
+        from multitask.model.pretrained import load_pretrained
+
+        self.put(dict(load_pretrained(str(joint / "model")).named_parameters()))
+        found = []
+        for task in range(len(self.tasks)):
+            sides = [features(*self._gradients(tokens, task)) for tokens in (self._train, self._held)]
+            found.append(Features(*sides[0], *sides[1]))
+        return found
+
+    def _gradients(self, tokens: Sequence[Any], task: int) -> tuple[Floats, Floats]:
+        """[R] losses and [R, D] projected gradients."""
+        import torch
+
+        from multitask.batching.held_out import HeldOut
+        from multitask.training.module import step_loss
+
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        width = sum(p.numel() for p in parameters)
+        draw = torch.Generator().manual_seed(1 + self.seed)
+        place = torch.randint(DIMENSIONS, (width,), generator=draw)
+        sign = torch.randint(2, (width,), generator=draw).float() * 2 - 1
+        one_by_one = HeldOut(self._maker, tokens, rows=1, seed=1)
+        losses, rows = [], []
+        for number in range(min(PER_TASK, len(tokens[task].inputs.lengths))):
+            with torch.enable_grad():
+                value, _ = step_loss(self.model, one_by_one.of_task(task, number), 0)
+            grads = torch.autograd.grad(value, parameters, allow_unused=True)
+            flat = torch.cat(
+                [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, grads, strict=True)]
+            )
+            rows.append(torch.zeros(DIMENSIONS).index_add_(0, place, flat * sign).double().numpy())
+            losses.append(float(value.detach()))
+        return np.array(losses), np.stack(rows)
