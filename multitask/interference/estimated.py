@@ -191,10 +191,10 @@ def _of_probes(
         found = []
         for run in _joints(stage).values():
             conflict = read_conflict(run.folder)
-            if conflict is None or len(conflict.steps) < 2:
+            if conflict is None:
                 raise UserError(
-                    f"--estimate {name} needs conflict probes, and {run.folder} has {'one' if conflict else 'none'}: "
-                    "delete that folder, and give --conflict-every with fewer steps."
+                    f"--estimate {name} needs conflict probes, and {run.folder} has none: delete that folder, and give "
+                    "--conflict-every with fewer steps."
                 )
             order = [conflict.tasks.index(task) for task in stage.tasks]
             values, errors = estimate(conflict)

@@ -24,8 +24,8 @@ class EstimatedMatrix:
         method: The estimator's name.
         unit: Of the values.
         per_seed: [S, n, n], NaN on the diagonal and where nothing can be said.
-        spread: [S, n, n] the standard error of each value within its seed: over probes or over held-out examples; 0
-            where none is known.
+        spread: [S, n, n] the standard error of each value within its seed: over probes or over held-out examples;
+            NaN where none is known.
     """
 
     tasks: tuple[str, ...]
@@ -55,7 +55,7 @@ class EstimatedMatrix:
             half = stats.norm.ppf(0.5 + confidence / 2) * within
         else:
             between = self.per_seed.std(0, ddof=1) / np.sqrt(self.seeds)
-            half = np.maximum(
+            half = np.fmax(
                 stats.t.ppf(0.5 + confidence / 2, self.seeds - 1) * between,
                 stats.norm.ppf(0.5 + confidence / 2) * within,
             )

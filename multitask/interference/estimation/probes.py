@@ -36,11 +36,14 @@ def cosine(found: Conflict) -> tuple[Floats, Floats]:
 
 
 def _over_probes(values: Floats, factor: float) -> tuple[Floats, Floats]:
-    """Mean over the first axis and its standard error, times a factor; probes without a value are left out."""
+    """Mean over the first axis and its standard error, times a factor; probes without a value are left out.
+
+    Of one probe the error is not known: NaN.
+    """
     count = np.isfinite(values).sum(0)
     filled = np.where(np.isfinite(values), values, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(count > 0, filled.sum(0) / count, np.nan)
         squares = np.where(np.isfinite(values), (values - mean) ** 2, 0.0).sum(0)
-        error = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1)), 0.0)
+        error = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1)), np.nan)
     return factor * mean, factor * error

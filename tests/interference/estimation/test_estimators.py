@@ -190,3 +190,13 @@ def test_pairs_that_deny_the_estimate_leave_the_others_at_their_mean():
     found = refit(matrix(np.nan_to_num(-truth)), known, known, known)
     assert found.slope == 0
     assert np.isfinite(found.values[1, 3])
+
+
+def test_of_one_probe_the_error_is_not_known_and_there_is_no_interval():
+    found = conflict(np.ones((1, 4, 2)), np.ones((1, 2, 2)), np.ones((1, 2)))
+    values, errors = probes.attribution(found)
+    assert np.isnan(errors).all()
+    low, _ = stack(TASKS[:2], "test", "nats an example", [(values, errors)]).interval()
+    assert np.isnan(low).all()
+    two = stack(TASKS[:2], "test", "nats an example", [(values, errors), (values + 1, errors)])
+    assert np.isfinite(two.interval()[0][0, 1])
