@@ -177,6 +177,11 @@ def reached(found: dict[str, Any], name: str) -> float:
     return float(np.nanmean(found[name]) / np.nanmean(found[f"{name}_full"]))
 
 
+def total(of: Sequence[dict[str, Any]], name: str) -> float:
+    """The mean over families of what confirming reaches; a mean of ratios would hang on the smallest denominator."""
+    return float(np.nanmean([np.nanmean(m["confirm"][name]) for m in of]))
+
+
 def ratio(found: dict[str, Any], name: str) -> str:
     """After confirming, of what the whole matrix of one seed reaches."""
     some, full = np.nanmean(found[name]), np.nanmean(found[f"{name}_full"])
@@ -195,7 +200,7 @@ def overall(results: dict[str, Any], methods: Sequence[str]) -> None:
                 *(f"{np.nanmean([np.nanmean(m[k]) for m in of]):+.2f}" for k in ("pooled_points", "within_points")),
                 *(f"{np.nanmin([np.nanmean(m[k]) for m in of]):+.2f}" for k in ("pooled_points", "within_points")),
                 f"{np.mean([m['cost'] for m in of]):.2f}",
-                *(f"{np.mean([reached(m['confirm'], k) for m in of]):.2f}" for k in ("pooled", "within")),
+                *(f"{total(of, k) / total(of, f'{k}_full'):.2f}" for k in ("pooled", "within")),
             )
         )
     head = ("method", "pooled", "within", "worst pooled", "worst within", "cost", "confirm: pooled", "confirm: within")
