@@ -22,16 +22,14 @@ import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from multitask import Decoding, Example, register_task
-from multitask.interference.planted_tasks import Draw, made_up_words
-from multitask.sources.table import Rows, check_split, rows_fingerprint
+from multitask import Decoding, Example, Row, register_task
+from multitask.interference.planted_tasks import SPLITS, Draw, dealt_rows, made_up_words
+from multitask.sources.generated import GeneratedSource
 
-SPLITS = {"train": 2000, "validation": 500}
 LETTERS = "abcdef"
 COIN = 0.2
 """Share of the rows without a keyword."""
 LABELS = ("warm", "cold")
-LENGTH = 3
 FILLERS = 30
 
 
@@ -112,34 +110,21 @@ def _made(family: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tu
 
 
 @functools.cache
-def _rows(family: str, task: int) -> dict[str, list[dict[str, str]]]:
+def _rows(family: str, task: int) -> dict[str, list[Row]]:
     keys, fillers, _ = _made(family)
     graded = FAMILIES[family]
     draw = Draw(f"graded {family} {task} rows")
     seen: set[str] = set()
-    made: dict[str, list[dict[str, str]]] = {}
+    made = {}
     for split, size in SPLITS.items():
         asked = sorted(graded.shown(task)) if split == "train" else range(graded.keywords)
-        coins = int(COIN * size)
-        dealt: list[tuple[int | None, int]] = [(None, i % 2) for i in range(coins)]
-        chosen = [list(asked)[i % len(asked)] for i in range(size - coins)]
-        dealt += [(word, graded.label(task, word)) for word in chosen]
-        rows = []
-        for word, kind in draw.shuffled(dealt):
-            text = ""
-            while not text or text in seen:
-                parts = [draw.of(fillers[task]) for _ in range(LENGTH)]
-                if word is not None:
-                    parts[draw.of(range(LENGTH))] = keys[word]
-                text = " ".join(parts)
-            seen.add(text)
-            rows.append({"text": text, "label": LABELS[kind]})
-        made[split] = rows
+        labelled = [(keys[word], graded.label(task, word)) for word in asked]
+        made[split] = dealt_rows(draw, size, COIN, labelled, fillers[task], LABELS, seen)
     return made
 
 
 @dataclass(frozen=True)
-class GradedSource:
+class GradedSource(GeneratedSource):
     """The rows of one task: {"text": three words, "label": one of two}."""
 
     family: str
@@ -150,24 +135,12 @@ class GradedSource:
         """Says that it is no real data."""
         return f"generated family '{self.family}', task {LETTERS[self.task]}"
 
-    @property
-    def generated(self) -> bool:
-        """True."""
-        return True
-
-    def splits(self) -> tuple[str, ...]:
-        """Train and validation."""
-        return tuple(SPLITS)
-
-    def rows(self, split: str) -> Rows:
-        """The rows, always the same."""
-        check_split(split, self.splits(), self.description)
-        items = [dict(row) for row in _rows(self.family, self.task)[split]]
-        origin = f"{self.description}, split {split}"
-        return Rows(items, columns=tuple(items[0]), fingerprint=rows_fingerprint(items), origin=origin)
+    def made(self, split: str) -> list[Row]:
+        """The rows of a split."""
+        return _rows(self.family, self.task)[split]
 
 
-def _example(row: dict[str, str]) -> Example:
+def _example(row: Row) -> Example:
     return Example(row["text"], row["label"])
 
 

@@ -32,7 +32,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
 from multitask.errors import UserError
-from multitask.sources.table import Row, Rows, check_split, rows_fingerprint
+from multitask.sources.generated import GeneratedSource
+from multitask.sources.table import Row
 from multitask.task import Decoding, Example, Task, register_task
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ def _parsed(name: str) -> tuple[Relation, int, int]:
 
 
 @dataclass(frozen=True)
-class FamilySource:
+class FamilySource(GeneratedSource):
     """The rows of one task: {"text": three words, "label": one of the task's two}."""
 
     relation: Relation
@@ -165,21 +166,9 @@ class FamilySource:
         """Says that it is no real data."""
         return f"generated family '{self.relation}', task {'ab'[self.side]}, repetition {self.repetition}"
 
-    @property
-    def generated(self) -> bool:
-        """True."""
-        return True
-
-    def splits(self) -> tuple[str, ...]:
-        """Train and validation."""
-        return tuple(SPLITS)
-
-    def rows(self, split: str) -> Rows:
-        """The rows, always the same."""
-        check_split(split, self.splits(), self.description)
-        items = [dict(row) for row in _all_rows(self.relation, self.side, self.repetition)[split]]
-        origin = f"{self.description}, split {split}"
-        return Rows(items, columns=tuple(items[0]), fingerprint=rows_fingerprint(items), origin=origin)
+    def made(self, split: str) -> Sequence[Row]:
+        """The rows of a split."""
+        return _all_rows(self.relation, self.side, self.repetition)[split]
 
 
 # -------------------------------------------------------------------------------------------------------------- words
@@ -270,19 +259,44 @@ def _all_rows(relation: Relation, side: int, repetition: int) -> dict[str, list[
     made: dict[str, list[Row]] = {}
     for split, size in SPLITS.items():
         keywords = words.shown[side] if split == "train" else tuple(lexicon)
-        coins = int(shape.coin * size)
-        # Dealt, not drawn: each keyword, and each label of the coin rows, is there as often as any other, within one.
-        dealt: list[tuple[str | None, int]] = [(None, i % 2) for i in range(coins)]
-        dealt += [(word, lexicon[word]) for word in (keywords[i % len(keywords)] for i in range(size - coins))]
-        rows: list[Row] = []
-        for keyword, kind in draw.shuffled(dealt):
-            text = _text(draw, keyword, fillers)
-            while text in seen:
-                text = _text(draw, keyword, fillers)
-            seen.add(text)
-            rows.append({"text": text, "label": labels[kind]})
-        made[split] = rows
+        labelled = [(word, lexicon[word]) for word in keywords]
+        made[split] = dealt_rows(draw, size, shape.coin, labelled, fillers, labels, seen)
     return made
+
+
+def dealt_rows(
+    draw: Draw,
+    size: int,
+    coin: float,
+    keywords: Sequence[tuple[str, int]],
+    fillers: Sequence[str],
+    labels: Sequence[str],
+    seen: set[str],
+) -> list[Row]:
+    """Rows of fillers, most of them with a keyword that decides the label.
+
+    Dealt, not drawn: each keyword, and each label of the coin rows, is there as often as any other, within one.
+
+    Args:
+        draw: Makes the choices.
+        size: How many rows.
+        coin: Share of coin rows.
+        keywords: (word, number of its class) of those that are shown.
+        fillers: The words that say nothing.
+        labels: What the classes are called.
+        seen: Texts that there are; no text comes twice, and new ones are added.
+    """
+    coins = int(coin * size)
+    dealt: list[tuple[str | None, int]] = [(None, i % 2) for i in range(coins)]
+    dealt += [keywords[i % len(keywords)] for i in range(size - coins)]
+    rows: list[Row] = []
+    for keyword, kind in draw.shuffled(dealt):
+        text = _text(draw, keyword, fillers)
+        while text in seen:
+            text = _text(draw, keyword, fillers)
+        seen.add(text)
+        rows.append({"text": text, "label": labels[kind]})
+    return rows
 
 
 def _text(draw: Draw, keyword: str | None, fillers: Sequence[str]) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from multitask.errors import UserError
 from multitask.registry import did_you_mean
 from multitask.short_repr import Plain, short_repr
-from multitask.sources.sample_rows import SAMPLED, sample_rows
-from multitask.sources.table import Rows, check_split, rows_fingerprint
-
-if TYPE_CHECKING:
-    pass
 from multitask.sources.protocol import Source
+from multitask.sources.sample_rows import SAMPLED, sample_rows
+from multitask.sources.table import Row, Rows, check_split, rows_fingerprint
 
 
 def sample(name: str) -> Source:
@@ -28,19 +25,17 @@ def sampled_name(*names: str) -> str | None:
     return next((name for name in names if name in SAMPLED), None)
 
 
-@dataclass(frozen=True)
-class SampleSource:
-    """The generated sample as a source; `sample` makes it."""
-
-    name: str
-
-    def __repr__(self) -> str:
-        return short_repr(self, Plain(self.description))
+class GeneratedSource:
+    """Rows that are generated: a source but for what it is called and what makes its rows."""
 
     @property
     def description(self) -> str:
         """Says that it is no real data."""
-        return f"generated sample '{self.name}'"
+        raise NotImplementedError
+
+    def made(self, split: str) -> Sequence[Row]:
+        """The rows of a split, always the same."""
+        raise NotImplementedError
 
     @property
     def generated(self) -> bool:
@@ -54,6 +49,25 @@ class SampleSource:
     def rows(self, split: str) -> Rows:
         """The rows, always the same."""
         check_split(split, self.splits(), self.description)
-        items = sample_rows(self.name, split)
+        items = [dict(row) for row in self.made(split)]
         origin = f"{self.description}, split {split}"
         return Rows(items, columns=tuple(items[0]), fingerprint=rows_fingerprint(items), origin=origin)
+
+
+@dataclass(frozen=True)
+class SampleSource(GeneratedSource):
+    """The generated sample as a source; `sample` makes it."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return short_repr(self, Plain(self.description))
+
+    @property
+    def description(self) -> str:
+        """Says that it is no real data."""
+        return f"generated sample '{self.name}'"
+
+    def made(self, split: str) -> Sequence[Row]:
+        """The rows of a split."""
+        return sample_rows(self.name, split)
