@@ -239,9 +239,9 @@ def fill_defaults(config: TrainConfig, *, from_scratch: bool) -> TrainConfig:
     )
 
 
-def _check_conflict(config: TrainConfig) -> None:
-    """Refuse ways of training whose update is no plain sum over tasks."""
-    others = {
+def no_sum_over_tasks(config: TrainConfig) -> tuple[str, str] | None:
+    """A flag by which an update is no plain sum over tasks, and why; None if it is one."""
+    reasons = {
         "--balance": config.balance != "sum"
         and f"--balance {config.balance} weighs the tasks' gradients anew each step",
         "--adapters": config.adapters == "task" and "--adapters task gives each task weights of its own",
@@ -249,8 +249,13 @@ def _check_conflict(config: TrainConfig) -> None:
         "--trainer.gradient_clip_algorithm": config.trainer.get("gradient_clip_algorithm") == "value"
         and "clipping by value cuts each coordinate of their sum",
     }
-    for name, reason in others.items():
-        if reason:
-            raise UserError(
-                f"--conflict-every takes an update apart into a sum over tasks, and {reason}: leave {name} or it out."
-            )
+    return next(((flag, reason) for flag, reason in reasons.items() if reason), None)
+
+
+def _check_conflict(config: TrainConfig) -> None:
+    found = no_sum_over_tasks(config)
+    if found:
+        name, reason = found
+        raise UserError(
+            f"--conflict-every takes an update apart into a sum over tasks, and {reason}: leave {name} or it out."
+        )

@@ -173,9 +173,7 @@ def _early(stage: Stage) -> tuple[EstimatedMatrix, float]:
 def _shortened(setup: StudySetup, arm: Arm, seed: int, steps: int, **changed: Any) -> StudyRun:
     trainer = {**setup.base.trainer, "max_steps": steps}
     every = max(1, min(setup.base.log_every, steps // 10))
-    return make_run(
-        setup, arm, seed, where=WHERE, trainer=trainer, conflict_every=0, gradients_every=0, log_every=every, **changed
-    )
+    return make_run(setup, arm, seed, where=WHERE, trainer=trainer, gradients_every=0, log_every=every, **changed)
 
 
 def _joints(stage: Stage, *, models: bool = False) -> dict[int, StudyRun]:

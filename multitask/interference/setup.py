@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from multitask.config import TrainConfig
+from multitask.config_checks import no_sum_over_tasks
 from multitask.errors import UserError
 from multitask.interference.design.arms import Arm, Design, label
 from multitask.interference.design.folder import study_dict
@@ -131,7 +132,7 @@ def probe_interval(design: Design, train: TrainConfig) -> int:
     devices = train.trainer.get("devices", 1)
     if devices not in (1, "1", "auto") or train.trainer.get("strategy", "auto") != "auto" or len(design.tasks) < 2:
         return 0
-    if train.trainer.get("gradient_clip_algorithm") == "value" or train.adapters == "task" or train.balance != "sum":
+    if no_sum_over_tasks(train):
         return 0
     n, examples = len(design.tasks), float(design.budget(design.tasks))
     cost = 1 + HELD_ROWS * n * (n + 5) / (3 * examples)
@@ -190,7 +191,7 @@ def make_run(
         changed = {"merge_runs": [str(folder) for folder in singles], **changed}
     if treatment is not None and {"peft", "optimizer"} & set(treatment.settings):
         changed = {"optimizer": treatment.settings.get("optimizer"), **changed}
-    if arm != design.joint:
+    if arm != design.joint or where != "cells":
         changed = {"conflict_every": 0, **changed}
     config = run_config(
         setup.base,

@@ -32,6 +32,7 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from multitask.training.optim import ScaledAdamW
+from multitask.training.task_gradients import joined
 
 HELD_ROWS = 16
 """Held-out examples of each task that a probe looks at."""
@@ -88,10 +89,6 @@ class ConflictProbes:
         self._moments: Tensor | None = None  # [n, W] of each task, if every step is probed
         self._open: _Open | None = None
 
-    def is_due(self, step: int) -> bool:
-        """Whether step `step`, counted from 0, is probed."""
-        return self.every > 0 and (step + 1) % self.every == 0
-
     def before(
         self,
         model: Any,
@@ -131,8 +128,9 @@ class ConflictProbes:
             with _evaluating(model):
                 losses = self._losses(loss, together)
                 looks = self._look_ahead(optimizer, view, halves, loss, together)
-        clipped = min(1.0, self.clip / (norm + 1e-6)) if self.clip else 1.0
-        self._open = _Open(batch["step"], view, halves, total, clipped, gramians, held, together, losses, looks)
+        clipped = self._kept(norm)
+        start = view.values()
+        self._open = _Open(batch["step"], view, start, halves, total, clipped, gramians, held, together, losses, looks)
 
     def after(
         self,
@@ -160,11 +158,8 @@ class ConflictProbes:
             fresh = -rates * self._moments
             carried = torch.zeros_like(update)
         else:
-            carried = (
-                -rates * view.state(optimizer, "exp_avg") - (-rates * opened.total * opened.clipped * (1 - keep))
-                if keep
-                else torch.zeros_like(update)
-            )
+            earlier = view.state(optimizer, "exp_avg") - (1 - keep) * opened.clipped * opened.total if keep else 0.0
+            carried = -rates * earlier
         rest = update - fresh.sum(0) - carried - decay
         rows = torch.cat([fresh, torch.stack([carried, decay, rest])])  # [n + 3, W]
         parts = torch.zeros(n + len(REST), n)
@@ -201,6 +196,10 @@ class ConflictProbes:
         self.probes = [Probe(*p) for p in state["probes"]]
         self._moments = state.get("moments")
 
+    def _kept(self, norm: float) -> float:
+        """What clipping leaves of a gradient, as `clip_grads_with_norm_` has it."""
+        return min(1.0, self.clip / (norm + 1e-6)) if self.clip else 1.0
+
     def _losses(self, loss: Loss, together: Mapping[str, Any]) -> Tensor:
         """[n] the held-out loss of each task, in one pass."""
         with torch.no_grad():
@@ -224,7 +223,7 @@ class ConflictProbes:
             norm = float(own.norm())
             if not norm:
                 continue
-            view.put_gradient(own * (min(1.0, self.clip / (norm + 1e-6)) if self.clip else 1.0))
+            view.put_gradient(own * self._kept(norm))
             type(optimizer).step(optimizer)  # past what a schedule has put around it, which counts steps
             found[i] = self._losses(loss, together)
             view.put(start)
@@ -242,57 +241,48 @@ class _Weights:
         self.device = self.parameters[0].device
 
     def values(self) -> Tensor:
-        return torch.cat([p.detach().flatten() for p in self.parameters])
+        return joined(self.parameters, self.parameters)
 
     def gradient(self) -> Tensor:
-        return self._joined([p.grad for p in self.parameters])
+        return joined(self.parameters, [p.grad for p in self.parameters])
 
     def gradient_of(self, value: Tensor) -> Tensor:
-        return self._joined(torch.autograd.grad(value, self.parameters, allow_unused=True))
+        return joined(self.parameters, torch.autograd.grad(value, self.parameters, allow_unused=True))
 
     def state(self, optimizer: torch.optim.Optimizer, name: str) -> Tensor:
-        return self._joined([optimizer.state[p].get(name) for p in self.parameters])
+        return joined(self.parameters, [optimizer.state[p].get(name) for p in self.parameters])
 
     def put(self, values: Tensor) -> None:
         with torch.no_grad():
-            for p, part in self._split(values):
+            for p, part in self.split(values):
                 p.copy_(part)
 
     def put_gradient(self, values: Tensor) -> None:
-        for p, part in self._split(values):
+        for p, part in self.split(values):
             p.grad = None if p.grad is None else part.clone()
 
-    def _split(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def split(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         at = 0
         for p in self.parameters:
             yield p, values[at : at + p.numel()].view_as(p)
             at += p.numel()
 
-    def _joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
-        pairs = zip(self.parameters, tensors, strict=True)
-        return torch.cat([(torch.zeros_like(p) if t is None else t.detach()).flatten() for p, t in pairs])
 
-
-class _Open:
+class _Open(NamedTuple):
     """A probe between the gradient and the update."""
 
-    def __init__(
-        self,
-        step: int,
-        view: _Weights,
-        halves: Tensor,
-        total: Tensor,
-        clipped: float,
-        gramians: Tensor,
-        held: Sequence[Mapping[str, Any]],
-        together: Mapping[str, Any],
-        losses: Tensor,
-        looks: Tensor,
-    ) -> None:
-        self.step, self.view, self.halves, self.total, self.clipped = step, view, halves, total, clipped
-        self.gramians, self.held, self.together = gramians, held, together
-        self.losses, self.looks = losses, looks
-        self.start = view.values()
+    step: int
+    view: _Weights
+    start: Tensor  # [W] the weights before the update
+    halves: Tensor  # [2n, W] gradients
+    total: Tensor  # [W] the step's gradient
+    clipped: float
+    """What clipping leaves of it."""
+    gramians: Tensor
+    held: Sequence[Mapping[str, Any]]
+    together: Mapping[str, Any]
+    losses: Tensor
+    looks: Tensor
 
 
 def _rates(optimizer: torch.optim.Optimizer, view: _Weights, start: Tensor) -> tuple[Tensor, float, Tensor]:
@@ -305,7 +295,7 @@ def _rates(optimizer: torch.optim.Optimizer, view: _Weights, start: Tensor) -> t
     """
     rates, decays, keep = [], [], 0.0
     groups = {p: group for group in optimizer.param_groups for p in group["params"]}
-    for p, before in zip(view.parameters, [part for _, part in view._split(start)], strict=True):
+    for p, before in view.split(start):
         group, state = groups[p], optimizer.state[p]
         rate = group["lr"]
         if not state:

@@ -217,9 +217,9 @@ class MultitaskModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the gradient's norm and what clipping leaves of it; now and then each task's own part of the gradient."""
-        step = self._parts[-1].batch["step"]
-        if self.conflict is not None and self.conflict.is_due(step):
-            part = self._parts[-1]
+        part = self._parts[-1]
+        step = part.batch["step"]
+        if self.conflict is not None and "halves" in part.batch:
             self.conflict.before(self.model, optimizer, part.batch, part.seed, self._loss_of_batch, self._context)
         measured = self._gradients_every > 0 and (step + 1) % self._gradients_every == 0
         if not (measured or self._is_logged(step)) or not self._gradients_are_alike():

@@ -15,6 +15,12 @@ from torch import Tensor
 from multitask.training.distributed import is_distributed
 
 
+def joined(parameters: Sequence[Tensor], tensors: Sequence[Tensor | None]) -> Tensor:
+    """[P] one tensor a parameter, of its shape, one behind the other; zeros where there is none."""
+    pairs = zip(parameters, tensors, strict=True)
+    return torch.cat([torch.zeros_like(p).flatten() if t is None else t.detach().flatten() for p, t in pairs])
+
+
 class TaskGradients:
     """A gradient for each task of a step, as flat vectors [P] of all parameters.
 
@@ -31,12 +37,7 @@ class TaskGradients:
         """Add the gradient of a task's term, or of an accumulated part of it; its graph is freed."""
         grads = torch.autograd.grad(term, self.parameters, allow_unused=True)
         self._used = [used or grad is not None for used, grad in zip(self._used, grads, strict=True)]
-        flat = torch.cat(
-            [
-                torch.zeros_like(p).flatten() if grad is None else grad.flatten()
-                for p, grad in zip(self.parameters, grads, strict=True)
-            ]
-        )
+        flat = joined(self.parameters, grads)
         if task in self._rows:
             self._rows[task] += flat
         else:
