@@ -14,9 +14,10 @@ and is reused. So the differences of branches are those of a study, with its pai
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,15 +31,19 @@ from multitask.interference.estimation.confirm import refit as refit_pairs
 from multitask.interference.estimation.matrix import EstimatedMatrix, Floats, stack
 from multitask.interference.estimation.short import pair_effects
 from multitask.interference.estimation.written import Confirmed, Estimated, write_estimate
-from multitask.interference.execution.runs import is_finished
+from multitask.interference.execution.runs import is_finished, resolve_settings
 from multitask.interference.request import StudyRequest
 from multitask.interference.results.assemble import make_record
+from multitask.interference.results.lookup import effects_of, primary
 from multitask.interference.results.record import StudyRecord
 from multitask.interference.setup import StudySetup, make_run
 from multitask.interference.train import train_missing, write_plan
 from multitask.runs.conflict_file import Conflict, read_conflict
 from multitask.runs.finished import has_model
 from multitask.terminal.output import say
+
+if TYPE_CHECKING:
+    from multitask.interference.estimation.weights import Probed
 
 WHERE = "estimate"
 """The folder of a study that holds the models of its estimates."""
@@ -100,7 +105,7 @@ def estimate_pairs(request: StudyRequest, out: Path, *, quiet: bool = False, ove
 
     Args:
         request: From `prepare_request`, with `estimate` and `confirm`.
-        out: The study's folder; a measured study there is left alone, and its finished models are used.
+        out: The study's folder; the tables of a measured study there are left alone, and its finished models are used.
         quiet: Print nothing but progress.
         overwrite: Begin anew.
 
@@ -113,8 +118,8 @@ def estimate_pairs(request: StudyRequest, out: Path, *, quiet: bool = False, ove
     n = len(request.design.tasks)
     if n < 3:
         raise UserError("--estimate spares the training of pairs, and two tasks have one alone: leave it out.")
-    if config.confirm > n * (n - 1) // 2:
-        raise UserError(f"--confirm {config.confirm}: {n} tasks have {n * (n - 1) // 2} pairs; leave --estimate out.")
+    if config.confirm > math.comb(n, 2):
+        raise UserError(f"--confirm {config.confirm}: {n} tasks have {math.comb(n, 2)} pairs; leave --estimate out.")
     with alone_in(out, overwrite=overwrite):
         setup, facts = open_setup(request, out, quiet=quiet, overwrite=overwrite)
         if not quiet:
@@ -138,10 +143,7 @@ def branch_share(tasks: int) -> float:
 def _branches(stage: Stage) -> tuple[EstimatedMatrix, float]:
     setup, design, n = stage.setup, stage.setup.request.design, len(stage.tasks)
     trunk_steps = max(1, round(TRUNK * stage.steps))
-    trunks = {
-        seed: _shortened(setup, design.joint, seed, trunk_steps, schedule="constant", warmup_steps=_warmup(setup))
-        for seed in stage.seeds
-    }
+    trunks = {seed: _shortened(setup, design.joint, seed, trunk_steps, schedule="constant") for seed in stage.seeds}
     stage.train("trunks", list(trunks.values()), models=True)
     steps = max(1, round(branch_share(n) * stage.steps))
     arms = dataclasses.replace(design, arms=("single", "pair")).needed()
@@ -155,10 +157,6 @@ def _branches(stage: Stage) -> tuple[EstimatedMatrix, float]:
     stage.train("branches", list(branches.values()))
     matrix = pair_effects(stage.record(branches, None), twin=True, method="branches")
     return matrix, trunk_steps / stage.steps + n * steps / stage.steps
-
-
-def _warmup(setup: StudySetup) -> int | None:
-    return setup.base.warmup_steps
 
 
 def _early(stage: Stage) -> tuple[EstimatedMatrix, float]:
@@ -182,6 +180,13 @@ def _joints(stage: Stage, *, models: bool = False) -> dict[int, StudyRun]:
     return runs
 
 
+def _in_order(stage: Stage, tasks: Sequence[str], found: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Values and errors [n, n] in the order of the matrix."""
+    order = [list(tasks).index(task) for task in stage.tasks]
+    values, errors = found
+    return values[np.ix_(order, order)], errors[np.ix_(order, order)]
+
+
 def _of_probes(
     name: str, unit: str, estimate: Callable[[Conflict], tuple[Floats, Floats]]
 ) -> Callable[[Stage], tuple[EstimatedMatrix, float]]:
@@ -194,53 +199,48 @@ def _of_probes(
                     f"--estimate {name} needs conflict probes, and {run.folder} has none: delete that folder, and give "
                     "--conflict-every with fewer steps."
                 )
-            order = [conflict.tasks.index(task) for task in stage.tasks]
-            values, errors = estimate(conflict)
-            found.append((values[np.ix_(order, order)], errors[np.ix_(order, order)]))
+            found.append(_in_order(stage, conflict.tasks, estimate(conflict)))
         return stack(stage.tasks, name, unit, found), 1.0
 
     return estimator
 
 
-def _of_weights(name: str) -> Callable[[Stage], tuple[EstimatedMatrix, float]]:
-    def estimator(stage: Stage) -> tuple[EstimatedMatrix, float]:
-        from multitask.interference.estimation.weights import Probed
-        from multitask.interference.execution.worker import StudyExamples
-        from multitask.runs.finished import run_config
+def _merged(stage: Stage) -> tuple[EstimatedMatrix, float]:
+    design = stage.setup.request.design
+    runs = {(t, s): make_run(stage.setup, design.arm([t]), s) for s in stage.seeds for t in stage.tasks}
+    stage.train("single models", list(runs.values()), models=True)
+    found = [
+        _in_order(stage, probed.tasks, probed.merged_singles([runs[t, seed].folder for t in probed.tasks]))
+        for seed, probed in _probed(stage)
+    ]
+    return stack(stage.tasks, "merged", "nats an example", found), 1.0
 
-        setup, design = stage.setup, stage.setup.request.design
-        singles = {(t, s): make_run(setup, design.arm([t]), s) for s in stage.seeds for t in stage.tasks}
-        joints = {s: make_run(setup, design.joint, s) for s in stage.seeds}
-        needed = list(singles.values()) if name == "merged" else list(joints.values())
-        stage.train("single models" if name == "merged" else "joint runs", needed, models=True)
-        examples = StudyExamples(setup.base)
-        found = []
-        for seed in stage.seeds:
-            known = run_config(needed[0].folder)
-            config = dataclasses.replace(
-                joints[seed].config,
-                optimizer=known.optimizer,
-                lr=known.lr,
-                dropout=known.dropout,
-                schedule=known.schedule,
-            )
-            probed = Probed(config, examples.prepared(joints[seed].config))
-            if name == "merged":
-                values, errors = probed.merged_singles([singles[t, seed].folder for t in probed.tasks])
-            else:
-                values, errors = refit.refitted(probed.features(joints[seed].folder))
-            order = [probed.tasks.index(task) for task in stage.tasks]
-            found.append((values[np.ix_(order, order)], errors[np.ix_(order, order)]))
-        return stack(stage.tasks, name, "nats an example", found), 1.0
 
-    return estimator
+def _refit(stage: Stage) -> tuple[EstimatedMatrix, float]:
+    runs = _joints(stage, models=True)
+    found = [
+        _in_order(stage, probed.tasks, refit.refitted(probed.features(runs[seed].folder)))
+        for seed, probed in _probed(stage)
+    ]
+    return stack(stage.tasks, "refit", "nats an example", found), 1.0
+
+
+def _probed(stage: Stage) -> Iterator[tuple[int, Probed]]:
+    """(seed, the model and data of its joint run)."""
+    from multitask.interference.estimation.weights import Probed
+    from multitask.interference.execution.worker import StudyExamples
+
+    examples = StudyExamples(stage.setup.base)
+    for seed in stage.seeds:
+        config = make_run(stage.setup, stage.setup.request.design.joint, seed).config
+        yield seed, Probed(resolve_settings(config), examples.prepared(config))
 
 
 ESTIMATORS: Mapping[str, Callable[[Stage], tuple[EstimatedMatrix, float]]] = {
     "branches": _branches,
     "early": _early,
-    "merged": _of_weights("merged"),
-    "refit": _of_weights("refit"),
+    "merged": _merged,
+    "refit": _refit,
     "attribution": _of_probes("attribution", "nats an example", probes.attribution),
     "look-ahead": _of_probes("look-ahead", "share of the loss", probes.look_ahead),
     "cosine": _of_probes("cosine", "cosine", probes.cosine),
@@ -261,18 +261,12 @@ def _confirmed(stage: Stage, matrix: EstimatedMatrix, count: int, groups: int) -
     stage.train("confirmed pairs and single models", list(runs.values()))
     record = stage.record(runs, names)
     measured, low, high = np.full((3, n, n), np.nan)
-    for e in record["effects"]:
-        if e["kind"] == "pair" and e["delta"] is not None and e["metric"] == _primary(record, e["task"]):
-            at = stage.tasks.index(e["task"]), stage.tasks.index(str(e["companion"]))
-            measured[at] = e["delta"]
-            low[at], high[at] = (np.nan if v is None else v for v in (e["low"], e["high"]))
+    for e in effects_of(record, "pair", "examples", primary(record)):
+        at = stage.tasks.index(e["task"]), stage.tasks.index(str(e["companion"]))
+        measured[at], low[at], high[at] = (np.nan if v is None else v for v in (e["delta"], e["low"], e["high"]))
     return Confirmed(
         [(stage.tasks[i], stage.tasks[j]) for i, j in pairs],
         refit_pairs(matrix, measured, low, high),
-        suggested(matrix, matrix.mean, groups),
+        suggested(stage.tasks, matrix.mean, groups),
         1.0 + 2 * len(pairs) / n,
     )
-
-
-def _primary(record: StudyRecord, task: str) -> str:
-    return next(t["metric"] for t in record["tasks"] if t["name"] == task)

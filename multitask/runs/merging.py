@@ -81,11 +81,11 @@ def merge_runs(model: Any, config: TrainConfig, data: RunData, cache: Cache, not
         UserError: If the runs' models are of another shape or vocabulary.
     """
     assert config.merge is not None
-    start = _weights(model)
+    start = weights_of(model)
     for name in config.merge_runs:
         if read_run(Path(name)).get("vocabulary") != tokenizer_identity(data.tokenizer):
             raise UserError(f"--merge-runs {name} has another vocabulary than --model {config.model}.")
-    states = [_weights(load_pretrained(str(Path(name) / "model"))) for name in config.merge_runs]
+    states = [weights_of(load_pretrained(str(Path(name) / "model"))) for name in config.merge_runs]
     try:
         vector = merged_vector(start, states, config.merge)
     except ValueError as error:
@@ -95,7 +95,7 @@ def merge_runs(model: Any, config: TrainConfig, data: RunData, cache: Cache, not
         _check_held_out(config, data)
     points = {} if len(scales) == 1 else _points(model, start, vector, scales, config, data, cache)
     best = max(scales, key=lambda s: (points[s], -s)) if points else scales[0]
-    _put(model, scaled(start, vector, best))
+    put_weights(model, scaled(start, vector, best))
     how = f", the best of {len(scales)} on held-out rows" if points else ""
     notices.say(f"merged {len(states)} models: {config.merge}, scale {number_text(best, 2)}{how}")
     if is_from_scratch(config.model):
@@ -120,12 +120,13 @@ def _check_held_out(config: TrainConfig, data: RunData) -> None:
                 )
 
 
-def _weights(model: Any) -> dict[str, Any]:
+def weights_of(model: Any) -> dict[str, Any]:
     """The weights by name, each once: of tied ones a state dict has every name, and TIES would count them as often."""
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def _put(model: Any, weights: Mapping[str, Any]) -> None:
+def put_weights(model: Any, weights: Mapping[str, Any]) -> None:
+    """Give a model these weights, by name."""
     import torch
 
     with torch.no_grad():
@@ -146,7 +147,7 @@ def _points(
     undecided = {n for n, part in held.items() if mix.tasks[n].primary.name in undefined_metrics(mix.tasks[n], part)}
     found = {}
     for scale in scales:
-        _put(model, scaled(start, vector, scale))
+        put_weights(model, scaled(start, vector, scale))
         with computing_in(config.eval_precision, model.device.type):
             scores = {
                 name: evaluate_task(

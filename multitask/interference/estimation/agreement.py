@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from multitask.interference.estimation.matrix import Floats
+from multitask.interference.estimation.matrix import Floats, as_pairs
 from multitask.interference.results.grouping import Evidence, best_grouping
 
 
@@ -94,13 +94,8 @@ def regret(tasks: Sequence[str], estimate: Floats, measured: Floats, limit: int 
     """
     if not all(np.isfinite(m[~np.eye(len(tasks), dtype=bool)]).all() for m in (estimate, measured)):
         return float("nan")
-    truth = _pairs(tasks, measured)
+    truth = as_pairs(tasks, measured)
     best = best_grouping(tasks, truth, limit)
-    chosen = best_grouping(tasks, _pairs(tasks, estimate), limit)
+    chosen = best_grouping(tasks, as_pairs(tasks, estimate), limit)
     evidence = Evidence(tasks, {pair: np.array([v]) for pair, v in truth.items()}, {})
     return best.total - sum(float(evidence.value(group)[0]) for group in chosen.groups)
-
-
-def _pairs(tasks: Sequence[str], matrix: Floats) -> dict[tuple[str, str], float]:
-    n = len(tasks)
-    return {(tasks[i], tasks[j]): float(matrix[i, j]) for i in range(n) for j in range(n) if i != j}

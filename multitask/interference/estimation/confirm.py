@@ -7,13 +7,14 @@ Words
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
 
-from multitask.interference.estimation.matrix import EstimatedMatrix, Floats
-from multitask.interference.results.grouping import Grouping, best_grouping
+from multitask.interference.estimation.matrix import EstimatedMatrix, Floats, as_pairs
+from multitask.interference.results.grouping import best_grouping
 
 Pair = tuple[int, int]
 
@@ -30,14 +31,12 @@ def choose_pairs(estimate: EstimatedMatrix, count: int, groups: int) -> list[Pai
     """
     n = len(estimate.tasks)
     mean, (low, high) = estimate.mean, estimate.interval()
-    best = _grouping(estimate.tasks, mean, groups).groups
+    best = suggested(estimate.tasks, mean, groups)
     ranked = []
     for i in range(n):
         for j in range(i + 1, n):
             ends = [abs(v) for at in ((i, j), (j, i)) for v in (low[at], high[at]) if np.isfinite(v)]
-            hinge = any(
-                _grouping(estimate.tasks, _with(mean, side, (i, j)), groups).groups != best for side in (low, high)
-            )
+            hinge = any(suggested(estimate.tasks, _with(mean, side, (i, j)), groups) != best for side in (low, high))
             ranked.append((not hinge, -max(ends, default=0.0), (i, j)))
     return [pair for *_, pair in sorted(ranked)[:count]]
 
@@ -50,15 +49,9 @@ def _with(mean: Floats, side: Floats, pair: Pair) -> Floats:
     return found
 
 
-def _grouping(tasks: tuple[str, ...], matrix: Floats, groups: int) -> Grouping:
-    n = len(tasks)
-    pairs = {(tasks[i], tasks[j]): float(np.nan_to_num(matrix[i, j])) for i in range(n) for j in range(n) if i != j}
-    return best_grouping(list(tasks), pairs, groups)
-
-
-def suggested(estimate: EstimatedMatrix, matrix: Floats, groups: int) -> tuple[tuple[str, ...], ...]:
-    """The grouping that a matrix of these tasks suggests."""
-    return _grouping(estimate.tasks, matrix, groups).groups
+def suggested(tasks: Sequence[str], matrix: Floats, groups: int) -> tuple[tuple[str, ...], ...]:
+    """The grouping that a matrix of these tasks suggests; what it does not say counts as 0."""
+    return best_grouping(tasks, as_pairs(tasks, np.nan_to_num(matrix)), groups).groups
 
 
 class Refit(NamedTuple):

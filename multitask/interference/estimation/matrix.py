@@ -69,3 +69,9 @@ def stack(tasks: Sequence[str], method: str, unit: str, found: Sequence[tuple[Fl
     for array in (values, spread):
         array[:, np.arange(len(tasks)), np.arange(len(tasks))] = np.nan
     return EstimatedMatrix(tuple(tasks), method, unit, values, spread)
+
+
+def as_pairs(tasks: Sequence[str], matrix: Floats) -> dict[tuple[str, str], float]:
+    """{(task evaluated, companion): value} of a matrix [n, n]."""
+    n = len(tasks)
+    return {(tasks[i], tasks[j]): float(matrix[i, j]) for i in range(n) for j in range(n) if i != j}

@@ -5,7 +5,7 @@ Legend: n tasks, R training rows, H held-out rows, D projected dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 from multitask.config import TrainConfig
 from multitask.interference.estimation.matrix import Floats
 from multitask.interference.estimation.refit import Features, features
+from multitask.model.merging import merged_vector, scaled
+from multitask.runs.merging import put_weights, weights_of
 
 ROWS = 256
 """Held-out examples of each task that merged models are compared on."""
@@ -32,6 +34,7 @@ class Probed:
     """
 
     def __init__(self, config: TrainConfig, data: Any) -> None:
+        from multitask.batching.held_out import HeldOut
         from multitask.batching.step_maker import StepMaker
         from multitask.training.execution import choose_execution
         from multitask.training.initial_model import make_initial_model
@@ -40,7 +43,6 @@ class Probed:
         with seeded_generators(config.seed):
             self.model = make_initial_model(config, data.tokenizer)
         self.model.eval()
-        self.start = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.tasks = tuple(data.mix.tasks)
         self.seed = config.seed
         self._train = tuple(data.train[n] for n in self.tasks)
@@ -55,27 +57,19 @@ class Probed:
             data.tokenizer.pad_token_id,
             execution=choose_execution(config, self.model, "cpu"),
         )
-
-    def put(self, weights: Mapping[str, Any]) -> None:
-        """Give the model these weights."""
-        import torch
-
-        with torch.no_grad():
-            for name, p in self.model.named_parameters():
-                p.copy_(weights[name])
+        held = HeldOut(self._maker, self._held, rows=ROWS, seed=0)
+        self._batches = [held.of_task(task, 0) for task in range(len(self.tasks))]
 
     def held_losses(self, tasks: Sequence[int]) -> dict[int, Floats]:
         """{task: [H] negative log-likelihood of each held-out example's target, in nats}."""
         import torch
 
-        from multitask.batching.held_out import HeldOut
         from multitask.training.module import step_loss
 
-        batches, _ = HeldOut(self._maker, self._held, rows=ROWS, seed=0)(0)
         found = {}
         with torch.no_grad():
             for task in tasks:
-                _, pieces = step_loss(self.model, batches[task], 0)
+                _, pieces = step_loss(self.model, self._batches[task], 0)
                 rows = np.concatenate([p.rows.numpy() for p in pieces])
                 nll = np.concatenate([p.nll.double().numpy() for p in pieces])
                 found[task] = nll[np.argsort(rows, kind="stable")]
@@ -89,19 +83,16 @@ class Probed:
         Args:
             singles: The run of each task alone, with its model.
         """
-        from multitask.model.pretrained import load_pretrained
-
         n = len(self.tasks)
-        own = [dict(load_pretrained(str(folder / "model")).named_parameters()) for folder in singles]
-        changes = [{name: w[name].detach() - p for name, p in self.start.items()} for w in own]
+        start, own = weights_of(self.model), [_trained(folder) for folder in singles]
         alone = []
         for task in range(n):
-            self.put({name: p + changes[task][name] for name, p in self.start.items()})
+            put_weights(self.model, own[task])
             alone.append(self.held_losses([task])[task])
         values, errors = np.full((n, n), np.nan), np.zeros((n, n))
         for t in range(n):
             for u in range(t):
-                self.put({name: p + changes[t][name] + changes[u][name] for name, p in self.start.items()})
+                put_weights(self.model, scaled(start, merged_vector(start, [own[t], own[u]], "arithmetic"), 1.0))
                 together = self.held_losses([t, u])
                 for one, other in ((t, u), (u, t)):
                     gained = alone[one] - together[one]
@@ -111,36 +102,46 @@ class Probed:
 
     def features(self, joint: Path) -> list[Features]:
         """Margins and projected gradients of `PER_TASK` training and held-out rows of each task at a trained model."""
-        from multitask.model.pretrained import load_pretrained
+        import torch
 
-        self.put(dict(load_pretrained(str(joint / "model")).named_parameters()))
+        put_weights(self.model, _trained(joint))
+        width = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        draw = torch.Generator().manual_seed(1 + self.seed)
+        place = torch.randint(DIMENSIONS, (width,), generator=draw)
+        sign = torch.randint(2, (width,), generator=draw).float() * 2 - 1
+
+        def project(gradient: Any) -> Floats:
+            found: Floats = torch.zeros(DIMENSIONS).index_add_(0, place, gradient * sign).double().numpy()
+            return found
+
         found = []
         for task in range(len(self.tasks)):
-            sides = [features(*self._gradients(tokens, task)) for tokens in (self._train, self._held)]
+            sides = [features(*self._gradients(tokens, task, project)) for tokens in (self._train, self._held)]
             found.append(Features(*sides[0], *sides[1]))
         return found
 
-    def _gradients(self, tokens: Sequence[Any], task: int) -> tuple[Floats, Floats]:
+    def _gradients(self, tokens: Sequence[Any], task: int, project: Callable[[Any], Floats]) -> tuple[Floats, Floats]:
         """[R] losses and [R, D] projected gradients."""
         import torch
 
         from multitask.batching.held_out import HeldOut
         from multitask.training.module import step_loss
+        from multitask.training.task_gradients import joined
 
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        width = sum(p.numel() for p in parameters)
-        draw = torch.Generator().manual_seed(1 + self.seed)
-        place = torch.randint(DIMENSIONS, (width,), generator=draw)
-        sign = torch.randint(2, (width,), generator=draw).float() * 2 - 1
         one_by_one = HeldOut(self._maker, tokens, rows=1, seed=1)
         losses, rows = [], []
         for number in range(min(PER_TASK, len(tokens[task].inputs.lengths))):
             with torch.enable_grad():
                 value, _ = step_loss(self.model, one_by_one.of_task(task, number), 0)
             grads = torch.autograd.grad(value, parameters, allow_unused=True)
-            flat = torch.cat(
-                [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, grads, strict=True)]
-            )
-            rows.append(torch.zeros(DIMENSIONS).index_add_(0, place, flat * sign).double().numpy())
+            rows.append(project(joined(parameters, grads)))
             losses.append(float(value.detach()))
         return np.array(losses), np.stack(rows)
+
+
+def _trained(folder: Path) -> Mapping[str, Any]:
+    """The weights of a run's model, by name."""
+    from multitask.model.pretrained import load_pretrained
+
+    return weights_of(load_pretrained(str(folder / "model")))

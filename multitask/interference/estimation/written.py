@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ class Estimated:
     ) -> Estimated:
         """An estimate of a study's design."""
         values = matrix.mean if confirmed is None else confirmed.refit.values
-        best = suggested(matrix, values, groups)
+        best = suggested(matrix.tasks, values, groups)
         return cls(matrix, cost, float(len(design.tasks)), design.seeds, best, confirmed, warnings)
 
     @property
@@ -161,7 +162,7 @@ class Estimated:
         if found is None:
             return []
         agreement = "" if np.isnan(found.refit.agreement) else f" (rank correlation {found.refit.agreement:+.2f})"
-        told = [f"{len(found.pairs)} of {_pairs(len(self.tasks))} pairs were trained{agreement}."]
+        told = [f"{len(found.pairs)} of {math.comb(len(self.tasks), 2)} pairs were trained{agreement}."]
         if found.refit.agreement <= 0:
             told.append("They do not bear the estimate out: what is left of it says little of the other pairs.")
         turned = [
@@ -231,10 +232,6 @@ def write_estimate(out: Path, found: Estimated) -> None:
 
 def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _pairs(tasks: int) -> int:
-    return tasks * (tasks - 1) // 2
 
 
 def _said(groups: Sequence[Sequence[str]]) -> str:
