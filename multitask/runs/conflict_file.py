@@ -100,6 +100,20 @@ def _over_halves(found: Floats) -> Floats:
     return np.asarray(found.reshape(k, n, 2, n, 2).sum((2, 4)))
 
 
+def over_probes(values: Floats) -> tuple[Floats, Floats]:
+    """Mean over the first axis and its standard error; probes without a value are left out, and without any it is NaN.
+
+    Of one probe the error is not known: NaN.
+    """
+    count = np.isfinite(values).sum(0)
+    filled = np.where(np.isfinite(values), values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(count > 0, filled.sum(0) / count, np.nan)
+        squares = np.where(np.isfinite(values), (values - mean) ** 2, 0.0).sum(0)
+        error = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1)), np.nan)
+    return mean, error
+
+
 def write_conflict(path: Path, probes: Any) -> None:
     """Write what `training.conflict.ConflictProbes` has found; nothing if there was no probe."""
     from safetensors.numpy import save_file

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from multitask.pages import charts
-from multitask.runs.conflict_file import Conflict
+from multitask.runs.conflict_file import Conflict, over_probes
 from multitask.tables.cells import Cell, Column
 from multitask.tables.numbers import change, number
 from multitask.tables.table import Table
@@ -95,8 +95,8 @@ def _moved(found: Conflict, own: np.ndarray, total: np.ndarray, changed: np.ndar
 
 
 def _cosines(found: Conflict) -> Table:
-    plain, freed = np.nanmean(found.cosines(), 0), found.mean_cosines()
-    halves, ratios = np.nanmean(found.noise(), 0), np.nanmean(found.ratios(), 0)
+    plain, freed = over_probes(found.cosines())[0], found.mean_cosines()
+    halves, ratios = over_probes(found.noise())[0], over_probes(found.ratios())[0]
     n = len(found.tasks)
     rows = [
         (
@@ -129,16 +129,16 @@ def _blocks(found: Conflict) -> Table:
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     rows = []
     for b, block in enumerate(found.blocks):
-        cosines, halves = np.nanmean(found.cosines(b), 0), np.nanmean(found.noise(b), 0)
+        cosines, halves = over_probes(found.cosines(b))[0], over_probes(found.noise(b))[0]
         values = [cosines[i, j] for i, j in pairs]
         at = int(np.nanargmin(values)) if np.isfinite(values).any() else 0
         rows.append(
             (
                 Cell(block),
-                change(float(np.nanmean(values)), 3),
+                change(float(over_probes(np.array(values))[0]), 3),
                 change(float(values[at]), 3),
                 Cell(" and ".join(found.tasks[k] for k in pairs[at])),
-                change(float(np.nanmean(halves)), 3),
+                change(float(over_probes(halves)[0]), 3),
             )
         )
     columns = (

@@ -12,6 +12,7 @@ import multitask
 from multitask.errors import UserError
 from multitask.plugins import INCLUDED, include
 from multitask.runs.conflict_file import CONFLICT, Conflict, read_conflict
+from multitask.runs.conflict_page import conflict_view
 from multitask.task import TASKS
 
 TASK_FILE = str(Path(__file__).parents[1] / "study_tasks.py")
@@ -152,3 +153,10 @@ def test_noise_makes_every_cosine_small_and_the_one_freed_of_it_is_not():
     found = conflict(np.stack([h @ h.T for h in halves]))
     assert abs(np.nanmean(found.cosines()[:, 0, 1])) < 0.2
     assert found.mean_cosines()[0, 1] == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_task_that_no_probed_step_has_is_no_number_and_no_warning():
+    halves = np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 0.0], [0.0, 0.0]])
+    view = conflict_view(conflict((halves @ halves.T)[None]))
+    assert [cell.text for cell in view.cosines.rows[0][2:4]] == ["·", "·"]
+    assert view.blocks.rows[0][1].text == "·"

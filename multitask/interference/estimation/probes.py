@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from multitask.interference.estimation.matrix import Floats
-from multitask.runs.conflict_file import Conflict
+from multitask.runs.conflict_file import Conflict, over_probes
 
 
 def attribution(found: Conflict) -> tuple[Floats, Floats]:
@@ -20,30 +20,20 @@ def attribution(found: Conflict) -> tuple[Floats, Floats]:
     """
     n = len(found.tasks)
     moved = found.own_steps.reshape(-1, n, 2, n).sum(2)  # [K, i, j]
-    return _over_probes(-moved.transpose(0, 2, 1), factor=float(found.every * len(found.steps)))
+    return _times(found.every * len(found.steps), over_probes(-moved.transpose(0, 2, 1)))
 
 
 def look_ahead(found: Conflict) -> tuple[Floats, Floats]:
     """[n, n] twice: 1 − Lⱼ after a step on i alone / Lⱼ before (Fifty et al. 2021, equation 1), a mean over probes."""
     with np.errstate(invalid="ignore", divide="ignore"):
         affinity = 1 - found.look_ahead / found.before[:, None, :]
-    return _over_probes(affinity.transpose(0, 2, 1), factor=1.0)
+    return over_probes(affinity.transpose(0, 2, 1))
 
 
 def cosine(found: Conflict) -> tuple[Floats, Floats]:
     """[n, n] twice: the mean cosine between two tasks' gradients; symmetric, and blind to which of two is hurt."""
-    return _over_probes(found.cosines(), factor=1.0)
+    return over_probes(found.cosines())
 
 
-def _over_probes(values: Floats, factor: float) -> tuple[Floats, Floats]:
-    """Mean over the first axis and its standard error, times a factor; probes without a value are left out.
-
-    Of one probe the error is not known: NaN.
-    """
-    count = np.isfinite(values).sum(0)
-    filled = np.where(np.isfinite(values), values, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count > 0, filled.sum(0) / count, np.nan)
-        squares = np.where(np.isfinite(values), (values - mean) ** 2, 0.0).sum(0)
-        error = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1)), np.nan)
-    return factor * mean, factor * error
+def _times(factor: float, found: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    return factor * found[0], factor * found[1]
