@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,14 +52,43 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_includes() -> Iterator[None]:
-    """A file that a module's tests include is none of the next module's, nor of the processes that it starts."""
-    before = os.environ.get("MULTITASK_INCLUDE")
+@contextlib.contextmanager
+def _includes_end_here() -> Iterator[None]:
+    """What is included inside is included no longer after it: neither its tasks nor the module of a file stay.
+
+    A module without its tasks would be the worst of both: `include` finds it and registers nothing.
+    """
+    from multitask.registry import INCLUDED, registries
+
+    before, modules = os.environ.get("MULTITASK_INCLUDE"), set(sys.modules)
     yield
+    for module in [name for name in set(sys.modules) - modules if name.startswith(INCLUDED)]:
+        del sys.modules[module]
+        for registry in registries():
+            for name in registry.of_module(module):
+                registry.discard(name)
     os.environ.pop("MULTITASK_INCLUDE", None)
     if before is not None:
         os.environ["MULTITASK_INCLUDE"] = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_includes() -> Iterator[None]:
+    """A file that a module's tests include is none of the next module's, nor of the processes that it starts."""
+    with _includes_end_here():
+        yield
+
+
+@pytest.fixture
+def study_tasks() -> Iterator[str]:
+    """The file of the tasks of small studies, included for the length of a test."""
+    from multitask.plugins import include
+
+    path = str(Path(__file__).parent / "study_tasks.py")
+    with _includes_end_here():
+        os.environ.pop("MULTITASK_INCLUDE", None)
+        include(path)
+        yield path
 
 
 @pytest.fixture(autouse=True)

@@ -87,7 +87,7 @@ def shop(tmp_path_factory):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    before, here = os.environ.get(INCLUDED), Path.cwd()
+    here = Path.cwd()
     os.chdir(folder)
     try:
         assert main(["train", *TINY, "--out", "run"]) == 0
@@ -95,12 +95,6 @@ def shop(tmp_path_factory):
         yield folder
     finally:
         os.chdir(here)
-        TASKS.discard("ticket")
-        for name in [n for n in sys.modules if n.startswith("_multitask_include_")]:
-            del sys.modules[name]
-        os.environ.pop(INCLUDED, None)
-        if before is not None:
-            os.environ[INCLUDED] = before
 
 
 @pytest.fixture(autouse=True)

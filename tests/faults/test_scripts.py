@@ -79,14 +79,9 @@ def test_a_spawned_process_is_told_of_no_script_and_the_program_keeps_its_own():
     assert sys.modules["__main__"] is script
 
 
-def test_what_a_file_or_package_registers_is_known_to_other_processes_and_what_a_program_does_is_not(toys, monkeypatch):
-    monkeypatch.setenv(INCLUDED, "")
-    module = include(TASK_FILE)
-    assert isinstance(module, types.ModuleType)
-    try:
-        assert [TASKS.is_reloadable(name) for name in ("sst2", "study_order", "toy_span")] == [True, True, False]
-    finally:
-        for name in ("study_order", "study_first", "study_last"):
-            TASKS.discard(name)
-        del sys.modules[module.__name__]
+def test_what_a_file_or_package_registers_is_known_to_other_processes_and_what_a_program_does_is_not(toys, study_tasks):
+    assert isinstance(include(study_tasks), types.ModuleType)
+    assert [TASKS.is_reloadable(name) for name in ("sst2", "study_order", "toy_span")] == [True, True, False]
+    for name in ("study_order", "study_first", "study_last"):
+        TASKS.discard(name)
     assert not TASKS.is_reloadable("study_order")

@@ -15,7 +15,6 @@ from multitask.interference.results.record import SweepPoint, TreatmentRecord
 from multitask.interference.results.treatment_words import treatments_sentence
 from multitask.interference.results.treatments import _mark_front, strengths
 from multitask.plugins import INCLUDED, include
-from multitask.task import TASKS
 
 TASK_FILE = str(Path(__file__).parents[1] / "study_tasks.py")
 NAMES = ["pcgrad", "lora-task", "merge-average", "merge-ties", "groups", "mine"]
@@ -44,8 +43,6 @@ def study(tmp_path_factory) -> Iterator[Study]:
         patch.setenv(INCLUDED, "")
         include(TASK_FILE)
         yield measure_interference(out=out, **SETTINGS)
-        for name in ("study_order", "study_first", "study_last"):
-            TASKS.discard(name)
 
 
 def test_groups_of_single_tasks_lose_nothing_and_one_group_is_the_joint_arm(study):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,8 @@ import pytest
 
 import multitask
 from multitask.errors import UserError
-from multitask.plugins import INCLUDED, include
 from multitask.runs.conflict_file import CONFLICT, Conflict, read_conflict
 from multitask.runs.conflict_page import conflict_view
-from multitask.task import TASKS
 
 TASK_FILE = str(Path(__file__).parents[1] / "study_tasks.py")
 SETTINGS = {
@@ -25,16 +22,6 @@ SETTINGS = {
 }
 
 pytestmark = pytest.mark.usefixtures("study_tasks")
-
-
-@pytest.fixture
-def study_tasks(monkeypatch):
-    monkeypatch.setenv(INCLUDED, "")
-    module = include(TASK_FILE)
-    yield
-    del sys.modules[module.__name__]
-    for name in ("study_order", "study_first", "study_last"):
-        TASKS.discard(name)
 
 
 def train(out: Path, *, steps: int = 6, **settings) -> multitask.Run:
