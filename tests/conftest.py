@@ -54,15 +54,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _includes_end_here() -> Iterator[None]:
-    """What is included inside is included no longer after it: neither its tasks nor the module of a file stay.
+    """No file is included any longer after it: neither its tasks nor its module stay.
 
     A module without its tasks would be the worst of both: `include` finds it and registers nothing.
     """
     from multitask.registry import INCLUDED, registries
 
-    before, modules = os.environ.get("MULTITASK_INCLUDE"), set(sys.modules)
+    before = os.environ.get("MULTITASK_INCLUDE")
     yield
-    for module in [name for name in set(sys.modules) - modules if name.startswith(INCLUDED)]:
+    for module in [name for name in sys.modules if name.startswith(INCLUDED)]:
         del sys.modules[module]
         for registry in registries():
             for name in registry.of_module(module):
