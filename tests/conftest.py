@@ -19,6 +19,8 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist sets a width in its workers
 import hypothesis
 import pytest
 
+from multitask.gc_pause import keep_out_of_searches
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs begin so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -70,6 +72,16 @@ def _includes_end_here() -> Iterator[None]:
     os.environ.pop("MULTITASK_INCLUDE", None)
     if before is not None:
         os.environ["MULTITASK_INCLUDE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_are_no_garbage() -> Iterator[None]:
+    """A run looks for garbage before and after it: half of the time of one of five steps, with what torch holds."""
+    import pytorch_lightning  # noqa: F401
+    import transformers.models.t5.modeling_t5  # noqa: F401
+
+    with keep_out_of_searches():
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,6 +11,7 @@ n-th atomic write: before or after the file takes its name, or before and with h
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -79,6 +80,7 @@ def warm(job: dict[str, Any]) -> None:
 
 def main() -> None:
     warm(json.loads(sys.stdin.readline()))
+    gc.freeze()  # a child looks for garbage among what is its own
     print("ready", flush=True)
     for line in sys.stdin:
         pid = forked(json.loads(line))

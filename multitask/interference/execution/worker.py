@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
+from multitask.gc_pause import keep_out_of_searches
 from multitask.interference.execution.failures import heading, note, written_to
 from multitask.interference.execution.runs import mix_of_run, resolve_settings
 from multitask.storage.system_errors import system_error, told
@@ -102,21 +103,22 @@ def work(base: TrainConfig, connection: Any, threads: int, parent: int) -> None:
         try:
             data = StudyExamples(base)
             connection.send(Message("ready", -1))
-            while not asked.is_set() and (order := connection.recv()) is not None:
-                number = order.run
-                connection.send(Message("start", number))
-                with written_to(order.log):
-                    note(order.log, heading(order.attempt))
-                    tell = functools.partial(_tell, connection, asked, number)
-                    try:
-                        finish_run(order.config, order.folder, order.keep_model, data, tell)
-                    except Exception:
-                        note(order.log, traceback.format_exc())
-                        raise
-                if order.attempt == 1:
-                    order.log.unlink(missing_ok=True)
-                connection.send(Message("done", number))
-                number = -1
+            with keep_out_of_searches():
+                while not asked.is_set() and (order := connection.recv()) is not None:
+                    number = order.run
+                    connection.send(Message("start", number))
+                    with written_to(order.log):
+                        note(order.log, heading(order.attempt))
+                        tell = functools.partial(_tell, connection, asked, number)
+                        try:
+                            finish_run(order.config, order.folder, order.keep_model, data, tell)
+                        except Exception:
+                            note(order.log, traceback.format_exc())
+                            raise
+                    if order.attempt == 1:
+                        order.log.unlink(missing_ok=True)
+                    connection.send(Message("done", number))
+                    number = -1
             connection.send(Message("stopped", number))
         except (BrokenPipeError, EOFError):  # the parent is gone
             os._exit(1)
