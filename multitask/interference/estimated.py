@@ -2,9 +2,11 @@
 
 Words
     joint run   the cost of training all tasks together for all steps: n tasks' examples. The unit of every cost here
-    trunk       the joint run for the first half of the steps, at a constant learning rate
-    branch      a pair, or a task alone, trained on from the trunk for a few steps with a falling learning rate: what
-                company a task has is changed for the last stretch alone
+    trunk       a run that is stopped early, at a constant learning rate: of all tasks together, or of each task alone
+    branch      a pair, or a task alone, trained on from a trunk for a few steps with a falling learning rate
+    branches    from the trunk of all tasks: what company a task has is changed for the last stretch alone
+    joined      from the trunks of single tasks: a pair begins with the changes that both have made, added up, so that
+                it has what either knows, and the last stretch shows whether one model can hold both
     early       a pair, or a task alone, trained from the start for a part of the steps
 
 Every model of a stage is an ordinary run of the study, in STUDY/estimate/: it is trained by the same workers, resumes,
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,8 +50,12 @@ if TYPE_CHECKING:
 
 WHERE = "estimate"
 """The folder of a study that holds the models of its estimates."""
+STARTS = "starts"
+"""Its folder of the models that joined pairs begin with, deleted when they are trained."""
 TRUNK = 0.5
-"""Share of the steps that the trunk is trained for."""
+"""Share of the steps that the trunk of all tasks is trained for."""
+ALONE = 0.6
+"""Share of the steps that the trunk of each task alone is trained for."""
 BRANCHES = 0.9
 """Joint runs that all branches of a seed may cost."""
 LONGEST = 0.15
@@ -141,22 +148,68 @@ def branch_share(tasks: int) -> float:
 
 
 def _branches(stage: Stage) -> tuple[EstimatedMatrix, float]:
-    setup, design, n = stage.setup, stage.setup.request.design, len(stage.tasks)
-    trunk_steps = max(1, round(TRUNK * stage.steps))
-    trunks = {seed: _shortened(setup, design.joint, seed, trunk_steps, schedule="constant") for seed in stage.seeds}
+    steps = max(1, round(TRUNK * stage.steps))
+    joint = stage.setup.request.design.joint
+    trunks = {seed: _shortened(stage.setup, joint, seed, steps, schedule="constant") for seed in stage.seeds}
     stage.train("trunks", list(trunks.values()), models=True)
-    steps = max(1, round(branch_share(n) * stage.steps))
-    arms = dataclasses.replace(design, arms=("single", "pair")).needed()
-    branches = {
-        (arm, seed): _shortened(
-            setup, arm, seed + OTHER_SEED, steps, schedule="linear", warmup_steps=0, model=str(trunk.folder / "model")
-        )
-        for seed, trunk in trunks.items()
-        for arm in arms
+    runs = {
+        (arm, seed): _branch(stage, arm, seed, trunks[seed].folder / "model")
+        for seed in stage.seeds
+        for arm in _singles_and_pairs(stage)
     }
-    stage.train("branches", list(branches.values()))
-    matrix = pair_effects(stage.record(branches, None), twin=True, method="branches")
-    return matrix, trunk_steps / stage.steps + n * steps / stage.steps
+    stage.train("branches", list(runs.values()))
+    return pair_effects(stage.record(runs, None), twin=True, method="branches"), _cost(stage, steps)
+
+
+def _joined(stage: Stage) -> tuple[EstimatedMatrix, float]:
+    from multitask.interference.estimation.weights import write_sum
+
+    setup, steps = stage.setup, max(1, round(ALONE * stage.steps))
+    trunks = {
+        (task, seed): _shortened(setup, setup.request.design.arm([task]), seed, steps, schedule="constant")
+        for seed in stage.seeds
+        for task in stage.tasks
+    }
+    stage.train("trunks", list(trunks.values()), models=True)
+    runs = {}
+    for seed in stage.seeds:  # one after another: the starts of all pairs of one seed are what the disk has to hold
+        starts = setup.out / WHERE / STARTS
+        for arm in _singles_and_pairs(stage):
+            own = [trunks[task, seed] for task in arm.tasks]
+            start = own[0].folder / "model"
+            if len(own) > 1:
+                start = write_sum(resolve_settings(own[0].config), [trunk.folder for trunk in own], starts)
+            runs[arm, seed] = _branch(stage, arm, seed, start)
+        stage.train(f"branches of seed {seed}", [run for (_, of), run in runs.items() if of == seed])
+        shutil.rmtree(starts)
+    return pair_effects(stage.record(runs, None), twin=True, method="joined"), _cost(stage, steps)
+
+
+def _singles_and_pairs(stage: Stage) -> Sequence[Arm]:
+    return dataclasses.replace(stage.setup.request.design, arms=("single", "pair")).needed()
+
+
+def _branch(stage: Stage, arm: Arm, seed: int, model: Path) -> StudyRun:
+    """Trained on from a trunk; by the study's optimiser, which of a model in a folder would by default be another."""
+    own, steps = resolve_settings(stage.setup.base), _branch_steps(stage)
+    return _shortened(
+        *(stage.setup, arm, seed + OTHER_SEED, steps),
+        schedule="linear",
+        warmup_steps=steps // 10,
+        model=str(model),
+        revision=None,
+        optimizer=own.optimizer,
+        dropout=own.dropout,
+    )
+
+
+def _branch_steps(stage: Stage) -> int:
+    return max(1, round(branch_share(len(stage.tasks)) * stage.steps))
+
+
+def _cost(stage: Stage, trunk_steps: int) -> float:
+    """Joint runs: the trunks and, with n - 1 pairs and itself alone, n branches of each task."""
+    return (trunk_steps + len(stage.tasks) * _branch_steps(stage)) / stage.steps
 
 
 def _early(stage: Stage) -> tuple[EstimatedMatrix, float]:
@@ -237,6 +290,7 @@ def _probed(stage: Stage) -> Iterator[tuple[int, Probed]]:
 
 
 ESTIMATORS: Mapping[str, Callable[[Stage], tuple[EstimatedMatrix, float]]] = {
+    "joined": _joined,
     "branches": _branches,
     "early": _early,
     "merged": _merged,

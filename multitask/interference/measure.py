@@ -60,7 +60,7 @@ def measure_interference(
 
 
 def estimate_interference(
-    method: str = "branches",
+    method: str = "joined",
     *,
     confirm: int = 0,
     out: str | Path | None = None,
@@ -75,7 +75,7 @@ def estimate_interference(
         found.values            # [n, n]; row: the task evaluated, column: its companion
 
     Args:
-        method: branches, early, merged, refit, attribution, look-ahead or cosine; docs/estimate.md compares them.
+        method: joined, branches, early, merged, refit, attribution, look-ahead or cosine; see docs/estimate.md.
         confirm: Pairs to train in full, those that matter most; the others are corrected by them.
         out: The study's folder, which a study may share: finished models are used again.
         quiet: Print nothing but progress.

@@ -6,14 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import multitask
 from multitask.cli import main
 from multitask.errors import UserError
 from multitask.interference.design.config import METHODS, check_study_config, parse_settings
-from multitask.interference.estimated import branch_share, estimate_pairs
+from multitask.interference.estimated import ALONE, TRUNK, branch_share, estimate_pairs
+from multitask.interference.estimation.weights import write_sum
+from multitask.interference.execution.runs import resolve_settings
 from multitask.interference.request import prepare_request
 from multitask.interference.study import Study
+from multitask.model.pretrained import load_pretrained
+from multitask.runs.merging import weights_of
 
 TASK_FILE = str(Path(__file__).parents[1] / "study_tasks.py")
 TASKS = "study_order,study_first,study_last"
@@ -35,13 +40,12 @@ def folder(tmp_path_factory):
 
 def test_an_estimate_is_marked_in_every_form_and_confirmed_pairs_are_not(folder, capsys):
     table, _ = estimated(folder, capsys, "--estimate")
-    assert table.startswith("ESTIMATED, not measured: what a companion would do to a task, by branches; 1 seed,") or (
-        "ESTIMATED, not measured: what a companion would do" in " ".join(table.split())
-    )
+    assert "ESTIMATED, not measured: what a companion would do to a task, by joined; 1 seed" in " ".join(table.split())
+    assert "a real study's no better than chance: --confirm K trains the K pairs" in " ".join(table.split())
     assert table.count("~") >= 6
     assert "▲" not in table
     models = {p.name for p in (folder / "estimate").iterdir()}
-    assert len(models) == 7  # a trunk, three tasks alone, three pairs
+    assert len(models) == 9  # three trunks, three tasks alone, three pairs; what pairs began with is deleted
     assert not (folder / "interference.json").exists()
     record = json.loads((folder / "estimate.json").read_text(encoding="utf-8"))
     assert record["estimated"] is True
@@ -64,12 +68,13 @@ def test_an_estimate_is_marked_in_every_form_and_confirmed_pairs_are_not(folder,
     assert len(list((folder / "cells").iterdir())) == 4  # three tasks alone and the pair
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "branches"])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "joined"])
 def test_every_method_gives_a_matrix_and_says_how_far_it_can_be_trusted(folder, capsys, method):
     table, _ = estimated(folder, capsys, "--estimate", method, "--conflict-every", "2")
     said = " ".join(table.split())
     assert f"by {method}; 1 seed" in said
-    assert "No estimate was reliable in every family of its validation: --confirm K" in said
+    assert "In its validation it was not reliable (joined was better, and no method was right on a real" in said
+    assert "study): --confirm K trains the K pairs that matter most." in said
     record = json.loads((folder / "estimate.json").read_text(encoding="utf-8"))
     values = [p["value"] for p in record["pairs"]]
     assert len(values) == 6
@@ -80,7 +85,7 @@ def test_every_method_gives_a_matrix_and_says_how_far_it_can_be_trusted(folder, 
 def test_from_python_an_estimate_is_no_study(folder, tmp_path):
     settings = {"tasks": TASKS, "include": [TASK_FILE], "vocab_size": 70, "per_step": 4, "resamples": 200, "seeds": 1}
     settings |= {"jobs": 1, "threads": 1, "trainer": {"max_steps": 8, "accelerator": "cpu"}}
-    found = multitask.estimate_interference("branches", out=folder, **settings)
+    found = multitask.estimate_interference("joined", out=folder, **settings)
     assert found.render().startswith("ESTIMATED, not measured")
     assert found.values.shape == (3, 3)
     with pytest.raises(UserError, match="are for estimate_interference, which gives an estimate and no study"):
@@ -93,9 +98,26 @@ def test_flags_of_a_measured_study_are_refused_beside_an_estimate(capsys, flag):
     assert f"{flag[0]} is for a measured study: leave it or --estimate out." in capsys.readouterr().err
 
 
-def test_branches_cost_no_more_than_a_joint_run_and_a_half():
+def test_trunks_and_branches_cost_no_more_than_a_joint_run_and_a_half():
     for tasks in range(3, 40):
-        assert 0.5 + tasks * branch_share(tasks) <= 1.5
+        assert max(TRUNK, ALONE) + tasks * branch_share(tasks) <= 1.5
+
+
+def test_a_pair_begins_with_what_both_single_models_have_learned(folder, tmp_path):
+    """A model that was trained at no learning rate to speak of is θ₀, so the sum of it and another is the other."""
+    settings = {"include": [TASK_FILE], "vocab": str(folder / "vocab"), "batch_size": 4, "seed": 3}
+    settings |= {"trainer": {"max_steps": 2, "accelerator": "cpu"}}
+    configs = [
+        multitask.TrainConfig(tasks=[task], lr=lr, out=str(tmp_path / f"{task}-{task[-5:]:0>10}"), **settings)
+        for task, lr in (("study_order", 1e-30), ("study_first", 0.01), ("study_last", 0.01))
+    ]
+    runs = [multitask.train(config, quiet=True).folder for config in configs]
+    start, first, last = (weights_of(load_pretrained(str(run / "model"))) for run in runs)
+    for chosen, wanted in (([1, 0], first), ([1, 2], {n: first[n] + last[n] - start[n] for n in start})):
+        made = write_sum(resolve_settings(configs[chosen[0]]), [runs[i] for i in chosen], tmp_path / "starts")
+        for name, value in weights_of(load_pretrained(str(made))).items():
+            torch.testing.assert_close(value, wanted[name], rtol=1e-5, atol=1e-6, msg=name)
+    assert not torch.equal(first["shared.weight"], last["shared.weight"])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +132,11 @@ def test_branches_cost_no_more_than_a_joint_run_and_a_half():
         (
             {"estimate": "branches", "null": "all"},
             "--null is for a measured study, and --estimate trains a part of one: leave one of them out.",
+        ),
+        (
+            {"estimate": "joined", "peft": "lora", "adapters": "task"},
+            "--estimate joined goes on from one model's weights, and --adapters task gives each task some of its own: "
+            "leave --adapters out, or --estimate early.",
         ),
         ({"estimate": "branches", "confirm": -1}, "--confirm must be 0 (none) or above. Got -1."),
     ],

@@ -20,8 +20,10 @@ STEPS = 500
 CONTROLS = ("noise",)
 ENGINES = ("local", "slurm", "ray")
 INTERVALS = ("moderated", "separate")
-METHODS = ("branches", "early", "merged", "refit", "attribution", "look-ahead", "cosine")
+METHODS = ("joined", "branches", "early", "merged", "refit", "attribution", "look-ahead", "cosine")
 """Ways of estimating the pair matrix; see `interference.estimation`."""
+OF_WEIGHTS = ("joined", "branches", "merged", "refit")
+"""Those that go on from the weights of a model that was trained."""
 PER_STEP = 16.0
 """Examples of each task in a step when `--per-step` is not given."""
 
@@ -239,6 +241,11 @@ def _check_estimate(config: StudyConfig) -> None:
             raise UserError(
                 f"{name} is for a measured study, and --estimate trains a part of one: leave one of them out."
             )
+    if config.train.peft and config.train.adapters == "task" and config.estimate in OF_WEIGHTS:
+        raise UserError(
+            f"--estimate {config.estimate} goes on from one model's weights, and --adapters task gives each task some "
+            "of its own: leave --adapters out, or --estimate early."
+        )
     if config.engine != "local":
         raise UserError(f"--estimate trains in stages on this machine: leave --engine {config.engine} out.")
 

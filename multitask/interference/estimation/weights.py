@@ -16,6 +16,7 @@ from multitask.interference.estimation.matrix import Floats
 from multitask.interference.estimation.refit import Features, features
 from multitask.model.merging import merged_vector, scaled
 from multitask.runs.merging import put_weights, weights_of
+from multitask.tokenization.tokenizer import Tokenizer
 
 ROWS = 256
 """Held-out examples of each task that merged models are compared on."""
@@ -37,11 +38,8 @@ class Probed:
         from multitask.batching.held_out import HeldOut
         from multitask.batching.step_maker import StepMaker
         from multitask.training.execution import choose_execution
-        from multitask.training.initial_model import make_initial_model
-        from multitask.training.rng_states import seeded_generators
 
-        with seeded_generators(config.seed):
-            self.model = make_initial_model(config, data.tokenizer)
+        self.model = _initial_model(config, data.tokenizer)
         self.model.eval()
         self.tasks = tuple(data.mix.tasks)
         self.seed = config.seed
@@ -140,8 +138,40 @@ class Probed:
         return np.array(losses), np.stack(rows)
 
 
+def _initial_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
+    """The model that a run's training begins with."""
+    from multitask.training.initial_model import make_initial_model
+    from multitask.training.rng_states import seeded_generators
+
+    with seeded_generators(config.seed):
+        return make_initial_model(config, tokenizer)
+
+
 def _trained(folder: Path) -> Mapping[str, Any]:
     """The weights of a run's model, by name."""
     from multitask.model.pretrained import load_pretrained
 
     return weights_of(load_pretrained(str(folder / "model")))
+
+
+def write_sum(config: TrainConfig, runs: Sequence[Path], folder: Path) -> Path:
+    """Write a model that has what each of several runs of one start has learned, θ₀ + Δᵢ + Δⱼ; gives its folder.
+
+    Args:
+        config: Of the first run, with its defaults filled in.
+        runs: Their folders, with models; all began at the same pretrained or, by one seed, random weights.
+        folder: To write it in, under the addresses of the runs: one that is there already is the same.
+    """
+    from multitask.runs.writing import save_model
+    from multitask.tokenization.tokenizer import load_tokenizer
+
+    folder = folder / "+".join(run.name[-10:] for run in runs)
+    if (folder / "config.json").is_file():
+        return folder
+    tokenizer = load_tokenizer(str(runs[0] / "model"))
+    model = _initial_model(config, tokenizer)
+    start = weights_of(model)
+    vector = merged_vector(start, [_trained(run) for run in runs], "arithmetic")
+    put_weights(model, scaled(start, vector, 1.0))
+    save_model(model, tokenizer, folder)
+    return folder

@@ -27,8 +27,12 @@ ESTIMATED = "ESTIMATED, not measured"
 MARK = "~"
 """Before each number that is estimated."""
 DIGITS = {"points": 1, "nats an example": 3, "share of the loss": 5, "cosine": 3}
-CAUTION = "No estimate was reliable in every family of its validation: --confirm K trains the K pairs that matter most."
-"""Ends the first line of every form: nothing reached a rank correlation of 0.5 over all families; docs/estimate.md."""
+CAUTIONS = {
+    "joined": "In its validation it ranked generated tasks' pairs well, and a real study's no better than chance",
+    "": "In its validation it was not reliable (joined was better, and no method was right on a real study)",
+}
+MEND = "--confirm K trains the K pairs that matter most."
+"""Ends the first line of every form, after one of `CAUTIONS`: docs/estimate.md has the figures."""
 
 
 class Confirmed(NamedTuple):
@@ -154,7 +158,8 @@ class Estimated:
             f"{ESTIMATED}: what a companion would do to a task, by {self.matrix.method}; {seeds}, at the cost of "
             f"{cost:.1f} joint runs each, where all pairs and single models cost {self.full_cost:.0f}; no verdicts."
         )
-        return f"{line} {CAUTION}" if self.confirmed is None else line
+        caution = CAUTIONS.get(self.matrix.method, CAUTIONS[""])
+        return f"{line} {caution}: {MEND}" if self.confirmed is None else line
 
     def changes(self) -> list[str]:
         """What the confirmed pairs changed, in sentences."""
