@@ -26,7 +26,7 @@ import numpy as np
 
 from multitask.errors import UserError
 from multitask.interference.conduct import alone_in, open_setup, study_inputs
-from multitask.interference.design.arms import Arm
+from multitask.interference.design.arms import Arm, Design
 from multitask.interference.design.runs import StudyRun
 from multitask.interference.estimation import probes, refit
 from multitask.interference.estimation.confirm import choose_pairs, suggested
@@ -88,6 +88,10 @@ class Stage(NamedTuple):
         """Of a run of the study."""
         return int(self.setup.base.trainer["max_steps"])
 
+    def pair_design(self, only: frozenset[frozenset[str]] | None = None) -> Design:
+        """Each task alone and its pairs, or those of them in `only`."""
+        return dataclasses.replace(self.setup.request.design, arms=("single", "pair"), only=only)
+
     def train(self, what: str, runs: Sequence[StudyRun], *, models: bool = False) -> None:
         """Train those of the runs that are not finished, and keep their weights if they are needed."""
         runs = [dataclasses.replace(run, keep_model=run.keep_model or models) for run in runs]
@@ -100,8 +104,7 @@ class Stage(NamedTuple):
 
     def record(self, runs: Mapping[tuple[Arm, int], StudyRun], pairs: frozenset[frozenset[str]] | None) -> StudyRecord:
         """The record of singles and pairs as if they were a study of their own."""
-        design = dataclasses.replace(self.setup.request.design, arms=("single", "pair"), only=pairs)
-        request = dataclasses.replace(self.setup.request, design=design)
+        request = dataclasses.replace(self.setup.request, design=self.pair_design(pairs))
         setup = dataclasses.replace(self.setup, request=request)
         as_cells = [dataclasses.replace(run, arm=arm, seed=seed) for (arm, seed), run in runs.items()]
         return make_record(study_inputs(setup, as_cells, {**self.facts, "trials": []}))
@@ -155,7 +158,7 @@ def _branches(stage: Stage) -> tuple[EstimatedMatrix, float]:
     runs = {
         (arm, seed): _branch(stage, arm, seed, trunks[seed].folder / "model")
         for seed in stage.seeds
-        for arm in _singles_and_pairs(stage)
+        for arm in stage.pair_design().needed()
     }
     stage.train("branches", list(runs.values()))
     return pair_effects(stage.record(runs, None), twin=True, method="branches"), _cost(stage, steps)
@@ -171,10 +174,9 @@ def _joined(stage: Stage) -> tuple[EstimatedMatrix, float]:
         for task in stage.tasks
     }
     stage.train("trunks", list(trunks.values()), models=True)
-    runs = {}
+    runs, starts = {}, setup.out / WHERE / STARTS
     for seed in stage.seeds:  # one after another: the starts of all pairs of one seed are what the disk has to hold
-        starts = setup.out / WHERE / STARTS
-        for arm in _singles_and_pairs(stage):
+        for arm in stage.pair_design().needed():
             own = [trunks[task, seed] for task in arm.tasks]
             start = own[0].folder / "model"
             if len(own) > 1:
@@ -183,10 +185,6 @@ def _joined(stage: Stage) -> tuple[EstimatedMatrix, float]:
         stage.train(f"branches of seed {seed}", [run for (_, of), run in runs.items() if of == seed])
         shutil.rmtree(starts)
     return pair_effects(stage.record(runs, None), twin=True, method="joined"), _cost(stage, steps)
-
-
-def _singles_and_pairs(stage: Stage) -> Sequence[Arm]:
-    return dataclasses.replace(stage.setup.request.design, arms=("single", "pair")).needed()
 
 
 def _branch(stage: Stage, arm: Arm, seed: int, model: Path) -> StudyRun:
@@ -215,7 +213,7 @@ def _cost(stage: Stage, trunk_steps: int) -> float:
 def _early(stage: Stage) -> tuple[EstimatedMatrix, float]:
     setup, n = stage.setup, len(stage.tasks)
     steps = max(1, round(min(EARLY, EARLY_COST / n) * stage.steps))
-    arms = dataclasses.replace(setup.request.design, arms=("single", "pair")).needed()
+    arms = stage.pair_design().needed()
     runs = {(arm, seed): _shortened(setup, arm, seed, steps) for seed in stage.seeds for arm in arms}
     stage.train("early pairs", list(runs.values()))
     return pair_effects(stage.record(runs, None), twin=True, method="early"), n * steps / stage.steps
@@ -307,10 +305,10 @@ ESTIMATORS: Mapping[str, Callable[[Stage], tuple[EstimatedMatrix, float]]] = {
 
 def _confirmed(stage: Stage, matrix: EstimatedMatrix, count: int, groups: int) -> Confirmed:
     """Train the pairs that matter most as a study would, and correct the others by them."""
-    design, n = stage.setup.request.design, len(stage.tasks)
+    n = len(stage.tasks)
     pairs = choose_pairs(matrix, count, groups)
     names = frozenset(frozenset((stage.tasks[i], stage.tasks[j])) for i, j in pairs)
-    arms = dataclasses.replace(design, arms=("single", "pair"), only=names).needed()
+    arms = stage.pair_design(names).needed()
     runs = {(arm, seed): make_run(stage.setup, arm, seed) for seed in stage.seeds for arm in arms}
     stage.train("confirmed pairs and single models", list(runs.values()))
     record = stage.record(runs, names)

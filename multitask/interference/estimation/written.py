@@ -27,12 +27,10 @@ ESTIMATED = "ESTIMATED, not measured"
 MARK = "~"
 """Before each number that is estimated."""
 DIGITS = {"points": 1, "nats an example": 3, "share of the loss": 5, "cosine": 3}
-CAUTIONS = {
-    "joined": "In its validation it ranked generated tasks' pairs well, and a real study's no better than chance",
-    "": "In its validation it was not reliable (joined was better, and no method was right on a real study)",
-}
+OF_JOINED = "In its validation it ranked generated tasks' pairs well, and a real study's no better than chance"
+OF_OTHERS = "In its validation it was not reliable (joined was better, and no method was right on a real study)"
 MEND = "--confirm K trains the K pairs that matter most."
-"""Ends the first line of every form, after one of `CAUTIONS`: docs/estimate.md has the figures."""
+"""Ends the first line of every form, after one of these two: docs/estimate.md has the figures."""
 
 
 class Confirmed(NamedTuple):
@@ -158,7 +156,7 @@ class Estimated:
             f"{ESTIMATED}: what a companion would do to a task, by {self.matrix.method}; {seeds}, at the cost of "
             f"{cost:.1f} joint runs each, where all pairs and single models cost {self.full_cost:.0f}; no verdicts."
         )
-        caution = CAUTIONS.get(self.matrix.method, CAUTIONS[""])
+        caution = OF_JOINED if self.matrix.method == "joined" else OF_OTHERS
         return f"{line} {caution}: {MEND}" if self.confirmed is None else line
 
     def changes(self) -> list[str]:

@@ -29,7 +29,6 @@ from typing import Any
 
 from multitask.config import TrainConfig
 from multitask.errors import UserError
-from multitask.gc_pause import keep_out_of_searches
 from multitask.interference.design.runs import StudyRun
 from multitask.interference.execution.failures import cause, ending, heading, note
 from multitask.interference.execution.partial import Partial
@@ -181,27 +180,26 @@ def _train_here(
                 _take(progress, Message(what, number, value))
                 display.update()
 
-            with keep_out_of_searches():
-                while waiting and not failures.too_many:
-                    number = waiting.popleft()
-                    run, log = runs[number], settings.log_of(runs[number])
-                    tell("start", number)
-                    keep = settings.keep_models or run.keep_model
-                    try:
-                        finish_run(run.config, run.folder, keep, data, functools.partial(tell, number=number))
-                    except UserError as error:
-                        raise UserError(f"{run.name}: {error}") from error
-                    except StoppedError as stopped:
-                        raise Interrupted(stopped.signal) from None
-                    except Exception as error:
-                        if system_error(error) is not None:
-                            raise
-                        note(log, heading(failures.attempt(number)) + "\n" + traceback.format_exc())
-                        progress.dropped(number)
-                        if failures.add(number, traceback.format_exc()):
-                            waiting.append(number)
-                    else:
-                        tell("done", number)
+            while waiting and not failures.too_many:
+                number = waiting.popleft()
+                run, log = runs[number], settings.log_of(runs[number])
+                tell("start", number)
+                keep = settings.keep_models or run.keep_model
+                try:
+                    finish_run(run.config, run.folder, keep, data, functools.partial(tell, number=number))
+                except UserError as error:
+                    raise UserError(f"{run.name}: {error}") from error
+                except StoppedError as stopped:
+                    raise Interrupted(stopped.signal) from None
+                except Exception as error:
+                    if system_error(error) is not None:
+                        raise
+                    note(log, heading(failures.attempt(number)) + "\n" + traceback.format_exc())
+                    progress.dropped(number)
+                    if failures.add(number, traceback.format_exc()):
+                        waiting.append(number)
+                else:
+                    tell("done", number)
     except KeyboardInterrupt:
         sys.stderr.write(GOES_ON)
         raise

@@ -103,22 +103,21 @@ def work(base: TrainConfig, connection: Any, threads: int, parent: int) -> None:
         try:
             data = StudyExamples(base)
             connection.send(Message("ready", -1))
-            with keep_out_of_searches():
-                while not asked.is_set() and (order := connection.recv()) is not None:
-                    number = order.run
-                    connection.send(Message("start", number))
-                    with written_to(order.log):
-                        note(order.log, heading(order.attempt))
-                        tell = functools.partial(_tell, connection, asked, number)
-                        try:
-                            finish_run(order.config, order.folder, order.keep_model, data, tell)
-                        except Exception:
-                            note(order.log, traceback.format_exc())
-                            raise
-                    if order.attempt == 1:
-                        order.log.unlink(missing_ok=True)
-                    connection.send(Message("done", number))
-                    number = -1
+            while not asked.is_set() and (order := connection.recv()) is not None:
+                number = order.run
+                connection.send(Message("start", number))
+                with written_to(order.log):
+                    note(order.log, heading(order.attempt))
+                    tell = functools.partial(_tell, connection, asked, number)
+                    try:
+                        finish_run(order.config, order.folder, order.keep_model, data, tell)
+                    except Exception:
+                        note(order.log, traceback.format_exc())
+                        raise
+                if order.attempt == 1:
+                    order.log.unlink(missing_ok=True)
+                connection.send(Message("done", number))
+                number = -1
             connection.send(Message("stopped", number))
         except (BrokenPipeError, EOFError):  # the parent is gone
             os._exit(1)
@@ -148,12 +147,13 @@ def finish_run(
     config: TrainConfig, folder: Path, keep_model: bool, data: StudyExamples, tell: Callable[..., None]
 ) -> None:
     """Train a run, and leave in its folder what the tables need; `tell` takes "step" and the step, or "evaluate"."""
-    _train_run(config, folder, data, tell)
-    if not keep_model:
-        shutil.rmtree(folder / "model", ignore_errors=True)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    # A Trainer and its module hold each other: left to themselves, 8 MB a run stayed until the search came round.
-    gc.collect()
+    with keep_out_of_searches():
+        _train_run(config, folder, data, tell)
+        if not keep_model:
+            shutil.rmtree(folder / "model", ignore_errors=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        # A Trainer and its module hold each other: left to themselves, 8 MB a run stayed until the search came round.
+        gc.collect()
 
 
 @contextlib.contextmanager
