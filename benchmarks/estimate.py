@@ -1,7 +1,7 @@
 """How near does each way of estimating a pair matrix come to the matrix that training every pair gives?
 
     python benchmarks/estimate.py --out runs/estimate [--families mixed,overlap,conflict,known,real,pretrained]
-        [--data DIR] [--start MODEL] [--seeds 3] [--methods branches,early,merged,…] [--figures docs/images]
+        [--data DIR] [--start MODEL] [--seeds 3] [--methods joined,branches,…] [--figures docs/images]
 
 Of each family the whole study is trained (every task alone, every pair, all together) in OUT/FAMILY, and every method
 estimates its pair matrix there; what is finished is used again. `real` needs --data, `pretrained` --data and a folder
@@ -14,7 +14,8 @@ nats       both again with the measured differences of log-likelihood
            seeds and a 95 % interval (Student's t); then that of the mean over seeds with the whole measured mean.
 F1         macro F1 of the sign, over effects of more than a point
 ceiling    √reliability: what a perfect estimate can expect, by the measured matrix's own split halves
-cost       in joint runs of a seed; the whole matrix with its single models costs n
+cost       in joint runs of a seed; the whole matrix with its single models costs n, and stands last in the means: how
+           near one seed of it comes to the others
 regret     measured points, summed over tasks, that the grouping chosen by the estimate loses to the best one
 confirm    the same correlations after a third of the pairs was taken as measured in the estimate's own seed, and what
            the whole matrix measured in that one seed would have had: their ratio is what is asked for
@@ -203,6 +204,17 @@ def overall(results: dict[str, Any], methods: Sequence[str]) -> None:
                 *(f"{total(of, k) / total(of, f'{k}_full'):.2f}" for k in ("pooled", "within")),
             )
         )
+    whole = [
+        {k: np.nanmean(r["methods"][0]["confirm"][f"{k}_full"]) for k in ("pooled", "within")} for r in results.values()
+    ]
+    rows.append(
+        (
+            "the whole matrix",
+            *(f"{how([w[k] for w in whole]):+.2f}" for how in (np.nanmean, np.nanmin) for k in ("pooled", "within")),
+            f"{np.mean([len(r['points']) for r in results.values()]):.2f}",
+            *("", ""),
+        )
+    )
     head = ("method", "pooled", "within", "worst pooled", "worst within", "cost", "confirm: pooled", "confirm: within")
     print_table(f"Means over {len(results)} families", head, rows, left=1)
 
