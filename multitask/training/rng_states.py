@@ -68,6 +68,23 @@ def same_threads() -> None:
 
 
 @contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many of torch's threads inside, and as many as before afterwards: last bits hang on it.
+
+    Args:
+        count: 1 or more.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
 def seeded_generators(seed: int) -> Iterator[None]:
     """Python's, NumPy's and torch's global generators begin at `seed` inside, and are as before afterwards.
 

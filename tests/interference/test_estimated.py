@@ -19,6 +19,7 @@ from multitask.interference.request import prepare_request
 from multitask.interference.study import Study
 from multitask.model.pretrained import load_pretrained
 from multitask.runs.merging import weights_of
+from multitask.training.rng_states import torch_threads
 
 TASK_FILE = str(Path(__file__).parents[1] / "study_tasks.py")
 TASKS = "study_order,study_first,study_last"
@@ -59,6 +60,8 @@ def test_an_estimate_is_marked_in_every_form_and_confirmed_pairs_are_not(folder,
         assert "gain" not in shown
     confirmed, _ = estimated(folder, capsys, "--estimate", "--confirm", "1")
     assert "1 of 3 pairs were trained" in confirmed
+    assert "trunks: 3 models, 3 finished" in confirmed
+    assert "branches of seed 0: 6 models, 6 finished" in confirmed
     record = json.loads((folder / "estimate.json").read_text(encoding="utf-8"))
     pair = set(record["confirmed"]["pairs"][0])
     for row in record["pairs"]:
@@ -117,6 +120,9 @@ def test_a_pair_begins_with_what_both_single_models_have_learned(folder, tmp_pat
         made = write_sum(resolve_settings(configs[chosen[0]]), [runs[i] for i in chosen], tmp_path / "starts")
         for name, value in weights_of(load_pretrained(str(made))).items():
             torch.testing.assert_close(value, wanted[name], rtol=1e-5, atol=1e-6, msg=name)
+    with torch_threads(2):  # the address of all that begins there hangs on its bytes
+        again = write_sum(resolve_settings(configs[1]), runs[1:], tmp_path / "again")
+    assert (again / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
     assert not torch.equal(first["shared.weight"], last["shared.weight"])
 
 

@@ -139,11 +139,11 @@ class Probed:
 
 
 def _initial_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
-    """The model that a run's training begins with."""
+    """The model that a run's training begins with, to the bit of one thread: on two a copying head's QR has others."""
     from multitask.training.initial_model import make_initial_model
-    from multitask.training.rng_states import seeded_generators
+    from multitask.training.rng_states import seeded_generators, torch_threads
 
-    with seeded_generators(config.seed):
+    with torch_threads(1), seeded_generators(config.seed):
         return make_initial_model(config, tokenizer)
 
 

@@ -164,15 +164,12 @@ def _train_here(
     display: Display,
 ) -> None:
     """One after another in this process."""
-    import torch
-
     from multitask.runs.run import StoppedError
+    from multitask.training.rng_states import torch_threads
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
     failures, waiting = Failures(runs, settings), deque(order)
     try:
-        with silence():
+        with torch_threads(settings.threads), silence():
             data = StudyExamples(base)
             progress.ready()
 
@@ -203,8 +200,6 @@ def _train_here(
     except KeyboardInterrupt:
         sys.stderr.write(GOES_ON)
         raise
-    finally:
-        torch.set_num_threads(before)
     failures.check()
 
 
